@@ -1,0 +1,3 @@
+//! RefGate: references to secrets go into Kubernetes, values stay out.
+
+pub mod policy;

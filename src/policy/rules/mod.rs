@@ -1,0 +1,1 @@
+//! The detection rules: a documented table, one file per rule.
