@@ -1,0 +1,102 @@
+//! A decision: all that one review comes to.
+
+use super::finding::Finding;
+
+/// What a review comes to. Nothing else happened; the caller logs it and counts it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Decision {
+    /// Allowed, denied, or not to be said.
+    pub outcome: Outcome,
+    /// The JSON Patch (RFC 6902), as the text of a JSON array; `None` where there is nothing to change.
+    pub patch: Option<String>,
+    /// For the person at the keyboard; empty when denied.
+    pub warnings: Vec<String>,
+    /// Every finding, whatever level it counts at, ordered by pointer, then rule.
+    pub findings: Vec<Finding>,
+    /// Every reference and every synced Secret that the object uses, ordered by pointer.
+    pub references: Vec<ReferenceReport>,
+    /// Ids of the rules that count at the audit level or denied, sorted.
+    pub rules: Vec<&'static str>,
+}
+
+/// Whether the object may come in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Outcome {
+    /// It may.
+    #[default]
+    Allow,
+    /// It may not.
+    Deny {
+        /// HTTP code in the `status` of the response: 403, or 400 for an object that cannot be read.
+        code: u16,
+        /// One line that names every reason.
+        message: String,
+    },
+    /// It cannot be said yet, because the snapshot lacks this namespace: a failure of ours.
+    Unavailable {
+        /// The sentence that kubectl shows.
+        message: String,
+    },
+}
+
+/// What became of one reference.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReferenceReport {
+    /// RFC 6901 pointer into the judged object: where the reference stands.
+    pub pointer: String,
+    /// The path that it means; `None` where the text does not read as a path.
+    pub path: Option<String>,
+    /// The Secret that it resolves to.
+    pub secret: Option<String>,
+    /// The key in that Secret.
+    pub key: Option<String>,
+    /// Whether the namespace may have it.
+    pub verdict: Verdict,
+}
+
+/// Whether a namespace may read a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Inside its scopes.
+    Allowed,
+    /// Outside, or not to be read.
+    Denied,
+    /// No world and no scope to tell by.
+    Unknown,
+}
+
+impl Verdict {
+    /// The word in JSON output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Decision {
+    /// Allowed, and nothing to say.
+    pub fn allow() -> Self {
+        Self::default()
+    }
+
+    /// The word in the log, the metrics and the audit annotation.
+    pub fn verdict(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Allow => "allow",
+            Outcome::Deny { .. } => "deny",
+            Outcome::Unavailable { .. } => "unavailable",
+        }
+    }
+
+    /// The paths that the object names, sorted, each once.
+    pub fn paths(&self) -> Vec<&str> {
+        let mut paths: Vec<&str> =
+            self.references.iter().filter_map(|reference| reference.path.as_deref()).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+}

@@ -1,0 +1,319 @@
+//! What a decision rests on besides the review: scopes and levels by namespace, the catalogue, the settings.
+//!
+//! A snapshot never changes. A change of the world makes a new one that shares all namespaces but those that changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::level::{Level, LevelLabels, Levels};
+use super::path::Scope;
+use super::rules::Detector;
+use super::workload::Kind;
+
+/// Prefix of every label and annotation that is ours.
+pub const PREFIX: &str = "refgate.dev/";
+
+/// All that a decision may depend on, besides the review itself.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// From the configuration.
+    pub settings: Arc<Settings>,
+    /// What is known of each namespace. One that is not here is not known yet: nothing is judged by a default.
+    pub namespaces: HashMap<Box<str>, Arc<NamespaceState>>,
+    /// Whether the watches have been silent for longer than `snapshot.maxAge`: then references are denied.
+    pub stale: bool,
+}
+
+/// What the configuration says of decisions.
+#[derive(Debug)]
+pub struct Settings {
+    /// Levels where a namespace has no labels for them.
+    pub defaults: Levels,
+    /// Kinds with a pod template: the built-in ones and those of the configuration.
+    pub kinds: Vec<Kind>,
+    /// Names of containers that annotations pass over unless `refgate.dev/containers` names them.
+    pub skip_containers: Vec<String>,
+    /// AWS accounts whose ARNs a pod may name.
+    pub aws_accounts: Vec<String>,
+    /// AWS regions whose ARNs a pod may name.
+    pub aws_regions: Vec<String>,
+    /// The rules that are on, compiled.
+    pub detector: Detector,
+}
+
+/// Containers that proxies inject under well-known names; they read no application secrets.
+pub const KNOWN_PROXIES: [&str; 6] =
+    ["istio-proxy", "istio-init", "istio-validation", "linkerd-proxy", "linkerd-init", "vault-agent"];
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            defaults: Levels::default(),
+            kinds: super::workload::KINDS.to_vec(),
+            skip_containers: KNOWN_PROXIES.map(str::to_owned).to_vec(),
+            aws_accounts: Vec::new(),
+            aws_regions: Vec::new(),
+            detector: Detector::new(&[]),
+        }
+    }
+}
+
+/// What is known of one namespace.
+#[derive(Debug, Clone, Default)]
+pub struct NamespaceState {
+    /// From its labels and annotations.
+    pub namespace: Arc<NamespaceLabels>,
+    /// From its catalogue; empty where there is none.
+    pub catalogue: Arc<Catalogue>,
+}
+
+/// What a Namespace object says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NamespaceLabels {
+    /// What it may read.
+    pub binding: Binding,
+    /// The levels that its labels name.
+    pub levels: LevelLabels,
+    /// What could not be read of it, and what was taken instead; each ends up as a warning.
+    pub problems: Vec<String>,
+}
+
+/// What a namespace may read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Binding {
+    /// No label of ours: no reference is allowed.
+    #[default]
+    Unbound,
+    /// Labels that do not read as a scope: no reference is allowed, and this is why.
+    Broken(String),
+    /// Its own scope and what it may read besides.
+    Bound {
+        /// `group/app/env`: relative references resolve under it.
+        own: Scope,
+        /// Further prefixes, from `refgate.dev/shared-paths`.
+        shared: Vec<Scope>,
+    },
+    /// Files judged without a world and without a scope: whether a path may be read cannot be said.
+    Unknown,
+}
+
+impl Binding {
+    /// Whether a path lies inside; an unbound namespace reaches nothing.
+    pub fn contains(&self, path: &str) -> bool {
+        match self {
+            Self::Bound { own, shared } => {
+                own.contains(path) || shared.iter().any(|prefix| prefix.contains(path))
+            }
+            Self::Unbound | Self::Broken(_) | Self::Unknown => false,
+        }
+    }
+}
+
+impl NamespaceLabels {
+    /// Reads labels and annotations of a Namespace; keys that are not ours are passed over.
+    ///
+    /// What cannot be read has a strict value in its place and a problem that says so: a level is the strictest one, a
+    /// binding is none, a shared path is left out.
+    pub fn read<'a>(
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+        annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let mut state = Self::default();
+        let (mut group, mut app, mut env) = (None, None, None);
+        for (key, value) in labels {
+            let Some(name) = key.strip_prefix(PREFIX) else { continue };
+            match name {
+                "group" => group = Some(value),
+                "app" => app = Some(value),
+                "env" => env = Some(value),
+                "enforce" => state.levels.enforce = state.level(name, value),
+                "warn" => state.levels.warn = state.level(name, value),
+                "audit" => state.levels.audit = state.level(name, value),
+                _ => state
+                    .problems
+                    .push(format!("label refgate.dev/{name} of the namespace means nothing to RefGate")),
+            }
+        }
+        let mut shared_text = None;
+        for (key, value) in annotations {
+            if key == "refgate.dev/shared-paths" {
+                shared_text = Some(value);
+            }
+        }
+        state.bind(group, app, env, shared_text);
+        state
+    }
+
+    fn level(&mut self, name: &str, word: &str) -> Option<Level> {
+        Some(Level::parse(word).unwrap_or_else(|| {
+            self.problems.push(format!(
+                "label refgate.dev/{name} of the namespace is none of off, baseline, restricted; restricted holds"
+            ));
+            Level::Restricted
+        }))
+    }
+
+    fn bind(&mut self, group: Option<&str>, app: Option<&str>, env: Option<&str>, shared: Option<&str>) {
+        let (group, app, env) = match (group, app, env) {
+            (None, None, None) => return,
+            (Some(group), Some(app), Some(env)) => (group, app, env),
+            _ => {
+                let missing: Vec<&str> = [("group", group), ("app", app), ("env", env)]
+                    .into_iter()
+                    .filter(|(_, value)| value.is_none())
+                    .map(|(name, _)| name)
+                    .collect();
+                self.broken(format!("label refgate.dev/{} is missing", missing.join(" and refgate.dev/")));
+                return;
+            }
+        };
+        let own = match Scope::new(group, app, env) {
+            Ok(own) => own,
+            Err(error) => {
+                self.broken(format!("labels refgate.dev/group, app and env do not read as a scope: {error}"));
+                return;
+            }
+        };
+        let mut prefixes = Vec::new();
+        for (index, entry) in shared.unwrap_or_default().split(',').map(str::trim).enumerate() {
+            match Scope::shared(entry) {
+                _ if entry.is_empty() => {}
+                Ok(prefix) => prefixes.push(prefix),
+                Err(error) => self
+                    .problems
+                    .push(format!("entry {} of refgate.dev/shared-paths is left out: {error}", index + 1)),
+            }
+        }
+        self.binding = Binding::Bound { own, shared: prefixes };
+    }
+
+    fn broken(&mut self, why: String) {
+        self.problems.push(format!("the namespace counts as not bound: {why}"));
+        self.binding = Binding::Broken(why);
+    }
+}
+
+/// Which Secret of a namespace stands for which path. No values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// Sorted by path, then Secret.
+    entries: Box<[Entry]>,
+    /// Indexes into `entries`, sorted by the name of the Secret.
+    by_secret: Box<[u32]>,
+    /// Further names of the scope that the secret manager has, for "did you mean"; `None` where nobody listed them.
+    known: Option<Box<[Box<str>]>>,
+}
+
+/// One synced Secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The path that it holds.
+    pub path: Box<str>,
+    /// Its name.
+    pub secret: Box<str>,
+    /// The keys of its data.
+    pub keys: Box<[Box<str>]>,
+    /// Version of the secret manager that it holds, where the sync wrote one.
+    pub version: Option<Box<str>>,
+}
+
+impl Catalogue {
+    /// Sorts what a ConfigMap lists; `known` are names relative to the scope.
+    pub fn new(mut entries: Vec<Entry>, known: Option<Vec<Box<str>>>) -> Self {
+        entries.sort_unstable();
+        entries.dedup();
+        entries.truncate(u32::MAX as usize);
+        let mut by_secret: Vec<u32> = (0..entries.len() as u32).collect();
+        by_secret.sort_unstable_by_key(|&index| &entries[index as usize].secret);
+        let known = known.map(|mut names| {
+            names.sort_unstable();
+            names.dedup();
+            names.into_boxed_slice()
+        });
+        Self { entries: entries.into(), by_secret: by_secret.into(), known }
+    }
+
+    /// All entries, sorted by path.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Every Secret that holds `path`; more than one is two sources claiming one path.
+    pub fn by_path(&self, path: &str) -> &[Entry] {
+        let start = self.entries.partition_point(|entry| &*entry.path < path);
+        let length = self.entries[start..].iter().take_while(|entry| &*entry.path == path).count();
+        &self.entries[start..start + length]
+    }
+
+    /// Every path that the Secret named `secret` holds, in the order of paths.
+    pub fn by_secret<'a>(&'a self, secret: &'a str) -> impl Iterator<Item = &'a Entry> {
+        let at = |index: &u32| &self.entries[*index as usize];
+        let start = self.by_secret.partition_point(|index| &*at(index).secret < secret);
+        self.by_secret[start..].iter().map(at).take_while(move |entry| &*entry.secret == secret)
+    }
+
+    /// Names of the scope that the secret manager has and nobody has synced; `None` where nobody listed them.
+    pub fn known(&self) -> Option<&[Box<str>]> {
+        self.known.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> NamespaceLabels {
+        NamespaceLabels::read(labels.iter().copied(), annotations.iter().copied())
+    }
+
+    const BOUND: [(&str, &str); 3] =
+        [("refgate.dev/group", "mozmeao"), ("refgate.dev/app", "snippets"), ("refgate.dev/env", "stage")];
+
+    #[test]
+    fn three_labels_bind_and_shared_paths_widen() {
+        let state =
+            read(&BOUND, &[("refgate.dev/shared-paths", " mozmeao/shared/stage ,, other/team/prod/smtp")]);
+        assert_eq!(state.problems, Vec::<String>::new());
+        assert!(state.binding.contains("mozmeao/snippets/stage/x"));
+        assert!(state.binding.contains("mozmeao/shared/stage/x"));
+        assert!(state.binding.contains("other/team/prod/smtp/password"));
+        assert!(!state.binding.contains("other/team/prod/x"));
+        assert!(!state.binding.contains("mozmeao/shared/stage2/x"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_strict_and_said() {
+        let state = read(&[("refgate.dev/enforce", "strcit")], &[]);
+        assert_eq!(state.levels.enforce, Some(Level::Restricted));
+        assert!(state.problems[0].contains("refgate.dev/enforce"));
+
+        let state = read(&BOUND[..2], &[]);
+        assert!(matches!(&state.binding, Binding::Broken(why) if why.contains("refgate.dev/env is missing")));
+        assert!(!state.binding.contains("mozmeao/snippets/stage/x"));
+
+        let state = read(&BOUND, &[("refgate.dev/shared-paths", "mozmeao,a/b/../c,x/y/z")]);
+        assert_eq!(state.problems.len(), 2);
+        assert!(state.binding.contains("x/y/z/secret"));
+        assert!(!state.binding.contains("mozmeao/other/prod/x"));
+    }
+
+    #[test]
+    fn the_catalogue_answers_by_path_and_by_secret() {
+        let entry = |path: &str, secret: &str| Entry {
+            path: path.into(),
+            secret: secret.into(),
+            keys: Box::new(["value".into()]),
+            version: None,
+        };
+        let catalogue = Catalogue::new(
+            vec![entry("b", "s2"), entry("a", "s3"), entry("b", "s1"), entry("c", "s2")],
+            None,
+        );
+        let secrets = |path| catalogue.by_path(path).iter().map(|entry| &*entry.secret).collect::<Vec<_>>();
+        assert_eq!(secrets("b"), ["s1", "s2"]);
+        assert_eq!(secrets("bb"), Vec::<&str>::new());
+        let paths = |secret| catalogue.by_secret(secret).map(|entry| &*entry.path).collect::<Vec<_>>();
+        assert_eq!(paths("s2"), ["b", "c"]);
+        assert_eq!(paths("s"), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,50 @@
+//! Kinds that carry a pod template: where in each of them it stands.
+
+use std::borrow::Cow;
+
+/// One kind whose pods are judged before they exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kind {
+    /// API group; empty for the core group.
+    pub group: Cow<'static, str>,
+    /// Kind, as in a manifest.
+    pub kind: Cow<'static, str>,
+    /// Resource, plural, as in a webhook rule.
+    pub resource: Cow<'static, str>,
+    /// RFC 6901 pointer to the pod template; empty for a pod, which is its own template.
+    pub pointer: Cow<'static, str>,
+}
+
+impl Kind {
+    const fn new(
+        group: &'static str,
+        kind: &'static str,
+        resource: &'static str,
+        pointer: &'static str,
+    ) -> Self {
+        Self {
+            group: Cow::Borrowed(group),
+            kind: Cow::Borrowed(kind),
+            resource: Cow::Borrowed(resource),
+            pointer: Cow::Borrowed(pointer),
+        }
+    }
+
+    /// Whether this is the Pod itself.
+    pub fn is_pod(&self) -> bool {
+        self.pointer.is_empty()
+    }
+}
+
+/// The kinds of Kubernetes itself that end in pods (Kubernetes API reference, workload resources).
+pub const KINDS: [Kind; 9] = [
+    Kind::new("", "Pod", "pods", ""),
+    Kind::new("", "PodTemplate", "podtemplates", "/template"),
+    Kind::new("", "ReplicationController", "replicationcontrollers", "/spec/template"),
+    Kind::new("apps", "Deployment", "deployments", "/spec/template"),
+    Kind::new("apps", "StatefulSet", "statefulsets", "/spec/template"),
+    Kind::new("apps", "DaemonSet", "daemonsets", "/spec/template"),
+    Kind::new("apps", "ReplicaSet", "replicasets", "/spec/template"),
+    Kind::new("batch", "Job", "jobs", "/spec/template"),
+    Kind::new("batch", "CronJob", "cronjobs", "/spec/jobTemplate/spec/template"),
+];
