@@ -1,3 +1,4 @@
 //! RefGate: references to secrets go into Kubernetes, values stay out.
 
 pub mod policy;
+pub mod yaml;
