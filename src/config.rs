@@ -10,9 +10,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::policy::level::{Level, Levels};
-use crate::policy::rules::Detector;
+use crate::policy::rules::{Detector, RULES};
 use crate::policy::snapshot::{KNOWN_PROXIES, Settings};
-use crate::policy::workload::{KINDS, Kind};
+use crate::policy::workload::Kind;
 use crate::yaml::{self, Document};
 
 /// How old the world may get where the configuration does not say. API servers send a bookmark about once a minute.
@@ -51,15 +51,15 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Reads a configuration. `rules` are the ids of all rules there are; an empty file changes nothing.
-pub fn parse(text: &str, rules: &[&str]) -> Result<Config, ConfigError> {
+/// Reads a configuration. An empty file changes nothing.
+pub fn parse(text: &str) -> Result<Config, ConfigError> {
     let mut documents = yaml::documents(text);
     let document = match documents.next() {
         None => return Ok(Config::default()),
         Some(Ok(document)) => document,
         Some(Err(error)) => return Err(ConfigError { problems: vec![(error.line, error.message)] }),
     };
-    let mut reader = Reader { document: &document, rules, problems: Vec::new() };
+    let mut reader = Reader { document: &document, problems: Vec::new() };
     let config = reader.config();
     let more = match documents.next() {
         Some(Ok(second)) => Some(second.line),
@@ -75,7 +75,6 @@ pub fn parse(text: &str, rules: &[&str]) -> Result<Config, ConfigError> {
 /// Reads keys, and keeps the problems.
 struct Reader<'a> {
     document: &'a Document,
-    rules: &'a [&'a str],
     problems: Vec<(usize, String)>,
 }
 
@@ -209,7 +208,6 @@ impl<'a> Reader<'a> {
                 pointer: own(template),
             });
         }
-        debug_assert!(kinds.len() >= KINDS.len());
     }
 
     fn disabled_rules(&mut self, pointer: &str, value: &'a Value) -> Vec<&'a str> {
@@ -218,8 +216,8 @@ impl<'a> Reader<'a> {
         let pointer = format!("{pointer}/disabled");
         let disabled = self.texts(&pointer, value);
         for (index, id) in disabled.iter().enumerate() {
-            if !self.rules.contains(id) {
-                let known = self.rules.join(", ");
+            if !Detector::known(id) {
+                let known = RULES.iter().map(|rule| rule.id).collect::<Vec<_>>().join(", ");
                 self.say(
                     &format!("{pointer}/{index}"),
                     format!("no rule `{}`; there are {known}", id.escape_debug()),

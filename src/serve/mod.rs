@@ -144,11 +144,6 @@ pub enum ServeError {
     Died(&'static str),
 }
 
-/// Ids of all rules, for the configuration.
-fn rule_ids() -> Vec<&'static str> {
-    Vec::new()
-}
-
 /// Runs `serve` to its end: logs, threads and signals included. What is there to read first goes to `out`.
 ///
 /// SIGTERM or SIGINT stops it in two steps, a second one at once.
@@ -388,7 +383,7 @@ async fn read_configuration(options: &Options) -> Result<(Config, String), Serve
         Ok(text) => text,
         Err(source) => return Err(ServeError::ConfigurationFile { path, source }),
     };
-    match config::parse(&text, &rule_ids()) {
+    match config::parse(&text) {
         Ok(config) => Ok((config, text)),
         Err(source) => Err(ServeError::Configuration { path, source }),
     }

@@ -159,7 +159,7 @@ pub async fn configuration(
             continue;
         }
         readable = true;
-        match config::parse(&text, &super::rule_ids()) {
+        match config::parse(&text) {
             Ok(config) => {
                 metrics.config_reload_success.set(1);
                 tracing::info!("the configuration was reloaded");
