@@ -1,3 +1,9 @@
 //! RefGate: references to secrets go into Kubernetes, values stay out.
 
+pub mod cluster;
+pub mod config;
 pub mod policy;
+pub mod serve;
+pub mod telemetry;
+pub mod world;
+pub mod yaml;
