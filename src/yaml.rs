@@ -159,8 +159,20 @@ fn read(piece: &str, first_line: usize) -> Result<Option<Document>, YamlError> {
 
 /// A list or map that is not complete yet.
 enum Frame {
-    List { line: usize, anchor: usize, items: Vec<Value>, lines: Vec<Lines> },
-    Map { line: usize, anchor: usize, map: Map<String, Value>, lines: Vec<(Box<str>, Lines)>, key: Key, merged: Vec<Value> },
+    List {
+        line: usize,
+        anchor: usize,
+        items: Vec<Value>,
+        lines: Vec<Lines>,
+    },
+    Map {
+        line: usize,
+        anchor: usize,
+        map: Map<String, Value>,
+        lines: Vec<(Box<str>, Lines)>,
+        key: Key,
+        merged: Vec<Value>,
+    },
 }
 
 /// What a map waits for.
@@ -190,7 +202,9 @@ impl Builder {
         let line = self.first_line + span.start.line().saturating_sub(1);
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
-            Event::DocumentStart(_) if self.root.is_some() => fail(line, "a second document starts without ---"),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                fail(line, "a second document starts without ---")
+            }
             Event::DocumentStart(_) => Ok(()),
             Event::Alias(id) => {
                 let Some(anchored) = self.anchors.get(&id) else {
@@ -203,7 +217,9 @@ impl Builder {
                 self.charge(cost, line)?;
                 self.place(value, Lines::Leaf(line), 0)
             }
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref(), line),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(&text, style, anchor, tag.as_deref(), line)
+            }
             Event::SequenceStart(anchor, _) => {
                 self.push(Frame::List { line, anchor, items: Vec::new(), lines: Vec::new() }, line)
             }
@@ -275,26 +291,29 @@ impl Builder {
                 items.push(value);
                 all.push(lines);
             }
-            Some(Frame::Map { map, lines: all, key, merged, .. }) => match std::mem::replace(key, Key::None) {
-                Key::Merge if merged.is_empty() => merged.push(value),
-                Key::Merge => return fail(line, "the key << is there twice"),
-                Key::Plain(name, key_line) => {
-                    let inner = if matches!(lines, Lines::Leaf(_)) { Lines::Leaf(key_line) } else { lines };
-                    all.push((name.as_str().into(), inner));
-                    map.insert(name, value);
-                }
-                Key::None => {
-                    let name = match value {
-                        Value::String(name) => name,
-                        Value::Bool(_) | Value::Number(_) => value.to_string(),
-                        _ => return fail(line, "a key must be text"),
-                    };
-                    if map.contains_key(&name) {
-                        return fail(line, "this key is in the same map twice");
+            Some(Frame::Map { map, lines: all, key, merged, .. }) => {
+                match std::mem::replace(key, Key::None) {
+                    Key::Merge if merged.is_empty() => merged.push(value),
+                    Key::Merge => return fail(line, "the key << is there twice"),
+                    Key::Plain(name, key_line) => {
+                        let inner =
+                            if matches!(lines, Lines::Leaf(_)) { Lines::Leaf(key_line) } else { lines };
+                        all.push((name.as_str().into(), inner));
+                        map.insert(name, value);
                     }
-                    *key = Key::Plain(name, line);
+                    Key::None => {
+                        let name = match value {
+                            Value::String(name) => name,
+                            Value::Bool(_) | Value::Number(_) => value.to_string(),
+                            _ => return fail(line, "a key must be text"),
+                        };
+                        if map.contains_key(&name) {
+                            return fail(line, "this key is in the same map twice");
+                        }
+                        *key = Key::Plain(name, line);
+                    }
                 }
-            },
+            }
         }
         Ok(())
     }
@@ -332,9 +351,10 @@ fn measure(value: &Value) -> (usize, usize) {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => (NODE_COST, 0),
         Value::String(text) => (NODE_COST + text.len(), 0),
-        Value::Array(items) => items.iter().map(measure).fold((NODE_COST, 1), |(cost, depth), inner| {
-            (cost + inner.0, depth.max(inner.1 + 1))
-        }),
+        Value::Array(items) => items
+            .iter()
+            .map(measure)
+            .fold((NODE_COST, 1), |(cost, depth), inner| (cost + inner.0, depth.max(inner.1 + 1))),
         Value::Object(entries) => entries.iter().fold((NODE_COST, 1), |(cost, depth), (key, value)| {
             let inner = measure(value);
             (cost + key.len() + inner.0, depth.max(inner.1 + 1))

@@ -74,7 +74,9 @@ fn radix_number(sign: &str, digits: &str, radix: u32) -> Option<Number> {
         return None;
     }
     let signed = i64::from_str_radix(&format!("{sign}{digits}"), radix).ok().map(Number::from);
-    signed.or_else(|| if sign.is_empty() { u64::from_str_radix(digits, radix).ok().map(Number::from) } else { None })
+    signed.or_else(|| {
+        if sign.is_empty() { u64::from_str_radix(digits, radix).ok().map(Number::from) } else { None }
+    })
 }
 
 /// `1`, `1.5`, `.5`, `1.`, each with an exponent or without.
