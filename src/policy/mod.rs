@@ -1,19 +1,153 @@
 //! The pure part: bytes and a snapshot in, a decision out.
+//!
+//! No clock, no I/O, no lock, no log: all that [`decide`] may depend on is in its two arguments, and all that happened
+//! is in what it returns. The server, the commands, the tests, the fuzzers and the benchmarks call it and nothing else.
 
 pub mod decision;
 pub mod finding;
+pub mod foreign;
+pub mod inject;
+pub mod judge;
 pub mod level;
+pub mod message;
 pub mod path;
+pub mod plan;
+pub mod reference;
+pub mod resolve;
 pub mod review;
 pub mod rules;
 pub mod snapshot;
+pub mod verdict;
+pub mod wishes;
 pub mod workload;
 
-use decision::Decision;
-use review::Review;
-use snapshot::Snapshot;
+use std::collections::BTreeSet;
+
+use decision::{Decision, Outcome};
+use judge::{Seen, judge};
+use plan::{Plan, plan};
+use resolve::World;
+use review::{Endpoint, Review};
+use snapshot::{NamespaceState, Snapshot};
+use verdict::{Case, Subject};
+use wishes::Refusal;
+use workload::Kind;
+use workload::object::{Object, Template};
 
 /// What one review comes to, in the world that `snapshot` shows. Total: whatever the review holds, there is a decision.
-pub fn decide(_review: &Review<'_>, _snapshot: &Snapshot) -> Decision {
-    Decision::allow()
+pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
+    let Some((object, template)) = judged(review) else { return Decision::allow() };
+    let nowhere = NamespaceState::default();
+    let namespace = review.namespace.as_deref().unwrap_or_default();
+    let state = match snapshot.namespaces.get(namespace) {
+        Some(state) => state,
+        None if namespace.is_empty() => &nowhere,
+        None => return not_seen_yet(namespace),
+    };
+    let world = World { settings: &snapshot.settings, state, namespace, stale: snapshot.stale };
+    let kind =
+        world.settings.kinds.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
+    match review.endpoint {
+        Endpoint::Mutate => mutate(review, template, &world),
+        Endpoint::Validate => validate(review, object, kind, &world),
+    }
+}
+
+/// Subresources of a pod that hold nothing to judge. One that nobody here has heard of is judged.
+const IGNORED_SUBRESOURCES: [&str; 9] =
+    ["status", "scale", "resize", "binding", "eviction", "exec", "attach", "portforward", "proxy"];
+
+/// The object to judge and its pod template; `None` where there is nothing to judge.
+fn judged<'r, 'a>(review: &'r Review<'a>) -> Option<(&'r Object<'a>, &'r Template<'a>)> {
+    if !matches!(&*review.operation, "CREATE" | "UPDATE")
+        || IGNORED_SUBRESOURCES.contains(&&*review.sub_resource)
+    {
+        return None;
+    }
+    let object = review.object.as_ref()?;
+    Some((object, object.template.as_ref()?))
+}
+
+fn not_seen_yet(namespace: &str) -> Decision {
+    let message = format!("RefGate has not heard of namespace {namespace} yet; try again");
+    Decision { outcome: Outcome::Unavailable { message }, ..Decision::default() }
+}
+
+/// A pod that no controller makes again has a name of its own; a controller's has a `generateName`.
+fn is_bare(review: &Review<'_>, template: &Template<'_>) -> bool {
+    review.kind == "Pod" && template.metadata.generate_name.is_none()
+}
+
+/// Injects; refuses what cannot or must not be resolved. Pods are patched when they are made, and never later.
+fn mutate(review: &Review<'_>, template: &Template<'_>, world: &World<'_>) -> Decision {
+    let is_new_pod =
+        template.pointer.is_empty() && review.operation == "CREATE" && review.sub_resource.is_empty();
+    // A mirror pod shows what a kubelet runs already; changing it changes nothing.
+    let is_mirror = template
+        .metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|all| all.get("kubernetes.io/config.mirror").is_some());
+    if !is_new_pod || is_mirror {
+        return Decision::allow();
+    }
+    let plan = plan(template, world, is_bare(review, template));
+    let patch = if plan.refusals.is_empty() { inject::patch(&plan, template, world) } else { None };
+    let Plan { refusals, notes, references, .. } = plan;
+    let case = Case { refusals, notes, references, ..Case::default() };
+    Decision { patch, ..verdict::decide(case, world, Subject::Pod) }
+}
+
+/// Judges what all mutators left: the whole of what is new, and of an update what it changes.
+fn validate(review: &Review<'_>, object: &Object<'_>, kind: Option<&Kind>, world: &World<'_>) -> Decision {
+    let is_pod = object.template.as_ref().is_some_and(|template| template.pointer.is_empty());
+    let case = examine(review, object, kind, world);
+    let subject = if is_pod { Subject::Pod } else { Subject::Workload };
+    let case = match &review.old_object {
+        Some(old) if review.operation == "UPDATE" => case.without(examine(review, old, kind, world)),
+        _ => case,
+    };
+    verdict::decide(case, world, subject)
+}
+
+/// All that there is to say about one object.
+fn examine<'t>(
+    review: &Review<'_>,
+    object: &'t Object<'_>,
+    kind: Option<&Kind>,
+    world: &World<'_>,
+) -> Case<'t> {
+    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env } = judge(object, kind, world);
+    verdict::drop_repeats(&mut struck);
+    if let Some(template) = &object.template {
+        let plan = plan(template, world, is_bare(review, template));
+        if template.pointer.is_empty() {
+            refusals.extend(unresolved(&plan, review));
+        }
+        as_env
+            .extend(plan.containers.iter().flat_map(|container| &container.env).map(|set| set.name.clone()));
+        refusals.extend(plan.refusals);
+        notes.extend(plan.notes);
+        references.extend(plan.references);
+    }
+    Case { refusals, notes, references, struck, as_env, unchanged: Vec::new() }
+}
+
+/// References of a pod that the mutating webhook should have resolved, each once.
+fn unresolved(plan: &Plan<'_, '_>, review: &Review<'_>) -> Vec<Refusal> {
+    let why = if review.operation == "CREATE" { message::MADE_LATER } else { message::TOO_LATE };
+    let mut origins = BTreeSet::new();
+    for container in &plan.containers {
+        origins.extend(container.env.iter().map(|set| set.origin));
+        if container.mount || !container.paths.is_empty() {
+            origins.extend(container.files.values().map(|(_, origin)| *origin));
+        }
+    }
+    origins
+        .into_iter()
+        .map(|origin| {
+            let (pointer, subject) = plan.origins[origin].clone();
+            Refusal { pointer, subject, text: why.to_owned() }
+        })
+        .collect()
 }

@@ -1,9 +1,24 @@
 //! `parse`: admission.k8s.io/v1 JSON to a Review. `respond`: a Decision to JSON, always with the uid.
+//!
+//! A review is read once, in one pass, into a borrowed view of the few fields that matter. Only when that fails, the
+//! envelope alone is read again, for its uid and for the pointer of the fault.
 
 use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::decision::{Decision, Outcome};
 use super::workload::Kind;
+use super::workload::object::{Object, ObjectSeed};
+use super::workload::pod::{Text, escape};
+
+/// The only version of the envelope that is spoken.
+const API_VERSION: &str = "admission.k8s.io/v1";
 
 /// Which webhook was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +52,8 @@ pub struct Review<'a> {
     pub kind: Cow<'a, str>,
     /// Its API group.
     pub group: Cow<'a, str>,
+    /// Subresource that was asked for; empty for the object itself.
+    pub sub_resource: Cow<'a, str>,
     /// Namespace of the request; `None` for a cluster-scoped object.
     pub namespace: Option<Cow<'a, str>>,
     /// Name of the object; what `generateName` says where it has none yet.
@@ -47,6 +64,12 @@ pub struct Review<'a> {
     pub groups: Vec<Cow<'a, str>>,
     /// Whether nothing will be kept.
     pub dry_run: bool,
+    /// Whether the kind has a pod template, or is a pod.
+    pub is_workload: bool,
+    /// The object, if its kind has a pod template.
+    pub object: Option<Object<'a>>,
+    /// What it was before, likewise.
+    pub old_object: Option<Object<'a>>,
 }
 
 /// Why a body could not be judged.
@@ -60,7 +83,7 @@ pub enum ParseError {
     Object {
         /// The uid to answer with.
         uid: String,
-        /// RFC 6901 pointer into the object.
+        /// RFC 6901 pointer into the object, or into the review where the fault is outside of it.
         pointer: String,
         /// What is wrong there.
         problem: String,
@@ -68,8 +91,339 @@ pub enum ParseError {
 }
 
 /// Reads a review. `kinds` says where each kind keeps its pod template.
-pub fn parse<'a>(_body: &'a [u8], _endpoint: Endpoint, _kinds: &[Kind]) -> Result<Review<'a>, ParseError> {
-    Err(ParseError::NotAReview("not written yet".into()))
+pub fn parse<'a>(body: &'a [u8], endpoint: Endpoint, kinds: &[Kind]) -> Result<Review<'a>, ParseError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let envelope = EnvelopeSeed { kinds }.deserialize(&mut deserializer).and_then(|envelope| {
+        deserializer.end()?;
+        Ok(envelope)
+    });
+    match envelope {
+        Ok(envelope) if envelope.is_review() => envelope.into_review(endpoint, kinds),
+        _ => Err(fault(body, kinds)),
+    }
+}
+
+/// What stands around the request.
+#[derive(Default)]
+struct Envelope<'a> {
+    api_version: Text<'a>,
+    kind: Text<'a>,
+    request: Option<Request<'a>>,
+}
+
+/// The request, as it stands. Objects that come before their kind are kept raw and read afterwards.
+#[derive(Default)]
+struct Request<'a> {
+    uid: Text<'a>,
+    kind: Option<GroupKind<'a>>,
+    sub_resource: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+    namespace: Option<Text<'a>>,
+    operation: Text<'a>,
+    user: User<'a>,
+    dry_run: bool,
+    object: Slot<'a>,
+    old_object: Slot<'a>,
+}
+
+#[derive(Default)]
+enum Slot<'a> {
+    #[default]
+    Empty,
+    Read(Option<Object<'a>>),
+    Raw(&'a RawValue),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct GroupKind<'a> {
+    #[serde(borrow)]
+    group: Option<Text<'a>>,
+    kind: Option<Text<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct User<'a> {
+    #[serde(borrow)]
+    username: Option<Text<'a>>,
+    groups: Option<Vec<Text<'a>>>,
+}
+
+impl GroupKind<'_> {
+    fn row<'k>(&self, kinds: &'k [Kind]) -> Option<&'k Kind> {
+        let (group, kind) = (self.group.as_deref().unwrap_or_default(), self.kind.as_deref()?);
+        kinds.iter().find(|row| row.kind == kind && row.group == group)
+    }
+}
+
+impl<'a> Envelope<'a> {
+    fn is_review(&self) -> bool {
+        &*self.api_version == API_VERSION
+            && &*self.kind == "AdmissionReview"
+            && self.request.as_ref().is_some_and(|request| !request.uid.is_empty())
+    }
+
+    fn into_review(self, endpoint: Endpoint, kinds: &[Kind]) -> Result<Review<'a>, ParseError> {
+        let request = self.request.unwrap_or_default();
+        let kind = request.kind.unwrap_or_default();
+        let row = kind.row(kinds);
+        let read = |slot: Slot<'a>, field: &str| match slot {
+            Slot::Empty => Ok(None),
+            Slot::Read(object) => Ok(object),
+            Slot::Raw(raw) => row.map_or(Ok(None), |row| read_raw(raw, row, field, &request.uid)),
+        };
+        let object = read(request.object, "")?;
+        let old_object = read(request.old_object, "/oldObject")?;
+        let name = request.name.filter(|name| !name.is_empty()).or_else(|| {
+            let metadata = &object.as_ref()?.metadata;
+            metadata.name.clone().or_else(|| metadata.generate_name.clone())
+        });
+        Ok(Review {
+            endpoint,
+            uid: request.uid.0,
+            operation: request.operation.0,
+            kind: kind.kind.unwrap_or_default().0,
+            group: kind.group.unwrap_or_default().0,
+            sub_resource: request.sub_resource.unwrap_or_default().0,
+            namespace: request.namespace.map(|text| text.0).filter(|namespace| !namespace.is_empty()),
+            name: name.unwrap_or_default().0,
+            user: request.user.username.unwrap_or_default().0,
+            groups: request.user.groups.unwrap_or_default().into_iter().map(|text| text.0).collect(),
+            dry_run: request.dry_run,
+            is_workload: row.is_some(),
+            object,
+            old_object,
+        })
+    }
+}
+
+/// Reads an object on its own; a fault gets the pointer into it.
+fn read_raw<'a>(
+    raw: &'a RawValue,
+    kind: &Kind,
+    field: &str,
+    uid: &str,
+) -> Result<Option<Object<'a>>, ParseError> {
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    let mut track = serde_path_to_error::Track::new();
+    ObjectSeed(kind)
+        .deserialize(serde_path_to_error::Deserializer::new(&mut deserializer, &mut track))
+        .map_err(|error| ParseError::Object {
+            uid: uid.to_owned(),
+            pointer: format!("{field}{}", pointer(&track.path())),
+            problem: describe(&error),
+        })
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path.iter() {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", escape(key))),
+            Segment::Enum { variant } => pointer.push_str(&format!("/{}", escape(variant))),
+            Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+/// What the reader says, without its position, and never with the value that it met: serde quotes unexpected values.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    match (text.strip_prefix("invalid type: "), text.rsplit_once(", expected ")) {
+        (Some(rest), Some((_, expected))) => {
+            let met = rest.split([' ', ',']).next().unwrap_or_default();
+            let met = match met {
+                "string" | "integer" | "boolean" | "null" | "map" | "sequence" => met,
+                "floating" => "number",
+                _ => "another type",
+            };
+            format!("expected {expected}, found {met}")
+        }
+        _ if text.starts_with("missing field") || text.starts_with("duplicate field") => text.to_owned(),
+        _ => "it does not read as Kubernetes would write it".to_owned(),
+    }
+}
+
+/// The same envelope with its objects unread, for the answer to a review that does not read.
+#[derive(Deserialize)]
+struct RawEnvelope<'a> {
+    #[serde(borrow, rename = "apiVersion")]
+    api_version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RawRequest<'a> {
+    #[serde(borrow)]
+    uid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow, rename = "oldObject")]
+    old_object: Option<&'a RawValue>,
+}
+
+/// Why a body does not read.
+fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
+    let not = |what: &str| ParseError::NotAReview(what.to_owned());
+    let envelope: RawEnvelope<'_> = match serde_json::from_slice(body) {
+        Ok(envelope) => envelope,
+        Err(error) if error.is_data() => {
+            return not("the body is not an AdmissionReview: it is no JSON object");
+        }
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            return ParseError::NotAReview(format!(
+                "the body is not JSON: it breaks at line {line}, column {column}"
+            ));
+        }
+    };
+    fn text<'a>(raw: Option<&'a RawValue>) -> Option<Text<'a>> {
+        raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+    }
+    if text(envelope.kind).as_deref() != Some("AdmissionReview") {
+        return not("the body is not an AdmissionReview: its kind is another or missing");
+    }
+    if text(envelope.api_version).as_deref() != Some(API_VERSION) {
+        return not("the AdmissionReview is not of version admission.k8s.io/v1");
+    }
+    let Some(request) =
+        envelope.request.and_then(|raw| serde_json::from_str::<RawRequest<'_>>(raw.get()).ok())
+    else {
+        return not("the AdmissionReview has no request");
+    };
+    let Some(uid) = text(request.uid).filter(|uid| !uid.is_empty()) else {
+        return not("the request of the AdmissionReview has no uid");
+    };
+    let kind: Option<GroupKind<'_>> = request.kind.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    if let Some(row) = kind.and_then(|kind| kind.row(kinds)) {
+        for (raw, field) in [(request.object, ""), (request.old_object, "/oldObject")] {
+            if let Some(Err(error)) = raw.map(|raw| read_raw(raw, row, field, &uid)) {
+                return error;
+            }
+        }
+    }
+    ParseError::Object {
+        uid: uid.to_string(),
+        pointer: "/request".to_owned(),
+        problem: "a field of the request is missing, doubled or of another type".to_owned(),
+    }
+}
+
+/// Reads the envelope; `kinds` tells which objects are worth reading.
+struct EnvelopeSeed<'k> {
+    kinds: &'k [Kind],
+}
+
+impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'_> {
+    type Value = Envelope<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an AdmissionReview")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut envelope = Envelope::default();
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            match &*key {
+                "apiVersion" => envelope.api_version = map.next_value()?,
+                "kind" => envelope.kind = map.next_value()?,
+                "request" if envelope.request.is_some() => {
+                    return Err(serde::de::Error::duplicate_field("request"));
+                }
+                "request" => envelope.request = Some(map.next_value_seed(RequestSeed { kinds: self.kinds })?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+struct RequestSeed<'k> {
+    kinds: &'k [Kind],
+}
+
+impl<'de> DeserializeSeed<'de> for RequestSeed<'_> {
+    type Value = Request<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RequestSeed<'_> {
+    type Value = Request<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the request of an AdmissionReview")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut request = Request::default();
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            match &*key {
+                "uid" => request.uid = map.next_value()?,
+                "kind"
+                    if matches!(
+                        (&request.object, &request.old_object),
+                        (Slot::Read(_), _) | (_, Slot::Read(_))
+                    ) =>
+                {
+                    return Err(serde::de::Error::duplicate_field("kind"));
+                }
+                "kind" => request.kind = map.next_value()?,
+                "subResource" => request.sub_resource = map.next_value()?,
+                "name" => request.name = map.next_value()?,
+                "namespace" => request.namespace = map.next_value()?,
+                "operation" => request.operation = map.next_value()?,
+                "userInfo" => request.user = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                "dryRun" => request.dry_run = map.next_value::<Option<bool>>()?.unwrap_or_default(),
+                "object" => request.object = self.slot(&request, &request.object, &mut map)?,
+                "oldObject" => request.old_object = self.slot(&request, &request.old_object, &mut map)?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(request)
+    }
+}
+
+impl RequestSeed<'_> {
+    /// An object: read where its kind is known to have a pod template, skipped where it is known to have none, kept raw
+    /// where the kind is yet to come.
+    fn slot<'de, A: MapAccess<'de>>(
+        &self,
+        request: &Request<'de>,
+        before: &Slot<'de>,
+        map: &mut A,
+    ) -> Result<Slot<'de>, A::Error> {
+        if !matches!(before, Slot::Empty) {
+            return Err(serde::de::Error::duplicate_field("object"));
+        }
+        match &request.kind {
+            None => map.next_value().map(Slot::Raw),
+            Some(kind) => match kind.row(self.kinds) {
+                Some(row) => map.next_value_seed(ObjectSeed(row)).map(Slot::Read),
+                None => map.next_value::<IgnoredAny>().map(|_| Slot::Read(None)),
+            },
+        }
+    }
 }
 
 /// The decision on an object that could not be read: denied, code 400, with the pointer to what is wrong.
@@ -79,8 +433,69 @@ pub fn unreadable(pointer: &str, problem: &str) -> Decision {
 }
 
 /// The AdmissionReview that answers: the body of an HTTP 200. A decision that is `Unavailable` has no such answer; the
-/// server sends HTTP 503 instead.
+/// server sends HTTP 503 instead, and here it reads as a denial, so that nothing can slip through.
 pub fn respond(uid: &str, decision: &Decision) -> Vec<u8> {
-    let _ = (uid, decision);
-    Vec::new()
+    let mut out =
+        Vec::with_capacity(256 + decision.patch.as_ref().map_or(0, |patch| patch.len() * 4 / 3 + 4));
+    out.extend_from_slice(
+        br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"#,
+    );
+    string(&mut out, uid);
+    match &decision.outcome {
+        Outcome::Allow => out.extend_from_slice(br#","allowed":true"#),
+        Outcome::Deny { code, message } => deny(&mut out, *code, message),
+        Outcome::Unavailable { message } => deny(&mut out, 503, message),
+    }
+    if let (Outcome::Allow, Some(patch)) = (&decision.outcome, &decision.patch) {
+        out.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
+        out.extend_from_slice(STANDARD.encode(patch).as_bytes());
+        out.push(b'"');
+    }
+    if !decision.warnings.is_empty() {
+        out.extend_from_slice(br#","warnings":["#);
+        separated(&mut out, decision.warnings.iter().map(|warning| ("", warning.as_str())));
+        out.push(b']');
+    }
+    out.extend_from_slice(br#","auditAnnotations":{"#);
+    let (paths, rules) = (decision.paths().join(","), decision.rules.join(","));
+    let annotations = [("verdict", decision.verdict()), ("paths", &paths), ("rules", &rules)];
+    separated(&mut out, annotations.into_iter().filter(|(_, value)| !value.is_empty()));
+    out.extend_from_slice(b"}}}");
+    out
+}
+
+/// `reason: Forbidden` is what kubectl shows with the message; other reasons make it drop the message.
+fn deny(out: &mut Vec<u8>, code: u16, message: &str) {
+    let reason = if code == 403 { "Forbidden" } else { "BadRequest" };
+    out.extend_from_slice(
+        format!(
+            r#","allowed":false,"status":{{"status":"Failure","code":{code},"reason":"{reason}","message":"#
+        )
+        .as_bytes(),
+    );
+    string(out, message);
+    out.push(b'}');
+}
+
+/// Members of an object, or elements of a list where the keys are empty.
+fn separated<'a>(out: &mut Vec<u8>, members: impl Iterator<Item = (&'a str, &'a str)>) {
+    for (index, (key, value)) in members.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        if !key.is_empty() {
+            string(out, key);
+            out.push(b':');
+        }
+        string(out, value);
+    }
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    // Writing a string into a Vec cannot fail; if it ever did, an empty string keeps the JSON whole.
+    let start = out.len();
+    if serde_json::to_writer(&mut *out, text).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"\"\"");
+    }
 }

@@ -246,7 +246,7 @@ impl Catalogue {
     }
 
     /// Every path that the Secret named `secret` holds, in the order of paths.
-    pub fn by_secret<'a>(&'a self, secret: &'a str) -> impl Iterator<Item = &'a Entry> {
+    pub fn by_secret<'c, 'n>(&'c self, secret: &'n str) -> impl Iterator<Item = &'c Entry> + use<'c, 'n> {
         let at = |index: &u32| &self.entries[*index as usize];
         let start = self.by_secret.partition_point(|index| &*at(index).secret < secret);
         self.by_secret[start..].iter().map(at).take_while(move |entry| &*entry.secret == secret)

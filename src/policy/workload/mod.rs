@@ -1,5 +1,9 @@
 //! Kinds that carry a pod template: where in each of them it stands.
 
+pub mod expand;
+pub mod object;
+pub mod pod;
+
 use std::borrow::Cow;
 
 /// One kind whose pods are judged before they exist.

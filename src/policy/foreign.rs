@@ -1,0 +1,346 @@
+//! References in the syntax of other systems: recognised when well-formed, so that they are never taken for plaintext,
+//! and fenced by their literal path. What only starts like one is none.
+//!
+//! Sources of the syntaxes: bank-vaults/internal `pkg/injector`, doitintl/secrets-init `pkg/secrets`,
+//! 1Password/kubernetes-secrets-injector, SparebankenVest/azure-key-vault-to-kubernetes `cmd/azure-keyvault-env`,
+//! GoogleCloudPlatform/berglas `pkg/berglas/reference.go`, helmfile/vals README, hashicorp/vault-k8s
+//! `agent-inject/agent/annotations.go`.
+
+use super::path::SecretPath;
+use super::resolve::World;
+use super::snapshot::Binding;
+
+/// A reference in another system's syntax.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign<'a> {
+    /// The system, as its users call it.
+    pub system: &'static str,
+    /// What it names.
+    target: Target<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target<'a> {
+    /// A path, as it stands.
+    Path(&'a str),
+    /// An ARN of AWS Secrets Manager.
+    Arn(Arn<'a>),
+    /// Something without a path that could be compared.
+    Opaque,
+}
+
+/// The parts of an ARN: `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:REST`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Arn<'a> {
+    partition: &'a str,
+    region: &'a str,
+    account: &'a str,
+    rest: &'a str,
+}
+
+/// The first bytes of all syntaxes; nearly every value is told apart by its first byte alone.
+fn may_be(text: &str) -> bool {
+    matches!(text.as_bytes().first(), Some(b'v' | b'b' | b'>' | b'o' | b's' | b'a' | b'g' | b'r'))
+        || text.contains("@azurekeyvault")
+}
+
+/// Reads a whole text as a reference of another system.
+pub fn recognise(text: &str) -> Option<Foreign<'_>> {
+    if !may_be(text) {
+        return None;
+    }
+    vault(text)
+        .or_else(|| one_password(text))
+        .or_else(|| berglas(text))
+        .or_else(|| aws(text))
+        .or_else(|| google(text))
+        .or_else(|| azure(text))
+        .or_else(|| vals(text))
+}
+
+/// The references of bank-vaults inside a longer text: `pre-${vault:path#key}-post`.
+pub fn inline(text: &str) -> Vec<Foreign<'_>> {
+    let mut found = Vec::new();
+    for (start, _) in text.match_indices("${") {
+        // Up to the next brace of either kind, which keeps this linear; a template in the key (`${.user}`) may be cut.
+        let inner = &text[start + 2..];
+        let inner = &inner[..inner.find(['{', '}']).unwrap_or(inner.len())];
+        found.extend(vault(inner));
+    }
+    found
+}
+
+/// One word without blanks, as every syntax wants it.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// `vault:PATH#KEY[#VERSION]`, `>>vault:…` (writes), `bao:…`, `vault:login`, `vault:v1:CIPHERTEXT`.
+fn vault(text: &str) -> Option<Foreign<'_>> {
+    let rest = text.strip_prefix(">>").unwrap_or(text);
+    let (system, rest) = match rest.split_once(':')? {
+        ("vault", rest) => ("Vault", rest),
+        ("bao", rest) => ("OpenBao", rest),
+        _ => return None,
+    };
+    if rest == "login" || rest.strip_prefix("v1:").is_some_and(|cipher| cipher.len() >= 16 && is_word(cipher))
+    {
+        return Some(Foreign { system, target: Target::Opaque });
+    }
+    let (path, key) = rest.split_once('#')?;
+    let well_formed = is_word(path) && path.contains('/') && !key.is_empty() && !key.starts_with('#');
+    well_formed.then_some(Foreign { system, target: Target::Path(path) })
+}
+
+/// `op://VAULT/ITEM[/SECTION]/FIELD`.
+fn one_password(text: &str) -> Option<Foreign<'_>> {
+    let path = text.strip_prefix("op://")?;
+    let segments = path.split('/').count();
+    let well_formed = (3..=4).contains(&segments)
+        && path.split('/').all(|segment| !segment.is_empty())
+        && !path.contains('\n');
+    well_formed.then_some(Foreign { system: "1Password", target: Target::Path(path) })
+}
+
+/// `sm://PROJECT/NAME[?…][#VERSION]`, `berglas://BUCKET/OBJECT[#GENERATION]`.
+fn berglas(text: &str) -> Option<Foreign<'_>> {
+    let path = text.strip_prefix("sm://").or_else(|| text.strip_prefix("berglas://"))?;
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let (project, name) = path.split_once('/')?;
+    (is_word(project) && is_word(name)).then_some(Foreign { system: "Berglas", target: Target::Path(path) })
+}
+
+/// `arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX`, `arn:aws:ssm:REGION:ACCOUNT:parameter/NAME`.
+fn aws(text: &str) -> Option<Foreign<'_>> {
+    let mut parts = text.strip_prefix("arn:")?.splitn(6, ':');
+    let (partition, service, region, account) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (kind, rest) = (parts.next()?, parts.next());
+    if !partition.starts_with("aws") || !is_word(text) {
+        return None;
+    }
+    match (service, kind, rest) {
+        ("secretsmanager", "secret", Some(rest)) if !rest.is_empty() => {
+            let arn = Arn { partition, region, account, rest };
+            Some(Foreign { system: "AWS Secrets Manager", target: Target::Arn(arn) })
+        }
+        ("ssm", parameter, None)
+            if parameter.strip_prefix("parameter/").is_some_and(|name| !name.is_empty()) =>
+        {
+            Some(Foreign { system: "AWS Parameter Store", target: Target::Opaque })
+        }
+        _ => None,
+    }
+}
+
+/// `gcp:secretmanager:NAME[/versions/V]`, `gcp:secretmanager:projects/P/secrets/S[/versions/V]`.
+fn google(text: &str) -> Option<Foreign<'_>> {
+    let path = text.strip_prefix("gcp:secretmanager:")?;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/');
+    let well_formed = !path.is_empty() && path.bytes().all(legal);
+    well_formed.then_some(Foreign { system: "Google Secret Manager", target: Target::Path(path) })
+}
+
+/// `NAME@azurekeyvault[?QUERY]`, where NAME is an object of the cluster, and `azure:keyvault:…`.
+fn azure(text: &str) -> Option<Foreign<'_>> {
+    let system = "Azure Key Vault";
+    if let Some(rest) = text.strip_prefix("azure:keyvault:") {
+        return is_word(rest).then_some(Foreign { system, target: Target::Opaque });
+    }
+    let (name, query) = text.split_once("@azurekeyvault")?;
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let well_formed =
+        !name.is_empty() && name.bytes().all(legal) && (query.is_empty() || query.starts_with('?'));
+    well_formed.then_some(Foreign { system, target: Target::Opaque })
+}
+
+/// `ref+BACKEND://PATH[?PARAMETERS][#/KEY]`.
+fn vals(text: &str) -> Option<Foreign<'_>> {
+    let (backend, path) = text.strip_prefix("ref+")?.split_once("://")?;
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let well_formed = !backend.is_empty() && backend.bytes().all(legal) && is_word(path);
+    well_formed.then_some(Foreign { system: "vals", target: Target::Path(path) })
+}
+
+impl Foreign<'_> {
+    /// The path, where it reads as one of ours: it may then be named in a message.
+    pub fn path(&self) -> Option<&str> {
+        let text = match &self.target {
+            Target::Path(path) => path,
+            Target::Arn(arn) => arn.rest,
+            Target::Opaque => return None,
+        };
+        SecretPath::absolute(text).ok().map(|_| text)
+    }
+
+    /// Whether a bound namespace may have it, or why not. Unbound namespaces are not asked.
+    pub fn judge(&self, world: &World<'_>) -> Result<(), String> {
+        let binding = world.binding();
+        if !matches!(binding, Binding::Bound { .. }) {
+            return Ok(());
+        }
+        let system = self.system;
+        let advice = "write secret:NAME for a secret of its own scope";
+        let inside = |path: &str| SecretPath::absolute(path).is_ok() && binding.contains(path);
+        match &self.target {
+            Target::Path(path) if inside(path) => Ok(()),
+            Target::Arn(arn) => arn.judge(world).map_err(|why| format!("{why}; {advice}")),
+            Target::Path(_) | Target::Opaque => {
+                let what = self.path().map(|path| format!(" to {path}")).unwrap_or_default();
+                Err(format!(
+                    "this is a reference of {system}{what}, which is not inside what this namespace may read; {advice}"
+                ))
+            }
+        }
+    }
+}
+
+impl Arn<'_> {
+    /// An ARN ends in a hyphen and six random characters, which a partial ARN leaves out: `…/my-secret` can be read both
+    /// ways, so both readings have to lie inside (AWS Secrets Manager user guide, troubleshooting of partial ARNs).
+    fn judge(&self, world: &World<'_>) -> Result<(), String> {
+        let settings = world.settings;
+        if !settings.aws_accounts.iter().any(|account| account == self.account) {
+            return Err("this ARN is of an AWS account that aws.accounts of the configuration does not list"
+                .to_owned());
+        }
+        if !settings.aws_regions.iter().any(|region| region == self.region)
+            || self.partition != partition_of(self.region)
+        {
+            return Err(
+                "this ARN is of a region or partition that aws.regions of the configuration does not list"
+                    .to_owned(),
+            );
+        }
+        let whole =
+            SecretPath::absolute(self.rest).map_err(|error| format!("this ARN names no path: {error}"))?;
+        let cut = self
+            .rest
+            .rsplit_once('-')
+            .filter(|(_, suffix)| suffix.len() == 6 && suffix.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let readings = [Some(whole.as_str()), cut.map(|(name, _)| name)];
+        if readings
+            .into_iter()
+            .flatten()
+            .all(|path| SecretPath::absolute(path).is_ok() && world.binding().contains(path))
+        {
+            Ok(())
+        } else {
+            Err(super::message::outside(whole.as_str(), world.binding()))
+        }
+    }
+}
+
+/// The partition that a region lies in (AWS general reference, ARNs).
+fn partition_of(region: &str) -> &'static str {
+    match region {
+        _ if region.starts_with("cn-") => "aws-cn",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// What an annotation of another system means.
+enum Meaning {
+    /// Its value is one path, or a list of them with `#VERSION` behind each.
+    Paths,
+    /// Its value is an ARN.
+    Arn,
+    /// It gives a container more than one path that could be compared: templates, tokens, patches.
+    Anything,
+}
+
+/// Annotations of other systems that bring secrets into a pod, by the beginning of their keys.
+const ANNOTATIONS: [(&str, &str, Meaning); 13] = [
+    ("Vault Agent", "vault.hashicorp.com/agent-inject-secret-", Meaning::Paths),
+    ("Vault Agent", "vault.hashicorp.com/agent-inject-template-", Meaning::Anything),
+    ("Vault Agent", "vault.hashicorp.com/agent-inject-command-", Meaning::Anything),
+    ("Vault Agent", "vault.hashicorp.com/agent-inject-token", Meaning::Anything),
+    ("Vault Agent", "vault.hashicorp.com/agent-configmap", Meaning::Anything),
+    ("Vault Agent", "vault.hashicorp.com/agent-json-patch", Meaning::Anything),
+    ("Vault Agent", "vault.hashicorp.com/agent-init-json-patch", Meaning::Anything),
+    ("Vault Agent", "vault.hashicorp.com/agent-cache-use-auto-auth-token", Meaning::Anything),
+    ("bank-vaults", "secrets-webhook.security.bank-vaults.io/vault-from-path", Meaning::Paths),
+    ("bank-vaults", "vault.security.banzaicloud.io/vault-env-from-path", Meaning::Paths),
+    ("1Password", "operator.1password.io/item-path", Meaning::Paths),
+    ("the AWS secret sidecar", "secrets.k8s.aws/secret-arn", Meaning::Arn),
+    ("argocd-vault-plugin", "avp.kubernetes.io/path", Meaning::Paths),
+];
+
+/// The references that an annotation of another system makes; empty where it makes none.
+pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
+    let Some((system, _, meaning)) = ANNOTATIONS.iter().find(|(_, start, _)| key.starts_with(start)) else {
+        return Vec::new();
+    };
+    let opaque = || vec![Foreign { system, target: Target::Opaque }];
+    match meaning {
+        Meaning::Anything => opaque(),
+        Meaning::Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),
+        Meaning::Paths => value
+            .split(',')
+            .map(|path| path.split('#').next().unwrap_or_default().trim())
+            .map(|path| Foreign { system, target: Target::Path(path) })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_formed_references_are_recognised() {
+        for (text, system) in [
+            ("vault:secret/data/a/b#key", "Vault"),
+            (">>vault:pki/issue/x#certificate#{}", "Vault"),
+            ("vault:secret/data/a#${.user}:${.pass}", "Vault"),
+            ("bao:secret/a#k#2", "OpenBao"),
+            ("vault:login", "Vault"),
+            ("op://vault/item/field", "1Password"),
+            ("op://vault/item/section/field", "1Password"),
+            ("sm://project/name#1", "Berglas"),
+            ("berglas://bucket/object", "Berglas"),
+            ("arn:aws:secretsmanager:us-west-2:111122223333:secret:a/b-AbCdEf", "AWS Secrets Manager"),
+            ("arn:aws-cn:secretsmanager:cn-north-1:111122223333:secret:a", "AWS Secrets Manager"),
+            ("arn:aws:ssm:us-west-2:111122223333:parameter/a/b", "AWS Parameter Store"),
+            ("gcp:secretmanager:projects/p/secrets/s/versions/2", "Google Secret Manager"),
+            ("my-secret@azurekeyvault", "Azure Key Vault"),
+            ("my-secret@azurekeyvault?tls.crt", "Azure Key Vault"),
+            ("ref+vault://secret/a#/key", "vals"),
+            ("ref+awssecrets://a/b/c/d?region=x", "vals"),
+        ] {
+            assert_eq!(recognise(text).map(|foreign| foreign.system), Some(system), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_starts_like_one_is_none() {
+        for text in [
+            "vault:hunter2",
+            "vault:hunter2#x",
+            "vault:",
+            "vaults:a/b#c",
+            "op://hunter2",
+            "op://a//b/c",
+            "sm://x",
+            "arn:aws:secretsmanager:hunter2",
+            "arn:aws:s3:::bucket",
+            "arn:gcp:secretmanager:r:a:secret:x",
+            "gcp:secretmanager:",
+            "gcp:secretmanager:hunter 2!",
+            "Passw0rd!@azurekeyvault",
+            "a@azurekeyvault.example.com",
+            "ref+://x",
+            "ref+hunter2",
+            "",
+        ] {
+            assert_eq!(recognise(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn references_inside_a_text_are_found() {
+        let found = inline("postgres://${vault:secret/a#user}:${>>vault:secret/b#pw}@${HOST}/x${vault:no}");
+        assert_eq!(found.iter().filter_map(Foreign::path).collect::<Vec<_>>(), ["secret/a", "secret/b"]);
+    }
+}

@@ -1,0 +1,334 @@
+//! From a plan to the JSON Patch that carries it out: the only place that makes operations.
+//!
+//! The patch is made against the raw JSON and touches nothing but what it sets: an env entry keeps fields that nobody
+//! here has heard of, lists are appended to, a missing list or map is made once. It names Secrets and holds no value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use super::path::secret_name;
+use super::plan::{ContainerPlan, EnvSet, Plan, Source};
+use super::reference::Use;
+use super::resolve::World;
+use super::wishes::MOUNT_PATH;
+use super::workload::object::{Place, Template};
+use super::workload::pod::Volume;
+
+/// The annotation that says which paths a pod uses.
+pub const REFS: &str = "refgate.dev/refs";
+/// Name of the volume with files; a number follows where it is taken.
+const VOLUME: &str = "refgate-files";
+
+/// A JSON Patch under construction.
+#[derive(Default)]
+struct Patch(String);
+
+impl Patch {
+    /// One operation; `path` holds no character that JSON escapes, `value` is JSON.
+    fn operation(&mut self, op: &str, path: &str, value: Option<&str>) {
+        self.0.push(if self.0.is_empty() { '[' } else { ',' });
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, r#"{{"op":"{op}","path":"{path}""#);
+        if let Some(value) = value {
+            let _ = write!(self.0, r#","value":{value}"#);
+        }
+        self.0.push('}');
+    }
+
+    /// Adds elements to a list, which is made if it is not there.
+    fn append(&mut self, list: &str, there: bool, elements: &[String]) {
+        if there {
+            for element in elements {
+                self.operation("add", &format!("{list}/-"), Some(element));
+            }
+        } else if !elements.is_empty() {
+            self.operation("add", list, Some(&format!("[{}]", elements.join(","))));
+        }
+    }
+}
+
+/// The patch that carries out a plan on a pod; `None` where nothing is to be changed.
+pub fn patch(plan: &Plan<'_, '_>, template: &Template<'_>, world: &World<'_>) -> Option<String> {
+    let mut patch = Patch::default();
+    let mut volumes = Volumes::new(template, plan);
+    for container in &plan.containers {
+        let pointer = format!("/spec/{}/{}", container.place.list, container.place.index);
+        set_env(&mut patch, &pointer, container, plan.wishes.mount_path.unwrap_or(MOUNT_PATH));
+        if container.mount {
+            let name = volumes.of(&container.files);
+            let path = json(plan.wishes.mount_path.unwrap_or(MOUNT_PATH));
+            let mount = format!(r#"{{"name":{},"readOnly":true,"mountPath":{path}}}"#, json(&name));
+            patch.append(
+                &format!("{pointer}/volumeMounts"),
+                container.place.container.volume_mounts.is_some(),
+                &[mount],
+            );
+        }
+    }
+    patch.append("/spec/volumes", template.spec.volumes.is_some(), &volumes.made);
+    set_refs(&mut patch, plan, template, world);
+    (!patch.0.is_empty()).then(|| patch.0 + "]")
+}
+
+fn json(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+fn secret_key_ref(source: &Source) -> String {
+    let optional = if source.optional { r#","optional":true"# } else { "" };
+    format!(r#"{{"secretKeyRef":{{"name":{},"key":{}{optional}}}}}"#, json(&source.secret), json(&source.key))
+}
+
+fn set_env(patch: &mut Patch, pointer: &str, container: &ContainerPlan<'_, '_>, mount_path: &str) {
+    let env = container.place.container.env.as_deref().unwrap_or_default();
+    let mut added = Vec::new();
+    for EnvSet { index, name, source, .. } in &container.env {
+        let from = secret_key_ref(source);
+        let Some(index) = index else {
+            added.push(format!(r#"{{"name":{},"valueFrom":{from}}}"#, json(name)));
+            continue;
+        };
+        if env[*index].value.is_some() {
+            patch.operation("remove", &format!("{pointer}/env/{index}/value"), None);
+        }
+        patch.operation("add", &format!("{pointer}/env/{index}/valueFrom"), Some(&from));
+    }
+    for (index, name) in &container.paths {
+        patch.operation(
+            "replace",
+            &format!("{pointer}/env/{index}/value"),
+            Some(&json(&format!("{mount_path}/{name}"))),
+        );
+    }
+    patch.append(&format!("{pointer}/env"), container.place.container.env.is_some(), &added);
+}
+
+/// Volumes for sets of files: containers with the same set share one.
+struct Volumes<'t, 'a> {
+    there: &'t [Volume<'a>],
+    mode: u32,
+    by_files: BTreeMap<Vec<(String, Source)>, String>,
+    names: BTreeSet<String>,
+    made: Vec<String>,
+}
+
+impl<'t, 'a> Volumes<'t, 'a> {
+    fn new(template: &'t Template<'a>, plan: &Plan<'_, '_>) -> Self {
+        let there = template.spec.volumes.as_deref().unwrap_or_default();
+        let group = template.spec.security_context.as_ref().is_some_and(|context| context.fs_group.is_some());
+        Self {
+            there,
+            mode: plan.wishes.file_mode.unwrap_or(if group { 0o440 } else { 0o444 }),
+            by_files: BTreeMap::new(),
+            names: there.iter().map(|volume| volume.name.to_string()).collect(),
+            made: Vec::new(),
+        }
+    }
+
+    /// Name of the volume with these files: one that is there already, or a new one.
+    fn of(&mut self, files: &BTreeMap<String, (Source, usize)>) -> String {
+        let files: Vec<(String, Source)> =
+            files.iter().map(|(name, (source, _))| (name.clone(), source.clone())).collect();
+        if let Some(name) = self.by_files.get(&files) {
+            return name.clone();
+        }
+        let name = match self.there.iter().find(|volume| self.is(volume, &files)) {
+            Some(volume) => volume.name.to_string(),
+            None => self.make(&files),
+        };
+        self.by_files.insert(files, name.clone());
+        name
+    }
+
+    fn is(&self, volume: &Volume<'_>, files: &[(String, Source)]) -> bool {
+        let mut shown: Vec<(&str, &str, &str, bool)> = Vec::new();
+        for secret in &volume.projected {
+            for item in &secret.items {
+                shown.push((
+                    &item.path,
+                    secret.name.as_deref().unwrap_or_default(),
+                    &item.key,
+                    secret.optional == Some(true),
+                ));
+            }
+        }
+        shown.sort_unstable();
+        volume.only_secrets
+            && volume.default_mode == Some(i64::from(self.mode))
+            && volume.projected.iter().all(|secret| !secret.items.is_empty())
+            && shown.into_iter().eq(files
+                .iter()
+                .map(|(name, source)| (name.as_str(), &*source.secret, &*source.key, source.optional)))
+    }
+
+    fn make(&mut self, files: &[(String, Source)]) -> String {
+        let name = (1usize..)
+            .map(|number| if number == 1 { VOLUME.to_owned() } else { format!("{VOLUME}-{number}") })
+            .find(|name| !self.names.contains(name))
+            .unwrap_or_default();
+        self.names.insert(name.clone());
+        let mut sources: BTreeMap<(&str, bool), Vec<String>> = BTreeMap::new();
+        for (file, source) in files {
+            let item = format!(r#"{{"key":{},"path":{}}}"#, json(&source.key), json(file));
+            sources.entry((&source.secret, source.optional)).or_default().push(item);
+        }
+        let sources: Vec<String> = sources
+            .into_iter()
+            .map(|((secret, optional), items)| {
+                let optional = if optional { r#","optional":true"# } else { "" };
+                format!(r#"{{"secret":{{"name":{},"items":[{}]{optional}}}}}"#, json(secret), items.join(","))
+            })
+            .collect();
+        self.made.push(format!(
+            r#"{{"name":{},"projected":{{"defaultMode":{},"sources":[{}]}}}}"#,
+            json(&name),
+            self.mode,
+            sources.join(",")
+        ));
+        name
+    }
+}
+
+/// One row of the annotation.
+#[derive(Serialize)]
+struct Ref<'r> {
+    path: &'r str,
+    secret: &'r str,
+    key: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'r str>,
+    r#use: &'static str,
+    at: Vec<String>,
+}
+
+/// What an incoming annotation claims. Only the name of a Secret that its path gives by the hash is taken from it.
+#[derive(Deserialize)]
+struct Claim {
+    path: String,
+    secret: String,
+}
+
+/// A Secret, a key, how it is used; sorted by path in the end.
+type Reads = BTreeMap<(String, String, String, Use), BTreeSet<String>>;
+
+/// Sets `refgate.dev/refs` to what the containers use once the patch is applied.
+fn set_refs(patch: &mut Patch, plan: &Plan<'_, '_>, template: &Template<'_>, world: &World<'_>) {
+    let claimed = plan.wishes.claimed_refs;
+    if plan.references.is_empty() && claimed.is_none() {
+        return;
+    }
+    let mut volumes = BTreeMap::new();
+    for volume in template.spec.volumes.iter().flatten().filter(|volume| !volume.projected.is_empty()) {
+        volumes.insert(&*volume.name, volume);
+    }
+    let paths = Paths { plan, world, claims: claims(claimed, world), volumes };
+    let mut reads = Reads::new();
+    let mut planned = plan.containers.iter().peekable();
+    for place in template.containers() {
+        let planned =
+            planned.next_if(|planned| planned.place.list == place.list && planned.place.index == place.index);
+        paths.read_env(&mut reads, &place, planned);
+        paths.read_files(&mut reads, &place, planned);
+    }
+    let rows: Vec<Ref<'_>> = reads
+        .iter()
+        .map(|((path, secret, key, wanted), at)| Ref {
+            path,
+            secret,
+            key,
+            version: world
+                .entry(secret)
+                .filter(|entry| *entry.path == **path)
+                .and_then(|entry| entry.version.as_deref()),
+            r#use: wanted.as_str(),
+            at: at.iter().cloned().collect(),
+        })
+        .collect();
+    let text = serde_json::to_string(&rows).unwrap_or_default();
+    let pointer = "/metadata/annotations/refgate.dev~1refs";
+    match (&template.metadata.annotations, rows.is_empty()) {
+        (_, true) if claimed.is_some() => patch.operation("remove", pointer, None),
+        (_, true) => {}
+        (_, false) if claimed == Some(&text) => {}
+        (Some(_), false) => patch.operation("add", pointer, Some(&json(&text))),
+        (None, false) => {
+            let annotations = format!(r#"{{"{REFS}":{}}}"#, json(&text));
+            if template.has_metadata {
+                patch.operation("add", "/metadata/annotations", Some(&annotations));
+            } else {
+                patch.operation("add", "/metadata", Some(&format!(r#"{{"annotations":{annotations}}}"#)));
+            }
+        }
+    }
+}
+
+/// What the catalogue does not know yet, an earlier round may have told; the hash in the name proves it.
+fn claims(claimed: Option<&str>, world: &World<'_>) -> BTreeMap<String, String> {
+    let claims: Vec<Claim> = claimed.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    claims
+        .into_iter()
+        .filter(|claim| world.binding().contains(&claim.path) && secret_name(&claim.path) == claim.secret)
+        .map(|claim| (claim.secret, claim.path))
+        .collect()
+}
+
+struct Paths<'p, 't, 'a> {
+    plan: &'p Plan<'t, 'a>,
+    world: &'p World<'p>,
+    claims: BTreeMap<String, String>,
+    /// Projected volumes by name.
+    volumes: BTreeMap<&'p str, &'p Volume<'a>>,
+}
+
+impl Paths<'_, '_, '_> {
+    /// The path that a Secret holds, if the namespace may read it.
+    fn of(&self, secret: &str) -> Option<&str> {
+        let planned = self.plan.paths.get(secret).map(String::as_str);
+        let catalogued = || self.world.entry(secret).map(|entry| &*entry.path);
+        planned.or_else(catalogued).or_else(|| self.claims.get(secret).map(String::as_str))
+    }
+
+    fn add(&self, reads: &mut Reads, secret: &str, key: &str, wanted: Use, at: String) {
+        if let Some(path) = self.of(secret) {
+            reads.entry((path.to_owned(), secret.to_owned(), key.to_owned(), wanted)).or_default().insert(at);
+        }
+    }
+
+    fn read_env(&self, reads: &mut Reads, place: &Place<'_, '_>, planned: Option<&ContainerPlan<'_, '_>>) {
+        let sets: &[EnvSet] = planned.map(|planned| planned.env.as_slice()).unwrap_or_default();
+        let replaced: BTreeSet<usize> = sets.iter().filter_map(|set| set.index).collect();
+        for set in sets {
+            let at = format!("{}/{}", &*place.container.name, set.name);
+            self.add(reads, &set.source.secret, &set.source.key, Use::Env, at);
+        }
+        for (index, entry) in place.container.env.iter().flatten().enumerate() {
+            let Some(secret) = entry.value_from.as_ref().and_then(|from| from.secret.as_ref()) else {
+                continue;
+            };
+            if let (Some(name), Some(key), false) = (&secret.name, &secret.key, replaced.contains(&index)) {
+                let at = format!("{}/{}", &*place.container.name, &*entry.name);
+                self.add(reads, name, key, Use::Env, at);
+            }
+        }
+    }
+
+    fn read_files(&self, reads: &mut Reads, place: &Place<'_, '_>, planned: Option<&ContainerPlan<'_, '_>>) {
+        let name = &place.container.name;
+        for (file, (source, _)) in planned.into_iter().flat_map(|planned| &planned.files) {
+            self.add(reads, &source.secret, &source.key, Use::File, format!("{}/{file}", &**name));
+        }
+        // A volume may be mounted many times over; once is enough.
+        let mounted: BTreeSet<&str> =
+            place.container.volume_mounts.iter().flatten().map(|mount| &*mount.name).collect();
+        for secret in
+            mounted.iter().filter_map(|volume| self.volumes.get(volume)).flat_map(|volume| &volume.projected)
+        {
+            for item in &secret.items {
+                let at = format!("{}/{}", &**name, &*item.path);
+                self.add(reads, secret.name.as_deref().unwrap_or_default(), &item.key, Use::File, at);
+            }
+        }
+    }
+}

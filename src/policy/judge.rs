@@ -1,0 +1,455 @@
+//! What stands in an object: each place where a pod can name a Secret, a reference of another system, or a plaintext.
+//!
+//! One walk over the containers, the volumes and the annotations serves the fence and the detector. Nothing is weighed
+//! here: levels, and what an update changed, come after.
+
+use std::borrow::Cow;
+
+use super::decision::{ReferenceReport, Verdict};
+use super::finding::Finding;
+use super::foreign::{self, Foreign};
+use super::message;
+use super::plan::container_pointer;
+use super::reference::env_value;
+use super::resolve::World;
+use super::rules::{Candidate, Extent, Hit, Place as At};
+use super::wishes::{Refusal, is_ours};
+use super::workload::Kind;
+use super::workload::expand::Expander;
+use super::workload::object::{Object, ObjectSeed, Place, Template};
+use super::workload::pod::{Annotations, Env, Handler, Text, Volume, escape};
+
+/// The annotation in which `kubectl apply` keeps the whole manifest.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A finding, and the text that was struck: to tell what an update added, and for nothing else.
+#[derive(Debug)]
+pub struct Struck<'t> {
+    /// The finding.
+    pub finding: Finding,
+    /// The text; it goes no further.
+    pub text: Cow<'t, str>,
+}
+
+/// All that was seen in one object.
+#[derive(Debug, Default)]
+pub struct Seen<'t> {
+    /// Plaintext.
+    pub struck: Vec<Struck<'t>>,
+    /// Secrets and foreign references that the namespace may not have.
+    pub refusals: Vec<Refusal>,
+    /// What the developer should know: words for the place, and a sentence.
+    pub notes: Vec<(String, String)>,
+    /// Synced Secrets and foreign references, and what became of them.
+    pub references: Vec<ReferenceReport>,
+    /// Env vars that read a synced Secret, by name.
+    pub as_env: Vec<String>,
+}
+
+/// The walk over one object.
+struct Walk<'w, 't> {
+    world: &'w World<'w>,
+    seen: Seen<'t>,
+    hits: Vec<Hit>,
+}
+
+/// A text, where it stands, and what to call it.
+struct Spot<'t, 'p> {
+    candidate: Candidate<'p>,
+    text: Cow<'t, str>,
+    container: Option<&'p str>,
+    pointer: &'p dyn Fn() -> String,
+}
+
+/// Walks over an object of a kind: its template, and the annotations above it.
+pub fn judge<'t>(object: &'t Object<'_>, kind: Option<&Kind>, world: &World<'_>) -> Seen<'t> {
+    let mut walk = Walk { world, seen: Seen::default(), hits: Vec::new() };
+    walk.outer(object, kind);
+    if let Some(template) = &object.template {
+        walk.template(template, kind);
+    }
+    walk.seen
+}
+
+impl<'t> Walk<'_, 't> {
+    /// Annotations of the workload itself, and those between it and the template.
+    fn outer(&mut self, object: &'t Object<'_>, kind: Option<&Kind>) {
+        let template = object.template.as_ref().map(|template| template.pointer.as_str()).unwrap_or_default();
+        let own = [("", &object.metadata)];
+        let between = object.between.iter().map(|(pointer, metadata)| (pointer.as_str(), metadata));
+        for (pointer, metadata) in own.into_iter().chain(between) {
+            let Some(annotations) = &metadata.annotations else { continue };
+            for (key, _) in annotations.0.iter().filter(|(key, _)| is_ours(key)) {
+                self.seen.notes.push((format!("{pointer}/metadata"), message::misplaced(key, template)));
+            }
+            self.annotations(pointer, annotations, kind);
+        }
+    }
+
+    fn template(&mut self, template: &'t Template<'_>, kind: Option<&Kind>) {
+        let mut expander = Expander::new(template.metadata.annotations.as_ref());
+        for place in template.containers() {
+            expander.next_container();
+            self.env(template, place, &mut expander);
+            self.words(template, place, &mut expander);
+            self.handlers(template, place);
+        }
+        for (index, volume) in template.spec.volumes.iter().flatten().enumerate() {
+            self.volume(template, index, volume);
+        }
+        for (index, secret) in template.spec.image_pull_secrets.iter().enumerate() {
+            if let Some(name) = &secret.name {
+                let pointer = || format!("{}/spec/imagePullSecrets/{index}/name", template.pointer);
+                self.secret(name, None, &pointer, &|| "imagePullSecrets".to_owned());
+            }
+        }
+        if let Some(annotations) = &template.metadata.annotations {
+            for (key, value) in &annotations.0 {
+                self.foreign_annotation(template, key, value);
+            }
+            self.annotations(&template.pointer, annotations, kind);
+        }
+    }
+
+    fn env(&mut self, template: &Template<'_>, place: Place<'t, '_>, expander: &mut Expander<'t>) {
+        let container = &*place.container.name;
+        let env = place.container.env.as_deref().unwrap_or_default();
+        for (index, entry) in env.iter().enumerate() {
+            let pointer =
+                |field: &str| format!("{}/env/{index}/{field}", container_pointer(template, &place));
+            self.value_from(container, entry, &pointer);
+            match expander.env(env, index) {
+                Ok(text) => self.env_text(container, entry, text, &|| pointer("value")),
+                Err(_) => self.refuse(
+                    pointer("value"),
+                    message::env_place(container, &entry.name),
+                    message::EXPANSION,
+                ),
+            }
+        }
+        for (index, from) in place.container.env_from.iter().enumerate() {
+            if let Some(name) = from.secret_ref.as_ref().and_then(|secret| secret.name.as_ref()) {
+                let pointer =
+                    || format!("{}/envFrom/{index}/secretRef/name", container_pointer(template, &place));
+                self.secret(name, None, &pointer, &|| format!("container {container}, envFrom"));
+            }
+        }
+    }
+
+    fn value_from(&mut self, container: &str, entry: &Env<'_>, pointer: &dyn Fn(&str) -> String) {
+        let Some(from) = &entry.value_from else { return };
+        let subject = || message::env_place(container, &entry.name);
+        if let Some(secret) = &from.secret
+            && let Some(name) = &secret.name
+        {
+            self.secret(name, secret.key.as_deref(), &|| pointer("valueFrom/secretKeyRef/name"), &subject);
+            if self.world.entry(name).is_some() {
+                self.seen.as_env.push(entry.name.to_string());
+            }
+        }
+        for key in &from.unknown {
+            let note = format!(
+                "valueFrom has a source that this version of RefGate does not know, so it was not judged: {}",
+                &**key
+            );
+            self.seen.notes.push((subject(), note));
+        }
+    }
+
+    /// The text of an env var: a reference of ours, of another system, or perhaps a plaintext.
+    fn env_text(
+        &mut self,
+        container: &str,
+        entry: &Env<'_>,
+        text: Cow<'t, str>,
+        pointer: &dyn Fn() -> String,
+    ) {
+        if text.is_empty() {
+            return;
+        }
+        if env_value(&text).is_some() {
+            // As written it is the plan's business; put together, or read by fieldRef, it is nobody's.
+            let by_field = entry.value_from.is_some();
+            let written = !by_field && entry.value.as_deref() == Some(&*text);
+            if !written {
+                let why = if by_field { message::BY_FIELD } else { message::ASSEMBLED };
+                self.refuse(pointer(), message::env_place(container, &entry.name), why);
+            }
+            return;
+        }
+        if let Some(reference) = foreign::recognise(&text) {
+            self.foreign(&reference, pointer, &|| message::env_place(container, &entry.name));
+            return;
+        }
+        for reference in foreign::inline(&text) {
+            self.foreign(&reference, pointer, &|| message::env_place(container, &entry.name));
+        }
+        let name = Some(&*entry.name);
+        let spot = Spot {
+            candidate: candidate(At::Env, name, &text, None),
+            text: text.clone(),
+            container: Some(container),
+            pointer,
+        };
+        self.scan(&spot);
+    }
+
+    /// Command and arguments; each is judged with the one before it.
+    fn words(&mut self, template: &Template<'_>, place: Place<'t, '_>, expander: &mut Expander<'t>) {
+        let container = &*place.container.name;
+        let env = place.container.env.as_deref().unwrap_or_default();
+        for (field, words) in [("command", &place.container.command), ("args", &place.container.args)] {
+            let mut before: Option<Cow<'t, str>> = None;
+            for (index, word) in words.iter().enumerate() {
+                let pointer = || format!("{}/{field}/{index}", container_pointer(template, &place));
+                let Ok(text) = expander.argument(env, word) else {
+                    self.refuse(pointer(), format!("container {container}, {field}"), message::EXPANSION);
+                    return;
+                };
+                let candidate = candidate(At::Argument, None, &text, before.as_deref());
+                self.scan(&Spot {
+                    candidate,
+                    text: text.clone(),
+                    container: Some(container),
+                    pointer: &pointer,
+                });
+                before = Some(text);
+            }
+        }
+    }
+
+    fn handlers(&mut self, template: &Template<'_>, place: Place<'t, '_>) {
+        let container = place.container;
+        let (start, stop) =
+            container.lifecycle.as_ref().map_or((&None, &None), |cycle| (&cycle.post_start, &cycle.pre_stop));
+        for (field, handler) in [
+            ("lifecycle/postStart", start),
+            ("lifecycle/preStop", stop),
+            ("livenessProbe", &container.liveness_probe),
+            ("readinessProbe", &container.readiness_probe),
+            ("startupProbe", &container.startup_probe),
+        ] {
+            if let Some(handler) = handler {
+                let base = || format!("{}/{field}", container_pointer(template, &place));
+                self.handler(&container.name, handler, &base);
+            }
+        }
+    }
+
+    fn handler(&mut self, container: &str, handler: &'t Handler<'_>, base: &dyn Fn() -> String) {
+        let mut before: Option<&str> = None;
+        for (index, word) in handler.exec.iter().flat_map(|exec| &exec.command).enumerate() {
+            let pointer = || format!("{}/exec/command/{index}", base());
+            let candidate = candidate(At::Command, None, word, before);
+            self.scan(&Spot {
+                candidate,
+                text: borrowed(word),
+                container: Some(container),
+                pointer: &pointer,
+            });
+            before = Some(word);
+        }
+        let Some(request) = &handler.http_get else { return };
+        if let Some(path) = &request.path {
+            let pointer = || format!("{}/httpGet/path", base());
+            let candidate = candidate(At::UrlPath, None, path, None);
+            self.scan(&Spot {
+                candidate,
+                text: borrowed(path),
+                container: Some(container),
+                pointer: &pointer,
+            });
+        }
+        for (index, header) in request.http_headers.iter().enumerate() {
+            let Some(value) = &header.value else { continue };
+            let pointer = || format!("{}/httpGet/httpHeaders/{index}/value", base());
+            let candidate = candidate(At::Header, Some(&header.name), value, None);
+            self.scan(&Spot {
+                candidate,
+                text: borrowed(value),
+                container: Some(container),
+                pointer: &pointer,
+            });
+        }
+    }
+
+    fn volume(&mut self, template: &Template<'_>, index: usize, volume: &'t Volume<'_>) {
+        let base = || format!("{}/spec/volumes/{index}", template.pointer);
+        let subject = || format!("volume {}", &*volume.name);
+        for (pointer, name) in &volume.secrets {
+            self.secret(name, None, &|| format!("{}{pointer}", base()), &subject);
+        }
+        for (pointer, name, text) in &volume.attributes {
+            let pointer = || format!("{}{pointer}{}", base(), escape(name));
+            if let Some(why) = self.attribute(volume, name, text) {
+                self.refuse(pointer(), subject(), why);
+            }
+            self.secret(text, None, &pointer, &subject);
+            let candidate = candidate(At::VolumeAttribute, Some(name), text, None);
+            self.scan(&Spot { candidate, text: borrowed(text), container: None, pointer: &pointer });
+        }
+        for pointer in &volume.unknown {
+            let note = format!(
+                "{pointer} is of a type that this version of RefGate does not know, so it was not judged"
+            );
+            self.seen.notes.push((subject(), note));
+        }
+    }
+
+    /// What a CSI driver's attribute may not say in a bound namespace.
+    fn attribute(&self, volume: &Volume<'_>, name: &str, text: &str) -> Option<String> {
+        if !self.is_bound() {
+            return None;
+        }
+        let driver = volume.driver.as_deref().unwrap_or_default();
+        let lower = name.to_ascii_lowercase().replace(['-', '_'], "");
+        if driver == "secrets-store.csi.k8s.io" && name != "secretProviderClass" {
+            // The driver lays a pod's attributes over the class's own parameters (NodePublishVolume).
+            return Some(format!(
+                "attribute {name} would override the SecretProviderClass and reach other paths; of this driver's attributes only \
+                 secretProviderClass may stand in a pod"
+            ));
+        }
+        if driver == "csi.vso.hashicorp.com" {
+            return Some("volumes of driver csi.vso.hashicorp.com name paths that RefGate cannot see; write secret:NAME instead".to_owned());
+        }
+        if lower.ends_with("secretnamespace") && text != self.world.namespace {
+            return Some(format!("attribute {name} names a Secret of another namespace"));
+        }
+        None
+    }
+
+    fn is_bound(&self) -> bool {
+        matches!(self.world.binding(), super::snapshot::Binding::Bound { .. })
+    }
+
+    /// A Secret that the pod names, by whatever means: it may not hold a path that the namespace may not read.
+    fn secret(
+        &mut self,
+        name: &str,
+        key: Option<&str>,
+        pointer: &dyn Fn() -> String,
+        subject: &dyn Fn() -> String,
+    ) {
+        let mut entries = self.world.state.catalogue.by_secret(name).peekable();
+        if entries.peek().is_none() {
+            return;
+        }
+        let foreign = self.world.foreign(name).is_some();
+        for entry in entries {
+            let verdict =
+                if self.world.binding().contains(&entry.path) { Verdict::Allowed } else { Verdict::Denied };
+            self.seen.references.push(ReferenceReport {
+                pointer: pointer(),
+                path: (verdict == Verdict::Allowed).then(|| entry.path.to_string()),
+                secret: Some(name.to_owned()),
+                key: key.map(str::to_owned),
+                verdict,
+            });
+        }
+        if foreign {
+            self.refuse(pointer(), subject(), message::foreign_secret(name));
+        }
+    }
+
+    /// A reference of another system.
+    fn foreign(
+        &mut self,
+        reference: &Foreign<'_>,
+        pointer: &dyn Fn() -> String,
+        subject: &dyn Fn() -> String,
+    ) {
+        let verdict = match reference.judge(self.world) {
+            Ok(()) if self.is_bound() => Verdict::Allowed,
+            Ok(()) => Verdict::Unknown,
+            Err(why) => {
+                self.refuse(pointer(), subject(), why);
+                Verdict::Denied
+            }
+        };
+        let path = reference.path().map(str::to_owned);
+        self.seen.references.push(ReferenceReport {
+            pointer: pointer(),
+            path,
+            secret: None,
+            key: None,
+            verdict,
+        });
+    }
+
+    fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
+        let pointer = || format!("{}/metadata/annotations/{}", template.pointer, escape(key));
+        let subject = || format!("annotation {key}");
+        for reference in foreign::annotation(key, value) {
+            self.foreign(&reference, &pointer, &subject);
+        }
+        if matches!(key, "vault.hashicorp.com/agent-extra-secret" | "vault.hashicorp.com/tls-secret") {
+            self.secret(value, None, &pointer, &subject);
+        }
+    }
+
+    /// Annotations as texts. Ours hold references, and `last-applied-configuration` a manifest.
+    fn annotations(&mut self, base: &str, annotations: &'t Annotations<'_>, kind: Option<&Kind>) {
+        for (key, value) in annotations.0.iter().filter(|(key, _)| !is_ours(key)) {
+            let pointer = || format!("{base}/metadata/annotations/{}", escape(key));
+            if &**key == LAST_APPLIED && kind.is_some_and(|kind| self.last_applied(kind, value, &pointer)) {
+                continue;
+            }
+            if foreign::recognise(value).is_some() || !foreign::annotation(key, value).is_empty() {
+                continue;
+            }
+            let candidate = candidate(At::Annotation, Some(key), value, None);
+            self.scan(&Spot { candidate, text: borrowed(value), container: None, pointer: &pointer });
+        }
+    }
+
+    /// The manifest in `last-applied-configuration`, read as its kind; what the live object holds as well is not said
+    /// twice. Gives whether it could be read: otherwise it is a text like any other.
+    fn last_applied(&mut self, kind: &Kind, value: &str, pointer: &dyn Fn() -> String) -> bool {
+        let mut deserializer = serde_json::Deserializer::from_str(value);
+        let Ok(Some(object)) = serde::de::DeserializeSeed::deserialize(ObjectSeed(kind), &mut deserializer)
+        else {
+            return false;
+        };
+        let applied = judge(&object, None, self.world);
+        for Struck { mut finding, text } in applied.struck {
+            finding.pointer = pointer();
+            finding.detail = format!("{}, in the manifest that kubectl apply keeps here", finding.detail);
+            self.seen.struck.push(Struck { finding, text: Cow::Owned(text.into_owned()) });
+        }
+        true
+    }
+
+    fn refuse(&mut self, pointer: String, subject: String, text: impl Into<String>) {
+        self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
+    }
+
+    /// Lets the detector look at one text.
+    fn scan(&mut self, spot: &Spot<'t, '_>) {
+        let Spot { candidate, text, container, pointer } = spot;
+        if self.world.settings.detector.scan(candidate, &mut self.hits) == Extent::Clipped {
+            self.seen.notes.push((pointer(), message::CLIPPED.to_owned()));
+        }
+        for hit in self.hits.drain(..) {
+            let finding = Finding {
+                rule: hit.rule.id,
+                pointer: pointer(),
+                container: container.map(str::to_owned),
+                name: candidate.name.map(str::to_owned),
+                certainty: hit.rule.certainty,
+                reason: hit.rule.reason,
+                detail: hit.detail,
+                instead: message::instead(candidate.place, candidate.name),
+            };
+            self.seen.struck.push(Struck { finding, text: text.clone() });
+        }
+    }
+}
+
+fn candidate<'p>(place: At, name: Option<&'p str>, value: &'p str, before: Option<&'p str>) -> Candidate<'p> {
+    Candidate { place, name, value, before }
+}
+
+fn borrowed<'t>(text: &'t Text<'_>) -> Cow<'t, str> {
+    Cow::Borrowed(text)
+}

@@ -1,0 +1,209 @@
+//! Every sentence that a user may read, in one place, so that they sound alike.
+//!
+//! A sentence names paths, Secrets, containers and variables. It never holds a value, nor a text that might be one.
+
+use super::rules::Place;
+use super::snapshot::Binding;
+
+/// References are refused while the view of the cluster is too old.
+pub const STALE: &str = "RefGate has not heard from the API server for longer than snapshot.maxAge, so no reference is \
+                         resolved; ask the operators of the cluster, and try again";
+
+/// A namespace without a scope.
+pub fn unbound(namespace: &str) -> String {
+    format!(
+        "namespace {namespace} is not bound to a group/app/env, so it has no secrets; bind the namespace first: who may \
+         do that runs `refgate bind {namespace} GROUP/APP/ENV`"
+    )
+}
+
+/// A namespace whose labels do not read.
+pub fn broken_binding(namespace: &str, why: &str) -> String {
+    format!("namespace {namespace} counts as not bound, so it has no secrets: {why}; bind the namespace anew")
+}
+
+/// A path outside of what the namespace may read.
+pub fn outside(path: &str, binding: &Binding) -> String {
+    match binding {
+        Binding::Bound { own, shared } if shared.is_empty() => {
+            format!("{path} is outside of {own}, all that this namespace may read")
+        }
+        Binding::Bound { own, shared } => {
+            let shared: Vec<&str> = shared.iter().map(|prefix| prefix.as_str()).collect();
+            format!("{path} is outside of {own} and {}, all that this namespace may read", shared.join(", "))
+        }
+        _ => format!("{path} is outside of what this namespace may read: it is bound to nothing"),
+    }
+}
+
+/// A Secret that holds a foreign path, whoever wrote its name. The foreign path itself is not told.
+pub fn foreign_secret(secret: &str) -> String {
+    format!(
+        "Secret {secret} holds a path that this namespace may not read; refer to a secret of its own scope instead"
+    )
+}
+
+/// The Secret that would be used holds another path.
+pub fn holds_something_else(path: &str, secret: &str, other: Option<&str>) -> String {
+    let other = other.unwrap_or("something else");
+    format!(
+        "{path} would be read from Secret {secret}, but the catalogue says that it holds {other}; nothing is injected"
+    )
+}
+
+/// No Secret holds the path yet.
+pub fn not_synced(path: &str) -> String {
+    format!("{path} is not synced yet; the pod waits until it is")
+}
+
+/// The secret manager does not have the path.
+pub fn not_known(path: &str, similar: Option<&str>) -> String {
+    let hint = similar.map(|name| format!(" did you mean {name}?")).unwrap_or_default();
+    format!("the secret manager does not know {path}, and the pod waits until it does;{hint}")
+        .trim_end_matches(';')
+        .to_owned()
+}
+
+/// The secret has no such property.
+pub fn no_property(path: &str, property: &str, similar: Option<&str>) -> String {
+    let hint = similar.map(|name| format!("; did you mean #{name}?")).unwrap_or_default();
+    format!("{path} has no property {property}, and the pod waits until it has{hint}")
+}
+
+/// A typed Secret without the whole value.
+pub fn no_whole(path: &str) -> String {
+    format!(
+        "the Secret of {path} has no key for the whole value, and the pod waits until it has; name a #property"
+    )
+}
+
+/// Two Secrets hold the same path.
+pub fn two_sources(path: &str, first: &str, second: &str) -> String {
+    format!("two Secrets hold {path}: {first} and {second}; {first} is used, because it sorts first")
+}
+
+/// `env-from` of a secret that is not there yet.
+pub fn env_from_not_synced(path: &str, bare_pod: bool) -> String {
+    let hint = if bare_pod {
+        "; a bare pod is not tried again: have the namespace annotated with refgate.dev/sync: scope, or make the pod once \
+         the Secret is there"
+    } else {
+        "; the controller tries again by itself"
+    };
+    format!("{path} is not synced yet, so its properties are not known{hint}")
+}
+
+/// `env-from` of a secret without properties.
+pub fn env_from_plain(path: &str) -> String {
+    format!(
+        "{path} has no properties that can be env vars, since it is no JSON object; name a variable for it: env.refgate.dev/NAME"
+    )
+}
+
+/// A reference that only the mutating webhook could have resolved.
+pub const MADE_LATER: &str = "this reference is not resolved: it came in after RefGate's mutating webhook had looked at the pod, or \
+                              that webhook was not asked; a mutator that adds references must run before the configuration zz-refgate";
+
+/// A reference in an ephemeral container.
+pub const EPHEMERAL: &str = "references are not resolved in ephemeral containers, because only a new pod can be changed; leave it out";
+
+/// A reference on a pod that is there already.
+pub const TOO_LATE: &str = "references are resolved only when a pod is made; make the pod anew";
+
+/// A reference that arrives by `$(VAR)`.
+pub const ASSEMBLED: &str =
+    "the reference only comes together by $(VAR), and references are not expanded; write it out in one piece";
+
+/// A reference that arrives by `fieldRef`.
+pub const BY_FIELD: &str = "the annotation that this variable reads holds a reference, and those are not resolved; write the reference \
+                            as the value of the variable";
+
+/// An entry with both a reference and another source.
+pub const BOTH: &str = "the variable has a reference as its value and valueFrom besides; leave one out";
+
+/// Expansions without end.
+pub const EXPANSION: &str = "$(VAR) expands to more than 1 MiB of text, which is not judged; write less";
+
+/// Two references want the same place.
+pub fn clash(what: &str, first: &str, second: &str) -> String {
+    format!("{first} and {second} both want the {what}; leave one out")
+}
+
+/// An annotation that nobody knows.
+pub fn unknown_annotation(similar: Option<&str>) -> String {
+    let hint = similar.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+    format!(
+        "RefGate knows no such annotation; {hint}it knows env.refgate.dev/NAME, file.refgate.dev/NAME and refgate.dev/ env-from, containers, mount-path, file-mode, restart"
+    )
+}
+
+/// An annotation on a workload's own metadata.
+pub fn misplaced(key: &str, template: &str) -> String {
+    format!(
+        "annotation {key} does nothing here; move it to the pod template, {template}/metadata/annotations"
+    )
+}
+
+/// A text longer than what is scanned.
+pub const CLIPPED: &str = "only the first MiB of this text was searched for secrets";
+
+/// What to write instead of a plaintext.
+pub fn instead(place: Place, name: Option<&str>) -> String {
+    let secret = name.map(secret_for).unwrap_or_else(|| "NAME".to_owned());
+    match place {
+        Place::Env => format!("write value: \"secret:{secret}\""),
+        Place::Argument | Place::Command => {
+            "write $(VAR), and an env var VAR with value: \"secret:NAME\"; a command sees it as any other"
+                .to_owned()
+        }
+        Place::Header | Place::UrlPath => {
+            "probe an endpoint that needs no credential, or use exec with $VAR".to_owned()
+        }
+        Place::Annotation => {
+            "remove it; an annotation can be read by anybody who may read the object".to_owned()
+        }
+        Place::VolumeAttribute => "name a Secret in the volume's secretRef".to_owned(),
+        Place::ConfigMap => format!("keep it as a secret and mount it: file.refgate.dev/{secret}"),
+    }
+}
+
+/// A name for the secret that belongs into an env var: the same words, as paths are written.
+fn secret_for(name: &str) -> String {
+    let legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');
+    name.chars()
+        .map(|character| if legal(character) { character.to_ascii_lowercase() } else { '_' })
+        .collect()
+}
+
+/// Words for an env var of a container.
+pub fn env_place(container: &str, name: &str) -> String {
+    format!("container {container}, env {name}")
+}
+
+/// Secrets as env vars, where a file would do.
+pub fn secrets_in_env(names: &[String]) -> String {
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    let more = names.len().saturating_sub(4);
+    names.truncate(4);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "secrets as env vars: {}{more}; where the program can read a file, secret+file: keeps them out of \
+         /proc/<pid>/environ and follows rotations",
+        names.join(", ")
+    )
+}
+
+/// At most so many characters, with a mark where some are missing.
+pub fn cut(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(characters.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+/// What stands on a line of a denial, or in a warning: no control characters, which would drop the whole warning.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}

@@ -1,0 +1,432 @@
+//! What a pod's references come to: which env vars and files each container gets, or why not.
+//!
+//! `resolve` answers for one reference, this puts all of them together and finds where two want one place; `inject`
+//! turns the result into a patch. Nothing is planned that is there already, so that a plan for our own output is empty.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::decision::{ReferenceReport, Verdict};
+use super::message;
+use super::path::secret_name;
+use super::reference::{Reference, Use, env_value};
+use super::resolve::{Found, Resolution, World, env_properties};
+use super::wishes::{MOUNT_PATH, NamedWish, Refusal, Wishes, check_file};
+use super::workload::object::{Place, Template};
+use super::workload::pod::{Env, Volume, escape};
+
+/// So many notes are worth a "did you mean"; looking for one costs more than all the rest.
+const SUGGESTIONS: usize = 8;
+
+/// Which key of which Secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// Name of the Secret.
+    pub secret: String,
+    /// Key in its data.
+    pub key: String,
+    /// Whether the container may start without it.
+    pub optional: bool,
+}
+
+/// An env var to set.
+#[derive(Debug)]
+pub struct EnvSet {
+    /// The entry that is there, or none: then one is added at the end.
+    pub index: Option<usize>,
+    /// Name of the variable.
+    pub name: String,
+    /// What it is read from.
+    pub source: Source,
+    /// What asked for it: an index into [`Plan::origins`].
+    pub origin: usize,
+}
+
+/// What one container gets.
+#[derive(Debug)]
+pub struct ContainerPlan<'t, 'a> {
+    /// The container.
+    pub place: Place<'t, 'a>,
+    /// Env vars to set, in the order in which they are added.
+    pub env: Vec<EnvSet>,
+    /// Env entries whose value becomes the path of a file: index and name.
+    pub paths: Vec<(usize, String)>,
+    /// All files that it wants, by name, each with what asked for it.
+    pub files: BTreeMap<String, (Source, usize)>,
+    /// Whether they are not mounted yet.
+    pub mount: bool,
+}
+
+/// What all containers of a pod get.
+#[derive(Debug, Default)]
+pub struct Plan<'t, 'a> {
+    /// The annotations.
+    pub wishes: Wishes<'t>,
+    /// Containers that get something.
+    pub containers: Vec<ContainerPlan<'t, 'a>>,
+    /// Where each reference stands: pointer, and words for it.
+    pub origins: Vec<(String, String)>,
+    /// Why something cannot be had.
+    pub refusals: Vec<Refusal>,
+    /// What the developer should know: words for the place, and a sentence.
+    pub notes: Vec<(String, String)>,
+    /// Each reference and what became of it.
+    pub references: Vec<ReferenceReport>,
+    /// Paths by the Secret that holds them, as far as this plan found out.
+    pub paths: BTreeMap<String, String>,
+}
+
+/// Plans for one pod or template. `bare` is a pod that no controller makes again.
+pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, bare: bool) -> Plan<'t, 'a> {
+    let mut plan = Plan { wishes: Wishes::read(template), ..Plan::default() };
+    plan.refusals.append(&mut plan.wishes.refusals);
+    if plan.wishes.is_empty() && !template.containers().any(|place| has_reference(&place)) {
+        return plan;
+    }
+    let shared = Shared::resolve(&mut plan, template, world, bare);
+    for place in template.containers() {
+        let mut container =
+            ContainerPlan { place, env: Vec::new(), paths: Vec::new(), files: BTreeMap::new(), mount: false };
+        plan.env_values(template, &mut container, world);
+        let ephemeral = place.list == "ephemeralContainers";
+        if !ephemeral && plan.wishes.selects(&place.container.name, &world.settings.skip_containers) {
+            shared.apply(&mut plan, template, &mut container);
+        }
+        plan.mount(template, &mut container);
+        if !(container.env.is_empty() && container.paths.is_empty() && container.files.is_empty()) {
+            plan.containers.push(container);
+        }
+    }
+    plan
+}
+
+fn has_reference(place: &Place<'_, '_>) -> bool {
+    let env = place.container.env.as_deref().unwrap_or_default();
+    env.iter().any(|entry| entry.value.as_deref().is_some_and(|value| env_value(value).is_some()))
+}
+
+/// Pointer to a container.
+pub fn container_pointer(template: &Template<'_>, place: &Place<'_, '_>) -> String {
+    format!("{}/spec/{}/{}", template.pointer, place.list, place.index)
+}
+
+impl<'t, 'a> Plan<'t, 'a> {
+    fn refuse(&mut self, origin: usize, text: impl Into<String>) {
+        let (pointer, subject) = self.origins[origin].clone();
+        self.refusals.push(Refusal { pointer, subject, text: text.into() });
+    }
+
+    fn origin(&mut self, pointer: String, subject: String) -> usize {
+        self.origins.push((pointer, subject));
+        self.origins.len() - 1
+    }
+
+    /// Resolves one reference and reports what became of it.
+    fn resolve<'s>(
+        &mut self,
+        origin: usize,
+        reference: &Reference<'_>,
+        world: &World<'s>,
+    ) -> Option<Found<'s>> {
+        let suggest = self.notes.len() < SUGGESTIONS;
+        let (path, verdict, found) = match world.resolve(reference, suggest) {
+            Resolution::Found(found) => (Some(found.path.clone()), Verdict::Allowed, Some(found)),
+            Resolution::Unknown(path) => (path, Verdict::Unknown, None),
+            Resolution::Refused { path, why } => {
+                self.refuse(origin, why);
+                (path, Verdict::Denied, None)
+            }
+        };
+        if let Some(found) = &found {
+            self.paths.insert(found.secret.clone(), found.path.clone());
+            if let Some(note) = &found.note {
+                self.notes.push((self.origins[origin].1.clone(), note.clone()));
+            }
+        }
+        self.references.push(ReferenceReport {
+            pointer: self.origins[origin].0.clone(),
+            path,
+            secret: found.as_ref().map(|found| found.secret.clone()),
+            key: found.as_ref().map(|found| found.key.clone()),
+            verdict,
+        });
+        found
+    }
+
+    /// References that stand as env values.
+    fn env_values(
+        &mut self,
+        template: &Template<'_>,
+        container: &mut ContainerPlan<'t, 'a>,
+        world: &World<'_>,
+    ) {
+        let place = container.place;
+        let env = place.container.env.as_deref().unwrap_or_default();
+        let mut claimed = HashSet::new();
+        for (index, entry) in env.iter().enumerate() {
+            let Some((wanted, parsed)) = entry.value.as_deref().and_then(env_value) else { continue };
+            let pointer = format!("{}/env/{index}/value", container_pointer(template, &place));
+            let origin = self.origin(pointer, message::env_place(&place.container.name, &entry.name));
+            if let Some(found) = self.env_value(origin, &place, entry, parsed, world)
+                && self.claim_env(origin, claimed.insert(&*entry.name), index)
+            {
+                let (found, optional) = found;
+                let source = Source { secret: found.secret, key: found.key, optional };
+                match wanted {
+                    Use::Env => {
+                        let name = entry.name.to_string();
+                        container.env.push(EnvSet { index: Some(index), name, source, origin });
+                    }
+                    Use::File => match check_file(&entry.name) {
+                        Ok(()) => {
+                            container.paths.push((index, entry.name.to_string()));
+                            self.claim_file(container, &entry.name, source, origin);
+                        }
+                        Err(text) => self.refuse(origin, text),
+                    },
+                }
+            }
+        }
+    }
+
+    fn env_value<'s>(
+        &mut self,
+        origin: usize,
+        place: &Place<'_, '_>,
+        entry: &Env<'_>,
+        parsed: Result<Reference<'_>, super::reference::ReferenceError>,
+        world: &World<'s>,
+    ) -> Option<(Found<'s>, bool)> {
+        let reference = match parsed {
+            Ok(reference) => reference,
+            Err(error) => {
+                let pointer = self.origins[origin].0.clone();
+                let denied = ReferenceReport {
+                    pointer,
+                    path: None,
+                    secret: None,
+                    key: None,
+                    verdict: Verdict::Denied,
+                };
+                self.references.push(denied);
+                self.refuse(origin, error.to_string());
+                return None;
+            }
+        };
+        let found = self.resolve(origin, &reference, world)?;
+        if place.list == "ephemeralContainers" {
+            self.refuse(origin, message::EPHEMERAL);
+            return None;
+        }
+        if entry.value_from.is_some() {
+            self.refuse(origin, message::BOTH);
+            return None;
+        }
+        Some((found, reference.optional))
+    }
+
+    /// Whether no other reference of the container wants the same variable.
+    fn claim_env(&mut self, origin: usize, first: bool, index: usize) -> bool {
+        if !first {
+            let text =
+                message::clash("env var", "an earlier entry of the same name", &format!("entry {index}"));
+            self.refuse(origin, text);
+        }
+        first
+    }
+
+    fn claim_file(
+        &mut self,
+        container: &mut ContainerPlan<'_, '_>,
+        name: &str,
+        source: Source,
+        origin: usize,
+    ) {
+        if let Some((_, other)) = container.files.get(name) {
+            let (first, second) = (self.origins[*other].1.clone(), self.origins[origin].1.clone());
+            self.refuse(origin, message::clash(&format!("file {name}"), &first, &second));
+        } else {
+            container.files.insert(name.to_owned(), (source, origin));
+        }
+    }
+
+    /// Finds out whether the files of a container are mounted already, and whether there is room for them.
+    fn mount(&mut self, template: &Template<'_>, container: &mut ContainerPlan<'_, '_>) {
+        if container.files.is_empty() {
+            return;
+        }
+        let path = self.wishes.mount_path.unwrap_or(MOUNT_PATH);
+        let mounts = container.place.container.volume_mounts.as_deref().unwrap_or_default();
+        let Some(mount) = mounts.iter().find(|mount| mount.mount_path.trim_end_matches('/') == path) else {
+            container.mount = true;
+            return;
+        };
+        let volumes = template.spec.volumes.as_deref().unwrap_or_default();
+        let volume = volumes.iter().find(|volume| volume.name == mount.name);
+        let whole = mount.sub_path.as_deref().is_none_or(str::is_empty) && mount.sub_path_expr.is_none();
+        for (file, (source, origin)) in &container.files {
+            let other = self.paths.get(&source.secret).map(|path| secret_name(path)).unwrap_or_default();
+            if !(whole && volume.is_some_and(|volume| holds(volume, file, source, &other))) {
+                let name = &container.place.container.name;
+                let text = format!(
+                    "something else is mounted at {path} in container {}; choose another refgate.dev/mount-path",
+                    &**name
+                );
+                self.refuse(*origin, text);
+            }
+        }
+    }
+}
+
+/// Whether a projected volume shows this key of this Secret, under either name that it may have, as this file.
+fn holds(volume: &Volume<'_>, file: &str, source: &Source, other_secret: &str) -> bool {
+    volume.projected.iter().any(|secret| {
+        secret.name.as_deref().is_some_and(|name| name == source.secret || name == other_secret)
+            && secret.items.iter().any(|item| &*item.path == file && *item.key == *source.key)
+    })
+}
+
+/// What the annotations ask for, resolved once for all containers.
+#[derive(Default)]
+struct Shared {
+    /// Env vars: name, source, other names of the Secret that would do, origin, whether what is there goes first.
+    env: Vec<SharedEnv>,
+    files: Vec<(String, Source, usize)>,
+}
+
+struct SharedEnv {
+    name: String,
+    source: Source,
+    /// The name that the Secret has if no catalogue says otherwise: an entry that reads it is resolved as well.
+    other_secret: String,
+    origin: usize,
+    /// `env-from`: an entry of the same name goes first, as in Kubernetes' own `envFrom`.
+    gives_way: bool,
+}
+
+impl Shared {
+    fn resolve(plan: &mut Plan<'_, '_>, template: &Template<'_>, world: &World<'_>, bare: bool) -> Self {
+        let mut shared = Self::default();
+        let annotation = |key: &str| format!("{}/metadata/annotations/{}", template.pointer, escape(key));
+        let wishes = std::mem::take(&mut plan.wishes);
+        let mut first_origin = None;
+        for (wish, is_file) in
+            wishes.env.iter().map(|wish| (wish, false)).chain(wishes.files.iter().map(|wish| (wish, true)))
+        {
+            let NamedWish { key, name, reference } = wish;
+            let origin = plan.origin(annotation(key), format!("annotation {key}"));
+            first_origin.get_or_insert(origin);
+            let Some(found) = plan.resolve(origin, reference, world) else { continue };
+            let other_secret = secret_name(&found.path);
+            let source = Source { secret: found.secret, key: found.key, optional: reference.optional };
+            if is_file {
+                shared.files.push(((*name).to_owned(), source, origin));
+            } else {
+                shared.env.push(SharedEnv {
+                    name: (*name).to_owned(),
+                    source,
+                    other_secret,
+                    origin,
+                    gives_way: false,
+                });
+            }
+        }
+        for reference in &wishes.env_from {
+            let origin =
+                plan.origin(annotation("refgate.dev/env-from"), "annotation refgate.dev/env-from".to_owned());
+            first_origin.get_or_insert(origin);
+            shared.env_from(plan, origin, reference, world, bare);
+        }
+        let selected = |place: Place<'_, '_>| {
+            place.list != "ephemeralContainers"
+                && wishes.selects(&place.container.name, &world.settings.skip_containers)
+        };
+        if let Some(origin) = first_origin
+            && !template.containers().any(selected)
+        {
+            plan.refuse(
+                origin,
+                "it means no container: all of them are known proxies; name one in refgate.dev/containers",
+            );
+        }
+        plan.wishes = wishes;
+        shared
+    }
+
+    fn env_from(
+        &mut self,
+        plan: &mut Plan<'_, '_>,
+        origin: usize,
+        reference: &Reference<'_>,
+        world: &World<'_>,
+        bare: bool,
+    ) {
+        let Some(found) = plan.resolve(origin, reference, world) else { return };
+        if let Some(report) = plan.references.last_mut() {
+            report.key = None;
+        }
+        let Some(entry) = found.entry else {
+            if !reference.optional {
+                // The note says that the pod waits; it does not, it is refused.
+                plan.notes.pop();
+                plan.refuse(origin, message::env_from_not_synced(&found.path, bare));
+            }
+            return;
+        };
+        let properties = env_properties(entry);
+        if properties.is_empty() {
+            // Without a whole `value`, or with nothing but it, there is nothing to spread out.
+            plan.refuse(origin, message::env_from_plain(&found.path));
+        }
+        for (name, key) in properties {
+            if let Some(other) = self.env.iter().find(|other| other.name == name) {
+                let first = plan.origins[other.origin].1.clone();
+                let first = if other.gives_way { format!("an earlier secret of {first}") } else { first };
+                plan.refuse(origin, message::clash(&format!("env var {name}"), &first, &found.path));
+                continue;
+            }
+            let source =
+                Source { secret: found.secret.clone(), key: key.to_owned(), optional: reference.optional };
+            let other_secret = secret_name(&found.path);
+            self.env.push(SharedEnv { name, source, other_secret, origin, gives_way: true });
+        }
+    }
+
+    /// Gives one container what the annotations ask for and what it does not have yet.
+    fn apply(&self, plan: &mut Plan<'_, '_>, template: &Template<'_>, container: &mut ContainerPlan<'_, '_>) {
+        let env = container.place.container.env.as_deref().unwrap_or_default();
+        for shared in &self.env {
+            let index = env.iter().rposition(|entry| *entry.name == *shared.name);
+            let there = index.map(|index| &env[index]);
+            if there
+                .is_some_and(|entry| entry.value.as_deref().is_some_and(|value| env_value(value).is_some()))
+            {
+                let subject = message::env_place(&container.place.container.name, &shared.name);
+                let other = plan.origins[shared.origin].1.clone();
+                let pointer = container_pointer(template, &container.place);
+                let text = message::clash("env var", "its own value", &other);
+                plan.refusals.push(Refusal {
+                    pointer: format!("{pointer}/env/{}/value", index.unwrap_or_default()),
+                    subject,
+                    text,
+                });
+                continue;
+            }
+            let resolved = there.is_some_and(|entry| reads(entry, &shared.source, &shared.other_secret));
+            if !resolved && !(shared.gives_way && there.is_some()) {
+                let (name, source) = (shared.name.clone(), shared.source.clone());
+                container.env.push(EnvSet { index, name, source, origin: shared.origin });
+            }
+        }
+        for (name, source, origin) in &self.files {
+            plan.claim_file(container, name, source.clone(), *origin);
+        }
+    }
+}
+
+/// Whether an entry reads this key already, from either name that its Secret may have.
+fn reads(entry: &Env<'_>, source: &Source, other_secret: &str) -> bool {
+    let Some(secret) = entry.value_from.as_ref().and_then(|from| from.secret.as_ref()) else { return false };
+    entry.value.as_deref().is_none_or(str::is_empty)
+        && secret.key.as_deref() == Some(source.key.as_str())
+        && secret.name.as_deref().is_some_and(|name| name == source.secret || name == other_secret)
+}

@@ -1,0 +1,178 @@
+//! What a developer writes instead of a value: in env values (`secret:`, `secret+file:`) and in annotations.
+//!
+//! Only reads; whether a namespace may have what is named, and where it is, `resolve` says.
+
+use super::path::{self, PathError, Scope, SecretPath};
+
+/// An env value that asks for the value of a secret.
+pub const ENV_PREFIX: &str = "secret:";
+/// An env value that asks for a file with the value of a secret, and for its path.
+pub const FILE_PREFIX: &str = "secret+file:";
+
+/// A reference, read but not yet resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference<'a> {
+    /// As written, without a leading slash.
+    pub path: &'a str,
+    /// Whether it was written with a leading slash: from the root of all paths, not from the namespace's scope.
+    pub absolute: bool,
+    /// Property of a JSON secret.
+    pub property: Option<&'a str>,
+    /// Whether the container may start without it.
+    pub optional: bool,
+}
+
+/// Why a text is no reference. The text is not repeated, since it may be a value that somebody pasted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// The path does not read.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// `#` and nothing behind it.
+    #[error("nothing stands behind #; write the name of a property, or leave the # out")]
+    EmptyProperty,
+    /// A property whose key would be longer than a Secret allows.
+    #[error(
+        "the property is too long for a key of a Secret, which has at most {} characters",
+        path::MAX_KEY_BYTES
+    )]
+    LongProperty,
+    /// Something other than `optional` behind `?`.
+    #[error("unknown option {0} behind ?; the only one is ?optional")]
+    Option(String),
+    /// `secret:` where the reference alone is wanted.
+    #[error("write the reference alone, without secret: before it")]
+    Prefixed,
+    /// A property where the whole secret is wanted.
+    #[error("refgate.dev/env-from takes whole secrets; leave the #property out")]
+    PropertyOfWhole,
+}
+
+/// What an env value asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Use {
+    /// The value itself, as an env var.
+    Env,
+    /// A file that holds it.
+    File,
+}
+
+impl Use {
+    /// The word in `refgate.dev/refs`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Env => "env",
+            Self::File => "file",
+        }
+    }
+}
+
+/// Reads an env value; `None` where it is none of our references.
+pub fn env_value(value: &str) -> Option<(Use, Result<Reference<'_>, ReferenceError>)> {
+    if value.as_bytes().first() != Some(&b's') {
+        return None;
+    }
+    if let Some(text) = value.strip_prefix(ENV_PREFIX) {
+        Some((Use::Env, Reference::parse(text)))
+    } else {
+        value.strip_prefix(FILE_PREFIX).map(|text| (Use::File, Reference::parse(text)))
+    }
+}
+
+impl<'a> Reference<'a> {
+    /// Reads `name`, `name#property`, `/absolute/path`, each with `?optional` or without.
+    pub fn parse(text: &'a str) -> Result<Self, ReferenceError> {
+        if text.starts_with(ENV_PREFIX) || text.starts_with(FILE_PREFIX) {
+            return Err(ReferenceError::Prefixed);
+        }
+        let (text, optional) = match text.split_once('?') {
+            None => (text, false),
+            Some((text, "optional")) => (text, true),
+            Some((_, option)) => return Err(ReferenceError::Option(quotable(option))),
+        };
+        let (path, property) = match text.split_once('#') {
+            None => (text, None),
+            Some((_, "")) => return Err(ReferenceError::EmptyProperty),
+            Some((path, property)) => (path, Some(property)),
+        };
+        if property.is_some_and(|property| path::property_key(property).is_none()) {
+            return Err(ReferenceError::LongProperty);
+        }
+        let (path, absolute) = match path.strip_prefix('/') {
+            Some(rest) => (rest, true),
+            None => (path, false),
+        };
+        SecretPath::absolute(path)?;
+        Ok(Self { path, absolute, property, optional })
+    }
+
+    /// The path that it means in a namespace with this scope.
+    pub fn path_in(&self, own: &Scope) -> Result<SecretPath<'a>, PathError> {
+        if self.absolute { SecretPath::absolute(self.path) } else { SecretPath::relative(own, self.path) }
+    }
+
+    /// Key of the synced Secret: of the property, or of the whole.
+    pub fn key(&self) -> String {
+        self.property.and_then(path::property_key).unwrap_or_else(|| path::WHOLE.to_owned())
+    }
+}
+
+/// An option is repeated only where it looks like one.
+fn quotable(option: &str) -> String {
+    let plain = option.len() <= 24 && option.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    if plain && !option.is_empty() { format!("\"{option}\"") } else { "that".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(&str, bool, Option<&str>, bool), ReferenceError> {
+        Reference::parse(text).map(|r| (r.path, r.absolute, r.property, r.optional))
+    }
+
+    #[test]
+    fn every_form_reads() {
+        assert_eq!(read("database_url"), Ok(("database_url", false, None, false)));
+        assert_eq!(read("smtp#password"), Ok(("smtp", false, Some("password"), false)));
+        assert_eq!(read("/a/b/c/d?optional"), Ok(("a/b/c/d", true, None, true)));
+        assert_eq!(read("deep/name#a.b/c d?optional"), Ok(("deep/name", false, Some("a.b/c d"), true)));
+    }
+
+    #[test]
+    fn what_does_not_read_says_why_and_repeats_nothing() {
+        for text in [
+            "",
+            "/",
+            "//a/b/c/d",
+            "a//b",
+            "a/",
+            "a/../b",
+            "./a",
+            "a%2Fb",
+            "a b",
+            "a\n",
+            "$(A)",
+            "ключ",
+            "a:b",
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(matches!(error, ReferenceError::Path(_)), "{text}: {error}");
+        }
+        assert_eq!(read("a#"), Err(ReferenceError::EmptyProperty));
+        assert_eq!(read("secret:a"), Err(ReferenceError::Prefixed));
+        assert_eq!(read("a?optinal"), Err(ReferenceError::Option("\"optinal\"".into())));
+        assert_eq!(read("a?Hunter2"), Err(ReferenceError::Option("that".into())));
+        assert_eq!(read("a?"), Err(ReferenceError::Option("that".into())));
+        assert!(read(&format!("a#{}", "x".repeat(300))).is_err());
+    }
+
+    #[test]
+    fn env_values_are_references_by_their_prefix_alone() {
+        assert_eq!(env_value("secret:a").map(|(kind, _)| kind), Some(Use::Env));
+        assert_eq!(env_value("secret+file:a").map(|(kind, _)| kind), Some(Use::File));
+        for other in ["", "secret", "Secret:a", " secret:a", "secrets:a", "postgres://"] {
+            assert!(env_value(other).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! From a reference, the scope and the catalogue to a synced Secret and key, or to a refusal.
+
+use super::message;
+use super::path::{self, key_property, secret_name};
+use super::reference::Reference;
+use super::snapshot::{Binding, Catalogue, Entry, NamespaceState, Settings};
+
+/// Where a review takes place: what one decision may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct World<'s> {
+    /// The settings.
+    pub settings: &'s Settings,
+    /// The namespace of the request.
+    pub state: &'s NamespaceState,
+    /// Its name.
+    pub namespace: &'s str,
+    /// Whether the snapshot is too old to answer for references.
+    pub stale: bool,
+}
+
+/// What a reference comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution<'s> {
+    /// A Secret of the namespace.
+    Found(Found<'s>),
+    /// Without a world and a scope it cannot be said; the path where it is absolute.
+    Unknown(Option<String>),
+    /// The namespace may not have it: the path if it reads as one, and why.
+    Refused {
+        /// The path.
+        path: Option<String>,
+        /// A sentence without its subject.
+        why: String,
+    },
+}
+
+/// A reference, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found<'s> {
+    /// The path that it means.
+    pub path: String,
+    /// The Secret that holds it, or will.
+    pub secret: String,
+    /// The key in that Secret.
+    pub key: String,
+    /// Its entry in the catalogue; `None` until the sync has made the Secret.
+    pub entry: Option<&'s Entry>,
+    /// What the developer should know all the same.
+    pub note: Option<String>,
+}
+
+impl<'s> World<'s> {
+    /// What the namespace may read.
+    pub fn binding(&self) -> &'s Binding {
+        &self.state.namespace.binding
+    }
+
+    fn catalogue(&self) -> &'s Catalogue {
+        &self.state.catalogue
+    }
+
+    /// The first path that the catalogue gives for a Secret and that the namespace may not read.
+    pub fn foreign(&self, secret: &str) -> Option<&'s str> {
+        self.catalogue()
+            .by_secret(secret)
+            .map(|entry| &*entry.path)
+            .find(|path| !self.binding().contains(path) && *self.binding() != Binding::Unknown)
+    }
+
+    /// The entry of a Secret whose path the namespace may read.
+    pub fn entry(&self, secret: &str) -> Option<&'s Entry> {
+        self.catalogue().by_secret(secret).find(|entry| self.binding().contains(&entry.path))
+    }
+
+    /// What a reference comes to here; `suggest` asks for a "did you mean" besides.
+    pub fn resolve(&self, reference: &Reference<'_>, suggest: bool) -> Resolution<'s> {
+        let refused = |path: Option<String>, why: String| Resolution::Refused { path, why };
+        let own = match self.binding() {
+            Binding::Bound { own, .. } => own,
+            Binding::Unbound => return refused(None, message::unbound(self.namespace)),
+            Binding::Broken(why) => return refused(None, message::broken_binding(self.namespace, why)),
+            Binding::Unknown => {
+                return Resolution::Unknown(reference.absolute.then(|| reference.path.to_owned()));
+            }
+        };
+        let path = match reference.path_in(own) {
+            Ok(path) => path.as_str().to_owned(),
+            Err(error) => return refused(None, error.to_string()),
+        };
+        if self.stale {
+            return refused(Some(path), message::STALE.to_owned());
+        }
+        if !self.binding().contains(&path) {
+            let why = message::outside(&path, self.binding());
+            return refused(Some(path), why);
+        }
+        let entries = self.catalogue().by_path(&path);
+        let secret =
+            entries.first().map_or_else(|| secret_name(&path), |entry| entry.secret.clone().into_string());
+        if let Some(other) = self.catalogue().by_secret(&secret).find(|entry| *entry.path != *path) {
+            let shown = self.binding().contains(&other.path).then_some(&*other.path);
+            let why = message::holds_something_else(&path, &secret, shown);
+            return refused(Some(path), why);
+        }
+        let key = reference.key();
+        let note = match entries {
+            [] => Some(self.missing(&path, own.as_str(), suggest)),
+            [entry] => missing_key(entry, &key, reference, suggest),
+            [first, second, ..] => Some(message::two_sources(&path, &first.secret, &second.secret)),
+        };
+        Resolution::Found(Found { path, secret, key, entry: entries.first(), note })
+    }
+
+    /// What to say of a path that no Secret holds yet.
+    fn missing(&self, path: &str, own: &str, suggest: bool) -> String {
+        let name = path.strip_prefix(own).and_then(|rest| rest.strip_prefix('/'));
+        let (Some(name), Some(known)) = (name, self.catalogue().known()) else {
+            return message::not_synced(path);
+        };
+        if known.binary_search_by(|other| (**other).cmp(name)).is_ok() {
+            return message::not_synced(path);
+        }
+        let synced = self
+            .catalogue()
+            .entries()
+            .iter()
+            .filter_map(|entry| entry.path.strip_prefix(own)?.strip_prefix('/'));
+        let names = known.iter().map(|name| &**name).chain(synced);
+        message::not_known(path, if suggest { similar(name, names) } else { None })
+    }
+}
+
+/// What to say of a key that a Secret does not have.
+fn missing_key(entry: &Entry, key: &str, reference: &Reference<'_>, suggest: bool) -> Option<String> {
+    if entry.keys.iter().any(|known| **known == *key) {
+        return None;
+    }
+    let Some(property) = reference.property else {
+        return Some(message::no_whole(&entry.path));
+    };
+    let properties: Vec<String> = entry.keys.iter().filter_map(|key| key_property(key)).collect();
+    let meant = if suggest { similar(property, properties.iter().map(String::as_str)) } else { None };
+    Some(message::no_property(&entry.path, property, meant))
+}
+
+/// Names longer than this are nobody's typing mistake.
+const SIMILAR_BYTES: usize = 64;
+/// So many names are compared; it bounds what one reference can cost.
+const SIMILAR_NAMES: usize = 1_000;
+
+/// The name that somebody may have meant.
+pub fn similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > SIMILAR_BYTES {
+        return None;
+    }
+    others
+        .filter(|other| *other != name && other.len().abs_diff(name.len()) <= 3)
+        .take(SIMILAR_NAMES)
+        .map(|other| (strsim::osa_distance(name, other), other))
+        .filter(|(distance, _)| *distance <= 1 + name.len() / 5)
+        .min()
+        .map(|(_, other)| other)
+}
+
+/// Properties of a JSON secret, with their keys, as far as they can be env vars: printable ASCII without `=`
+/// (Kubernetes, `IsRelaxedEnvVarName`, on by default from 1.32).
+pub fn env_properties(entry: &Entry) -> Vec<(String, &str)> {
+    let legal =
+        |name: &str| !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=');
+    entry
+        .keys
+        .iter()
+        .filter(|key| ***key != *path::WHOLE)
+        .filter_map(|key| key_property(key).map(|property| (property, &**key)))
+        .filter(|(property, _)| legal(property))
+        .collect()
+}

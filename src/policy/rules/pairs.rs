@@ -1,0 +1,230 @@
+//! Names and values inside a longer text: options, properties, queries, lists, assignments, fields of JSON and YAML.
+//!
+//! Only pairs whose name promises a credential come out; the others cost a look at their last letters.
+
+use std::ops::Range;
+
+use super::name;
+use super::text::{ALNUM, DOT, HYPHEN, QUOTE, SPACE, UNDERSCORE, class_at, class_before};
+
+/// How a pair is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lead {
+    /// `--name=value`, `-name=value`, `-Dname=value`.
+    Option,
+    /// `?name=value`, `&name=value`.
+    Query,
+    /// `;name=value`.
+    List,
+    /// `name=value`.
+    Assignment,
+    /// `"name": "value"`, `name: value`.
+    Field,
+}
+
+/// A name that promises a credential, and its value.
+#[derive(Debug)]
+pub(super) struct Pair<'t> {
+    /// How it is written.
+    pub(super) lead: Lead,
+    /// The name, bare.
+    pub(super) name: &'t [u8],
+    /// Where the value stands, without its quotes.
+    pub(super) value: Range<usize>,
+}
+
+/// A longer name is none.
+const LONGEST_NAME: usize = 80;
+/// A quoted value that has not ended by then is taken up to the next blank.
+const LONGEST_QUOTED: usize = 4096;
+
+/// The pairs of a text, from its start to its end.
+pub(super) struct Pairs<'t> {
+    text: &'t [u8],
+    at: usize,
+    /// The value of the last field called `name`: env entries in a manifest are written `name` and `value`.
+    entry: &'t [u8],
+}
+
+impl<'t> Pairs<'t> {
+    /// All pairs of a text.
+    pub(super) fn new(text: &'t [u8]) -> Self {
+        Self { text, at: 0, entry: b"" }
+    }
+
+    /// The name before a sign, and what stands before it.
+    fn name_before(&self, sign: usize) -> (&'t [u8], usize) {
+        let mut end = sign;
+        while end > 0 && class_before(self.text, end) & SPACE != 0 && sign - end < 4 {
+            end -= 1;
+        }
+        if class_before(self.text, end) & QUOTE != 0 {
+            end -= 1;
+            end -= usize::from(end > 0 && self.text[end - 1] == b'\\');
+        }
+        let mut start = end;
+        while start > 0
+            && end - start < LONGEST_NAME
+            && class_before(self.text, start) & (ALNUM | UNDERSCORE | HYPHEN | DOT) != 0
+        {
+            start -= 1;
+        }
+        (&self.text[start..end], start)
+    }
+
+    fn pair_at(&mut self, sign: usize) -> Option<Pair<'t>> {
+        let (full, start) = self.name_before(sign);
+        let is_field = self.text[sign] == b':';
+        let is_entry = is_field && full == b"value" && name::may_promise(self.entry);
+        let is_name = is_field && full == b"name";
+        if full.is_empty() || !(is_entry || is_name || name::may_promise(full)) {
+            return None;
+        }
+        let bare = full.trim_ascii_start();
+        let hyphens = bare.iter().take_while(|byte| **byte == b'-').count();
+        let mut name = &bare[hyphens..];
+        let lead = match self.text.get(start.wrapping_sub(1)) {
+            _ if is_field => Lead::Field,
+            _ if hyphens > 0 => Lead::Option,
+            Some(b'?' | b'&') => Lead::Query,
+            Some(b';') => Lead::List,
+            _ => Lead::Assignment,
+        };
+        if let (Lead::Option, [b'D', rest @ ..]) = (lead, name)
+            && hyphens == 1
+        {
+            name = rest;
+        }
+        let value = self.value_after(sign + 1, lead)?;
+        if is_name {
+            self.entry = &self.text[value];
+            return None;
+        }
+        let name = if is_entry { std::mem::take(&mut self.entry) } else { name };
+        self.at = value.end.max(self.at);
+        Some(Pair { lead, name, value })
+    }
+
+    /// Where the value after a sign stands.
+    fn value_after(&self, from: usize, lead: Lead) -> Option<Range<usize>> {
+        let mut start = from;
+        // `password = x` has a blank on both sides; `password= x` is a name without a value.
+        let blanks = lead == Lead::Field || class_before(self.text, from - 1) & SPACE != 0;
+        while blanks && matches!(self.text.get(start), Some(b' ' | b'\t')) {
+            start += 1;
+        }
+        if lead == Lead::Field
+            && start == from
+            && class_at(self.text, start) & QUOTE == 0
+            && self.text.get(start) != Some(&b'\\')
+        {
+            return None;
+        }
+        let rest = &self.text[start..];
+        let quote: &[u8] = match rest {
+            [b'\\', b'"', ..] => b"\\\"",
+            [b'"', ..] => b"\"",
+            [b'\'', ..] => b"'",
+            _ => b"",
+        };
+        if !quote.is_empty()
+            && let Some(end) = closing(&rest[quote.len()..], quote)
+        {
+            return Some(start + quote.len()..start + quote.len() + end);
+        }
+        let length = rest.iter().position(|byte| ends_value(*byte, lead)).unwrap_or(rest.len());
+        let length = comma_before_name(&rest[..length], lead).unwrap_or(length);
+        Some(start..start + length)
+    }
+}
+
+/// Where the quote ends a value; one behind a backslash is part of it.
+fn closing(rest: &[u8], quote: &[u8]) -> Option<usize> {
+    let rest = &rest[..rest.len().min(LONGEST_QUOTED)];
+    let mut at = 0;
+    while at < rest.len() {
+        if rest[at..].starts_with(quote) {
+            return Some(at);
+        }
+        at += if rest[at] == b'\\' { 2 } else { 1 };
+    }
+    None
+}
+
+fn ends_value(byte: u8, lead: Lead) -> bool {
+    match lead {
+        Lead::Query => {
+            matches!(byte, b'&' | b'#' | b' ' | b'\n' | b'\r' | b'\t' | b'"' | b'\'' | b'>' | b'`')
+        }
+        Lead::Option => matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b'`'),
+        Lead::List => matches!(byte, b';' | b'\n' | b'\r' | b'"'),
+        Lead::Assignment => {
+            matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b';' | b'&' | b'|' | b')' | b'`' | b'"' | b'\'')
+        }
+        Lead::Field => matches!(byte, b'\n' | b'\r' | b',' | b'}' | b'"' | b'\''),
+    }
+}
+
+/// In `user=x,password=y,ssl=z` a comma ends a value; in a password it is a sign like any other.
+fn comma_before_name(value: &[u8], lead: Lead) -> Option<usize> {
+    let comma = memchr::memchr(b',', value)?;
+    (lead == Lead::Assignment && value[comma..].contains(&b'=')).then_some(comma)
+}
+
+impl<'t> Iterator for Pairs<'t> {
+    type Item = Pair<'t>;
+
+    fn next(&mut self) -> Option<Pair<'t>> {
+        while let Some(offset) = memchr::memchr2(b'=', b':', self.text.get(self.at..)?) {
+            let sign = self.at + offset;
+            self.at = sign + 1;
+            if let Some(pair) = self.pair_at(sign) {
+                return Some(pair);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[(Lead, &str, &str)]) {
+        let found: Vec<(Lead, String, String)> = Pairs::new(text.as_bytes())
+            .map(|pair| {
+                (
+                    pair.lead,
+                    String::from_utf8_lossy(pair.name).into(),
+                    String::from_utf8_lossy(&text.as_bytes()[pair.value]).into(),
+                )
+            })
+            .collect();
+        let expected: Vec<(Lead, String, String)> =
+            expected.iter().map(|(lead, name, value)| (*lead, (*name).into(), (*value).into())).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn pairs_of_every_kind() {
+        check("--password=x y", &[(Lead::Option, "password", "x")]);
+        check(
+            "java -Djavax.net.ssl.trustStorePassword=abc -jar",
+            &[(Lead::Option, "javax.net.ssl.trustStorePassword", "abc")],
+        );
+        check("http://h/?token=abc&x=1", &[(Lead::Query, "token", "abc")]);
+        check("Server=h;Password=a b;X=1", &[(Lead::List, "Password", "a b")]);
+        check("PGPASSWORD='a b' psql", &[(Lead::Assignment, "PGPASSWORD", "a b")]);
+        check("user=x,password=y,ssl=z", &[(Lead::Assignment, "password", "y")]);
+        check(r#"{"password": "a\"b", "x": 1}"#, &[(Lead::Field, "password", r#"a\"b"#)]);
+        check(r#"{\"password\":\"ab\",\"x\":1}"#, &[(Lead::Field, "password", "ab")]);
+        check(
+            r#"{"name":"DB_PASSWORD","value":"x"},{"value":"y"}"#,
+            &[(Lead::Field, "DB_PASSWORD", "x"), (Lead::Field, "value", "y")],
+        );
+        check("password: abc # x\nuser: y", &[(Lead::Field, "password", "abc # x")]);
+        check("token://x password= uid", &[(Lead::Assignment, "password", "")]);
+        check("==::=\"", &[]);
+    }
+}

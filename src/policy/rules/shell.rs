@@ -1,0 +1,163 @@
+//! Words of a command line inside a text, and the options of well-known commands that take a credential.
+
+use std::ops::Range;
+
+use super::text::{QUOTE, SPACE, class_at};
+
+/// A word of a command line.
+#[derive(Debug)]
+pub(super) struct Word<'t> {
+    /// The word without its quotes.
+    pub(super) text: &'t [u8],
+    /// Where it stands.
+    pub(super) span: Range<usize>,
+    /// Whether a new command begins with it.
+    pub(super) begins: bool,
+}
+
+/// The words of a text, as a shell would split it, roughly: quotes hold blanks together, nothing is expanded.
+pub(super) struct Words<'t> {
+    text: &'t [u8],
+    at: usize,
+    begins: bool,
+    /// Closing signs that do not occur any more: each is looked for in vain once, not once for each opening.
+    missing: Vec<u8>,
+}
+
+impl<'t> Words<'t> {
+    /// All words of a text.
+    pub(super) fn new(text: &'t [u8]) -> Self {
+        Self { text, at: 0, begins: true, missing: Vec::new() }
+    }
+
+    fn skip_blanks(&mut self) {
+        while let Some(&byte) = self.text.get(self.at) {
+            match byte {
+                b'\\' if matches!(self.text.get(self.at + 1), Some(b'\n')) => self.at += 1,
+                b'\n' | b';' | b'|' | b'&' | b'(' | b')' | b'`' => self.begins = true,
+                _ if class_at(self.text, self.at) & SPACE != 0 => {}
+                _ => return,
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Where a quoted part ends, or the next blank if it does not end.
+    fn quoted_end(&mut self, from: usize, quote: u8) -> usize {
+        if self.missing.contains(&quote) {
+            return from;
+        }
+        let found = memchr::memchr(quote, &self.text[from..]);
+        if found.is_none() {
+            self.missing.push(quote);
+        }
+        found.map_or(from, |length| from + length + 1)
+    }
+}
+
+impl<'t> Iterator for Words<'t> {
+    type Item = Word<'t>;
+
+    fn next(&mut self) -> Option<Word<'t>> {
+        self.skip_blanks();
+        let start = self.at;
+        let begins = std::mem::replace(&mut self.begins, false);
+        while let Some(&byte) = self.text.get(self.at) {
+            if class_at(self.text, self.at) & SPACE != 0 || matches!(byte, b';' | b'|' | b')' | b'`') {
+                break;
+            }
+            let expansion = byte == b'$' && matches!(self.text.get(self.at + 1), Some(b'(' | b'{'));
+            self.at += 1;
+            if class_at(self.text, self.at - 1) & QUOTE != 0 {
+                self.at = self.quoted_end(self.at, byte);
+            } else if expansion {
+                let close = if self.text[self.at] == b'(' { b')' } else { b'}' };
+                self.at = self.quoted_end(self.at, close);
+            }
+        }
+        if start == self.at {
+            return None;
+        }
+        let span = start..self.at;
+        Some(Word { text: super::text::unquote(&self.text[span.clone()]), span, begins })
+    }
+}
+
+/// How an option of a command takes a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// The password, glued to the option or in the next word.
+    Password,
+    /// The password, glued to the option only: `mysql -p x` asks for the password and opens the database `x`.
+    Glued,
+    /// `user:password` in the next word.
+    Pair,
+}
+
+/// Commands and their short options.
+const OPTIONS: &[(&[u8], &[u8], Takes)] = &[
+    (b"mysql", b"-p", Takes::Glued),
+    (b"mysqldump", b"-p", Takes::Glued),
+    (b"mysqladmin", b"-p", Takes::Glued),
+    (b"mysqlcheck", b"-p", Takes::Glued),
+    (b"mysqlimport", b"-p", Takes::Glued),
+    (b"mariadb", b"-p", Takes::Glued),
+    (b"mariadb-dump", b"-p", Takes::Glued),
+    (b"mariadb-admin", b"-p", Takes::Glued),
+    (b"sshpass", b"-p", Takes::Password),
+    (b"mongo", b"-p", Takes::Password),
+    (b"mongosh", b"-p", Takes::Password),
+    (b"mongodump", b"-p", Takes::Password),
+    (b"mongorestore", b"-p", Takes::Password),
+    (b"redis-cli", b"-a", Takes::Password),
+    (b"valkey-cli", b"-a", Takes::Password),
+    (b"ldapsearch", b"-w", Takes::Password),
+    (b"ldapadd", b"-w", Takes::Password),
+    (b"ldapmodify", b"-w", Takes::Password),
+    (b"sqlcmd", b"-P", Takes::Password),
+    (b"docker", b"-p", Takes::Password),
+    (b"helm", b"-p", Takes::Password),
+    (b"curl", b"-u", Takes::Pair),
+    (b"curl", b"--user", Takes::Pair),
+    (b"curl", b"--proxy-user", Takes::Pair),
+];
+
+/// How a word is an option of a command, and what is glued to it.
+pub(super) fn option<'w>(command: &[u8], sub: &[u8], word: &'w [u8]) -> Option<(Takes, &'w [u8])> {
+    let (_, flag, takes) =
+        OPTIONS.iter().find(|(name, flag, _)| *name == command && word.starts_with(flag))?;
+    // `docker -p` publishes a port everywhere but in `login`.
+    if matches!(command, b"docker" | b"helm") && sub != b"login" && sub != b"registry" {
+        return None;
+    }
+    Some((*takes, &word[flag.len()..]))
+}
+
+/// The name of a command without its folder.
+pub(super) fn command_name(word: &[u8]) -> &[u8] {
+    word.rsplit(|byte| *byte == b'/').next().unwrap_or(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_as_a_shell_would_split_them() {
+        let text = b"mysql -u root -p'a b' x; echo \"$(date)\" \\\n --y=$(cat z w) | cat";
+        let words: Vec<(String, bool)> =
+            Words::new(text).map(|word| (String::from_utf8_lossy(word.text).into(), word.begins)).collect();
+        let expected = [
+            ("mysql", true),
+            ("-u", false),
+            ("root", false),
+            ("-p'a b'", false),
+            ("x", false),
+            ("echo", true),
+            ("$(date)", false),
+            ("--y=$(cat z w)", false),
+            ("cat", true),
+        ];
+        assert_eq!(words, expected.map(|(word, begins)| (word.to_owned(), begins)));
+    }
+}

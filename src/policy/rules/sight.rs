@@ -1,0 +1,236 @@
+//! What a rule sees of a text, and where it reports: the traits of one pass, the judged name, the spans taken.
+
+use std::fmt::Display;
+use std::ops::Range;
+
+use super::families::Index;
+use super::name::{self, Named};
+use super::text::{ALNUM, BASE64, CLASS, DOT, UNDERSCORE, class_at, class_before};
+use super::{Candidate, Hit, Place, RULES, weak_default};
+
+/// A token family's prefix stands at the start of a word. (The lower bits are the classes of `text`.)
+pub(super) const TOKEN: u32 = 1 << 20;
+/// A word begins as base64 of printable text does.
+pub(super) const BASE64_TEXT: u32 = 1 << 21;
+/// The name promises a credential.
+pub(super) const NAMED: u32 = 1 << 22;
+/// The argument before this one is an option whose name promises a credential.
+pub(super) const AFTER_OPTION: u32 = 1 << 23;
+/// The text is long enough to hold a random string.
+pub(super) const LONG: u32 = 1 << 24;
+
+/// Below this length a word is no token: none of the families has a shorter form.
+const SHORTEST_TOKEN: usize = 15;
+/// Base64 of less text than this holds no credential that is worth decoding.
+const SHORTEST_BASE64: usize = 24;
+
+/// A text under judgement.
+pub(super) struct Sight<'a> {
+    /// The families of tokens, by their first bytes.
+    pub(super) index: &'a Index,
+    /// Where it stands.
+    pub(super) place: Place,
+    /// Its name, where it has one.
+    pub(super) name: Option<&'a str>,
+    /// The argument before it.
+    pub(super) before: Option<&'a str>,
+    /// The text itself, no longer than `SCAN_LIMIT`.
+    pub(super) text: &'a [u8],
+    traits: u32,
+}
+
+impl<'a> Sight<'a> {
+    /// One pass over the name's end and over the text.
+    pub(super) fn new(index: &'a Index, candidate: &Candidate<'a>, text: &'a [u8]) -> Self {
+        let mut traits = survey(index, text);
+        if candidate.name.is_some_and(|name| name::may_promise(name.as_bytes())) {
+            traits |= NAMED;
+        }
+        if candidate.before.is_some_and(|before| before.starts_with('-')) {
+            traits |= AFTER_OPTION;
+        }
+        Self { index, place: candidate.place, name: candidate.name, before: candidate.before, text, traits }
+    }
+
+    /// A text that was found encoded in another one: it has a place and nothing else.
+    pub(super) fn inner(&self, text: &'a [u8]) -> Self {
+        Self {
+            index: self.index,
+            place: self.place,
+            name: None,
+            before: None,
+            text,
+            traits: survey(self.index, text) & !BASE64_TEXT,
+        }
+    }
+
+    /// What the one pass saw.
+    pub(super) fn traits(&self) -> u32 {
+        self.traits
+    }
+
+    /// What the name promises.
+    pub(super) fn named(&self) -> Option<Named<'a>> {
+        name::judge(self.name?.as_bytes())
+    }
+}
+
+/// The classes of all bytes of a text, and whether a word in it may begin a token or base64 of text.
+fn survey(index: &Index, text: &[u8]) -> u32 {
+    let (mut seen, mut before) = (0, 0);
+    for (at, byte) in text.iter().enumerate() {
+        let class = CLASS[usize::from(*byte)];
+        seen |= class;
+        if class & ALNUM != 0 && before & (ALNUM | DOT | UNDERSCORE) == 0 {
+            seen |= start(index, &text[at..]);
+        }
+        before = class;
+    }
+    if text.len() >= SHORTEST_TOKEN { seen | LONG } else { seen }
+}
+
+/// The traits of a word that begins here.
+fn start(index: &Index, rest: &[u8]) -> u32 {
+    if rest.len() < SHORTEST_TOKEN {
+        return 0;
+    }
+    let mut traits = if index.may_start(rest) { TOKEN } else { 0 };
+    if rest.len() >= SHORTEST_BASE64 && begins_base64_text(rest) {
+        traits |= BASE64_TEXT;
+    }
+    traits
+}
+
+/// Whether the first bytes are base64 and decode to printable text: a byte below 0x80 begins with one of the first
+/// 32 letters of the alphabet, so most words that are no base64 end here.
+pub(super) fn begins_base64_text(rest: &[u8]) -> bool {
+    let Some(head) = rest.get(..SHORTEST_BASE64) else { return false };
+    if !matches!(head[0], b'I'..=b'Z' | b'a'..=b'f')
+        || head[..8].iter().any(|b| CLASS[usize::from(*b)] & BASE64 == 0)
+    {
+        return false;
+    }
+    let mut decoded = [0; 18];
+    head.chunks_exact(4).zip(decoded.chunks_exact_mut(3)).all(|(four, three)| decode_four(four, three))
+        && decoded.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t'))
+}
+
+/// Decodes four letters of base64 to three bytes.
+fn decode_four(four: &[u8], three: &mut [u8]) -> bool {
+    let mut bits = 0_u32;
+    for &byte in four {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return false,
+        };
+        bits = bits << 6 | u32::from(digit);
+    }
+    three.copy_from_slice(&bits.to_be_bytes()[1..]);
+    true
+}
+
+/// Calls the rules that are on, in their order, and what is encoded in the text before the first rule by name.
+pub(super) fn judge(sight: &Sight<'_>, enabled: u32, hits: &mut Vec<Hit>) {
+    let first = hits.len();
+    let mut sink =
+        Sink { hits, enabled, reported: 0, current: 0, spans: [(0, 0); 16], count: 0, wrapper: None };
+    let mut decoded = sight.traits & BASE64_TEXT == 0;
+    for (position, rule) in RULES.iter().enumerate() {
+        if !rule.inside && !decoded {
+            decoded = true;
+            decode(sight, &mut sink);
+        }
+        sink.run(position, sight);
+    }
+    let order = |hit: &Hit| RULES.iter().position(|rule| rule.id == hit.rule.id);
+    hits[first..].sort_by_key(order);
+}
+
+/// Judges what base64 words of a text decode to, one level deep.
+fn decode(sight: &Sight<'_>, sink: &mut Sink<'_>) {
+    let mut at = 0;
+    while at < sight.text.len() {
+        let rest = &sight.text[at..];
+        if class_at(rest, 0) & ALNUM == 0
+            || class_before(sight.text, at) & BASE64 != 0
+            || !begins_base64_text(rest)
+        {
+            at += 1;
+            continue;
+        }
+        let length =
+            rest.iter().take_while(|b| CLASS[usize::from(**b)] & BASE64 != 0 || is_line_end(**b)).count();
+        if let Some(text) = super::digits::decode_text(&rest[..length]) {
+            sink.wrapper = Some(at..at + length);
+            let inner = sight.inner(&text);
+            for (position, rule) in RULES.iter().enumerate() {
+                if rule.inside {
+                    sink.run(position, &inner);
+                }
+            }
+            sink.wrapper = None;
+        }
+        at += length.max(1);
+    }
+}
+
+/// Base64 that was wrapped has these between its lines.
+fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+/// Where rules report: at most one hit per rule, none on a part of the text that an earlier rule has taken.
+pub(super) struct Sink<'h> {
+    hits: &'h mut Vec<Hit>,
+    enabled: u32,
+    reported: u32,
+    current: usize,
+    /// What was reported so far. There are fewer rules than places, and each reports once.
+    spans: [(usize, usize); 16],
+    count: usize,
+    /// The base64 word that the text under judgement was decoded from.
+    wrapper: Option<Range<usize>>,
+}
+
+impl Sink<'_> {
+    fn run(&mut self, position: usize, sight: &Sight<'_>) {
+        let rule = RULES[position];
+        let wanted = rule.needs.iter().any(|need| sight.traits & need == *need);
+        if wanted && self.enabled & 1 << position != 0 {
+            self.current = position;
+            (rule.check)(sight, self);
+        }
+    }
+
+    /// Whether the current rule has nothing more to say.
+    pub(super) fn done(&self) -> bool {
+        let weak = 1 << weak_position();
+        self.reported & 1 << self.current != 0 && (self.reported | !self.enabled) & weak != 0
+    }
+
+    /// Reports a credential. A `weak` one, which anyone would guess, goes to the rule that has its own switch.
+    pub(super) fn strike(&mut self, span: Range<usize>, weak: bool, detail: impl Display) {
+        let span = self.wrapper.clone().unwrap_or(span);
+        let position = if weak { weak_position() } else { self.current };
+        let bit = 1 << position;
+        let taken = self.spans[..self.count].iter().any(|(from, to)| span.start < *to && *from < span.end);
+        if taken || self.reported & bit != 0 || self.enabled & bit == 0 {
+            return;
+        }
+        let wrapped = if self.wrapper.is_some() { ", in base64" } else { "" };
+        self.reported |= bit;
+        self.hits.push(Hit { rule: RULES[position], detail: format!("{detail}{wrapped}") });
+        if let Some(place) = self.spans.get_mut(self.count) {
+            *place = (span.start, span.end);
+            self.count += 1;
+        }
+    }
+}
+
+fn weak_position() -> usize {
+    RULES.iter().position(|rule| rule.id == weak_default::RULE.id).unwrap_or(0)
+}

@@ -1,0 +1,382 @@
+//! What a value is, when a name or its surroundings promise a credential: nothing, a stand-in, a guess, or a literal.
+
+use super::name::Named;
+use super::stock;
+use super::text::{
+    ALNUM, BASE64, DIGIT, DOT, HYPHEN, LETTER, LOWER, UNDERSCORE, UPPER, WORD, all, any, contains_fold,
+    distinct, ends_with_fold, longest_repeat, looks_random, starts_with_fold, trim, unquote,
+};
+
+/// What stands where a credential was promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// No credential: empty, a switch, an expansion, a reference, a path, a stand-in.
+    Cleared,
+    /// A credential that anyone would guess.
+    Stock,
+    /// Any other literal.
+    Literal,
+}
+
+/// Judges the value of a name; what is equal to its name, or made of it, stands in for a value.
+pub(super) fn judge(value: &[u8], named: Option<Named<'_>>) -> Verdict {
+    let value = unquote(trim(value));
+    if is_nothing(value)
+        || is_expansion(value)
+        || is_reference(value)
+        || is_stand_in(value)
+        || is_place(value)
+    {
+        return Verdict::Cleared;
+    }
+    if named.is_some_and(|named| is_echo(value, named.name)) || super::families::is_fake(value) {
+        return Verdict::Cleared;
+    }
+    let name = named.map_or(&b""[..], |named| named.name);
+    if stock::is_stock(value, name) { Verdict::Stock } else { Verdict::Literal }
+}
+
+/// Empty, a switch, or a span of time or a size.
+fn is_nothing(value: &[u8]) -> bool {
+    const SWITCHES: &[&[u8]] = &[
+        b"true",
+        b"false",
+        b"yes",
+        b"no",
+        b"on",
+        b"off",
+        b"none",
+        b"null",
+        b"nil",
+        b"enabled",
+        b"disabled",
+        b"required",
+        b"optional",
+        b"undefined",
+        b"n/a",
+        b"na",
+        b"unset",
+        b"notset",
+        b"not-set",
+        b"not_set",
+        b"empty",
+        b"always",
+        b"never",
+    ];
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let unit = &value[digits..];
+    let span = (1..=6).contains(&digits)
+        && matches!(unit, b"ms" | b"s" | b"m" | b"h" | b"d" | b"min" | b"Mi" | b"Gi" | b"Ki");
+    !any(value, ALNUM) && value.is_ascii()
+        || value.len() == 1
+        || span
+        || SWITCHES.iter().any(|switch| switch.eq_ignore_ascii_case(value))
+}
+
+/// Wholly an expansion or a template: `$(X)`, `${X}`, `$X`, `{{ .x }}`, `{x}`, `%X%`, `@X@`, `<x>`, `[x]`, `__X__`, `#{x}`.
+///
+/// What is left beside expansions counts only if it is as long as a password: `$(A)-$(B)`, `$(NS)-db` are not plain.
+pub(super) fn is_expansion(value: &[u8]) -> bool {
+    let wrapped = |open: &[u8], close: &[u8]| {
+        value.len() > open.len() + close.len() && value.starts_with(open) && value.ends_with(close)
+    };
+    if wrapped(b"<", b">")
+        || wrapped(b"[", b"]")
+        || wrapped(b"%", b"%")
+        || wrapped(b"@", b"@")
+        || wrapped(b"__", b"__")
+    {
+        return true;
+    }
+    // A template that is cut off, by the text around it or by its author, is one all the same.
+    if matches!(value, [b'{', second, ..] if *second != b'"' && *second != b'\n') || value.starts_with(b"#{")
+    {
+        return true;
+    }
+    if memchr::memmem::find(value, b"{{").is_some() || memchr::memmem::find(value, b"<%").is_some() {
+        return true;
+    }
+    if let [b'$' | b'%', rest @ ..] = value
+        && !rest.is_empty()
+        && (all(rest, WORD | DOT) && any(rest, LETTER))
+        && (value[0] == b'$' || rest.len() == 1)
+    {
+        return true;
+    }
+    memchr::memchr(b'$', value).is_some() && left_beside_expansions(value) < 8
+}
+
+/// How many letters and digits of a value belong to no `$(…)`, `${…}` or `$NAME`.
+fn left_beside_expansions(value: &[u8]) -> usize {
+    let (mut at, mut left, mut expansions) = (0, 0, 0);
+    while at < value.len() {
+        let rest = &value[at..];
+        let length = match rest {
+            [b'$', b'(', ..] => memchr::memchr(b')', rest).map_or(rest.len(), |end| end + 1),
+            [b'$', b'{', ..] => memchr::memchr(b'}', rest).map_or(rest.len(), |end| end + 1),
+            [b'$', next, ..] if next.is_ascii_uppercase() => {
+                1 + rest[1..]
+                    .iter()
+                    .take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || **b == b'_')
+                    .count()
+            }
+            _ => 0,
+        };
+        expansions += usize::from(length > 2);
+        left += usize::from(length == 0 && rest[0].is_ascii_alphanumeric());
+        at += length.max(1);
+    }
+    if expansions == 0 { usize::MAX } else { left }
+}
+
+/// A well-formed reference to a secret store. What only begins like one is a literal.
+fn is_reference(value: &[u8]) -> bool {
+    let starts = |prefix: &[u8]| starts_with_fold(value, prefix);
+    let has = |byte: u8| memchr::memchr(byte, value).is_some();
+    let count = |byte: u8| value.iter().filter(|b| **b == byte).count();
+    let one_line = !any(value, super::text::SPACE);
+    let arn = starts(b"arn:aws")
+        && count(b':') >= 5
+        && (contains_fold(value, b":secretsmanager:") || contains_fold(value, b":ssm:"));
+    one_line
+        && (arn
+            || (starts(b"vault:") && has(b'#') && has(b'/'))
+            || (starts(b"op://") && count(b'/') >= 4)
+            || (starts(b"gcp:secretmanager:") && has(b'/'))
+            || (starts(b"projects/") && contains_fold(value, b"/secrets/"))
+            || (starts(b"sm://") && value.len() > 6)
+            || (starts(b"ref+") && contains_fold(value, b"://"))
+            || (starts(b"awssm://") || starts(b"awsps://") || starts(b"akv://") || starts(b"azurekeyvault://"))
+            || (starts(b"bao:") && has(b'#') && has(b'/'))
+            || ends_with_fold(value, b"@azurekeyvault")
+            || (starts(b"enc[") && value.ends_with(b"]"))
+            || (starts(b"@microsoft.keyvault(") && value.ends_with(b")"))
+            || starts(b"$ansible_vault;")
+            // A SealedSecret's ciphertext is base64 of a version byte 2 and a length.
+            || (value.starts_with(b"AgB") && value.len() > 200 && all(value, BASE64)))
+}
+
+/// Says that something is to be put in its place, or is masked.
+pub(super) fn is_stand_in(value: &[u8]) -> bool {
+    const WHOLE: &[&[u8]] = &[
+        b"todo",
+        b"tbd",
+        b"fixme",
+        b"placeholder",
+        b"redacted",
+        b"masked",
+        b"hidden",
+        b"sensitive",
+        b"omitted",
+        b"xxx",
+        b"xx",
+        b"value",
+        b"string",
+        b"some-value",
+        b"some_value",
+        b"somevalue",
+    ];
+    const STARTS: &[&[u8]] = &[
+        b"your",
+        b"my-super-",
+        b"insert",
+        b"replace",
+        b"enter",
+        b"changeme",
+        b"change-me",
+        b"change_me",
+        b"put-",
+        b"put_",
+        b"some_",
+        b"fill",
+    ];
+    const INSIDE: &[&[u8]] = &[
+        b"changeme",
+        b"change-me",
+        b"change_me",
+        b"change this",
+        b"change-this",
+        b"change_this",
+        b"changethis",
+        b"replaceme",
+        b"replace-me",
+        b"replace_me",
+        b"replace-with",
+        b"replace_with",
+        b"placeholder",
+        b"redacted",
+        b"your-",
+        b"your_",
+        b"your ",
+        b"goes-here",
+        b"goes_here",
+        b"goeshere",
+        b"insert-",
+        b"insert_",
+        b"_please_",
+        b"-please-",
+        b" please ",
+        b"to-be-",
+        b"to_be_",
+        b"set-me",
+        b"set_me",
+        b"fill-in",
+        b"fill_in",
+        b"...",
+        b"****",
+    ];
+    if value.len() > 256 {
+        return false;
+    }
+    let random = looks_random(value);
+    WHOLE.iter().any(|word| word.eq_ignore_ascii_case(value))
+        || (!random && STARTS.iter().any(|start| starts_with_fold(value, start)))
+        || (!random && INSIDE.iter().any(|word| contains_fold(value, word)))
+        || (longest_repeat(value) * 4 >= value.len() * 3 && !value[0].is_ascii_digit())
+        || (value.len() >= 8 && distinct(value) <= 2 && !any(value, DIGIT))
+        || value.windows(6).any(|six| six.eq_ignore_ascii_case(b"xxxxxx"))
+        || is_symbol(value)
+}
+
+/// Written as the name of a variable is: capitals with underscores or blanks between them, or a credential word alone.
+fn is_symbol(value: &[u8]) -> bool {
+    const WORDS: &[&[u8]] = &[b"SECRET", b"PASSWORD", b"TOKEN", b"KEY", b"APIKEY", b"CREDENTIALS", b"PASS"];
+    let words = all(value, UPPER | UNDERSCORE | super::text::SPACE | HYPHEN) && any(value, UPPER);
+    (words && any(value, UNDERSCORE | super::text::SPACE)) || WORDS.contains(&value)
+}
+
+/// The name again, as `API_KEY=api-key`, or with a word that says so: `HF_TOKEN=MY_HF_TOKEN`, `X=X_VAL`.
+fn is_echo(value: &[u8], name: &[u8]) -> bool {
+    let letters = |text: &[u8]| -> [u8; 64] {
+        let mut folded = [0; 64];
+        let kept = text.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+        folded.iter_mut().zip(kept).for_each(|(to, from)| *to = from);
+        folded
+    };
+    // A one-word name may well be its own stock password: `PASSWORD=password`.
+    if value.len() > 60 || name.len() > 60 || !any(name, UNDERSCORE | HYPHEN | DOT) && !any(name, LOWER) {
+        return false;
+    }
+    let (left, right) = (letters(value), letters(name));
+    let length = |folded: &[u8; 64]| folded.iter().take_while(|b| **b != 0).count();
+    let (value, name) = (&left[..length(&left)], &right[..length(&right)]);
+    let affix = value
+        .strip_prefix(name)
+        .or_else(|| value.strip_suffix(name))
+        .is_some_and(|rest| matches!(rest, b"" | b"val" | b"value" | b"my" | b"here" | b"the" | b"a"));
+    affix && name.len() >= 8
+}
+
+/// Where something is kept: a path, a file, a URL without a credential, the name of a class, code that reads it.
+fn is_place(value: &[u8]) -> bool {
+    is_path(value) || is_bare_url(value) || is_class(value) || is_call(value)
+}
+
+fn is_path(value: &[u8]) -> bool {
+    const ENDINGS: &[&[u8]] = &[
+        b".pem",
+        b".key",
+        b".crt",
+        b".cer",
+        b".pub",
+        b".der",
+        b".p12",
+        b".pfx",
+        b".jks",
+        b".json",
+        b".yaml",
+        b".yml",
+        b".txt",
+        b".toml",
+        b".ini",
+        b".cfg",
+        b".conf",
+        b".env",
+        b".properties",
+        b".js",
+        b".ts",
+        b".py",
+        b".sh",
+        b".xml",
+        b".keytab",
+        b".jceks",
+        b".keystore",
+        b".truststore",
+        b".kubeconfig",
+        b".csv",
+        b".asc",
+        b".gpg",
+    ];
+    let plain =
+        all(value, ALNUM | DOT | HYPHEN | UNDERSCORE | super::text::PLUS_SLASH) && !value.contains(&b'+');
+    if plain && ENDINGS.iter().any(|ending| value.len() > ending.len() && ends_with_fold(value, ending)) {
+        return true;
+    }
+    let rooted = value.starts_with(b"/")
+        || value.starts_with(b"./")
+        || value.starts_with(b"../")
+        || value.starts_with(b"~/");
+    let drive = matches!(value, [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    if drive || starts_with_fold(value, b"file:") {
+        return true;
+    }
+    let word = |segment: &[u8]| !looks_random(segment);
+    let inside = value.iter().filter(|byte| **byte == b'/').count();
+    if rooted {
+        return value.len() > 2 && value.split(|byte| *byte == b'/').all(word) && !value.contains(&b'+');
+    }
+    // Relative ones are written in small letters: `my/secret/path`. One slash alone is the name of an object and its
+    // namespace, or of a property; a password has its slash among other signs.
+    let lower = |segment: &[u8]| {
+        !segment.is_empty() && all(segment, LOWER | DIGIT | HYPHEN | UNDERSCORE | DOT) && word(segment)
+    };
+    plain
+        && inside >= 1
+        && value.split(|byte| *byte == b'/').all(lower)
+        && (inside >= 2 || any(value, HYPHEN))
+}
+
+/// A URL that opens nothing by itself: the rules on URLs judge those that do.
+fn is_bare_url(value: &[u8]) -> bool {
+    let scheme = super::text::run_end(value, 0, ALNUM | DOT | HYPHEN | super::text::PLUS_SLASH);
+    value[scheme..].starts_with(b"://") && scheme > 1
+        || starts_with_fold(value, b"urn:")
+        || starts_with_fold(value, b"did:")
+}
+
+/// `org.example.Thing`: words with dots between them.
+fn is_class(value: &[u8]) -> bool {
+    let word = |segment: &[u8]| {
+        segment.first().is_some_and(u8::is_ascii_alphabetic)
+            && all(segment, WORD | HYPHEN)
+            && !looks_random(segment)
+    };
+    value.iter().filter(|byte| **byte == b'.').count() >= 2 && value.split(|byte| *byte == b'.').all(word)
+}
+
+/// `getenv("X")`, `process.env.X`, `secrets['x']`.
+fn is_call(value: &[u8]) -> bool {
+    let head = super::text::run_end(value, 0, WORD | DOT);
+    head > 1
+        && ((value[head..].starts_with(b"(") && value.ends_with(b")"))
+            || (value[head..].starts_with(b"[") && value.ends_with(b"]")))
+        || starts_with_fold(value, b"process.env.")
+        || starts_with_fold(value, b"os.environ")
+}
+
+/// Whether a value may be the name of a Kubernetes object: a DNS name of words, the last of them perhaps the suffix that
+/// a controller gives, which has at most ten letters and digits.
+pub(super) fn is_object_name(value: &[u8]) -> bool {
+    let word = |segment: &[u8]| {
+        let letters = super::text::run_end(segment, 0, LOWER);
+        letters > 0 && all(&segment[letters..], DIGIT) && segment.len() - letters <= 3
+    };
+    let (head, last) = match value.iter().rposition(|byte| matches!(byte, b'-' | b'.')) {
+        Some(at) => (&value[..at], &value[at + 1..]),
+        None => (&value[..0], value),
+    };
+    value.len() <= 253
+        && (word(last)
+            || (!head.is_empty() && !last.is_empty() && last.len() <= 10 && all(last, LOWER | DIGIT)))
+        && (head.is_empty() || head.split(|byte| matches!(byte, b'-' | b'.')).all(word))
+}

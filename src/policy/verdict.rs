@@ -1,0 +1,222 @@
+//! From all that was seen to the verdict: what denies, what warns, what is only written down.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::decision::{Decision, Outcome, ReferenceReport};
+use super::finding::Finding;
+use super::judge::Struck;
+use super::level::{Level, Levels};
+use super::message;
+use super::resolve::World;
+use super::wishes::Refusal;
+
+/// All that there is to say about one object.
+#[derive(Debug, Default)]
+pub struct Case<'t> {
+    /// What denies at any level.
+    pub refusals: Vec<Refusal>,
+    /// What the developer should know.
+    pub notes: Vec<(String, String)>,
+    /// References and synced Secrets.
+    pub references: Vec<ReferenceReport>,
+    /// Plaintext.
+    pub struck: Vec<Struck<'t>>,
+    /// Env vars that hold a secret, by name.
+    pub as_env: Vec<String>,
+    /// What an update left as it was: it does not deny, and it is said.
+    pub unchanged: Vec<String>,
+}
+
+/// What is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A pod: what is denied does not start.
+    Pod,
+    /// Something that makes pods.
+    Workload,
+}
+
+impl<'t> Case<'t> {
+    /// What an update added to `old`. The same text at the same place, wherever it stands in its list, is no addition.
+    pub fn without(mut self, old: Case<'_>) -> Self {
+        let refused: HashSet<(String, String)> =
+            old.refusals.into_iter().map(|old| (old.subject, old.text)).collect();
+        let struck: HashSet<_> = old.struck.iter().map(identity).collect();
+        let mut unchanged = Vec::new();
+        self.refusals.retain(|new| {
+            let is_old = refused.contains(&(new.subject.clone(), new.text.clone()));
+            if is_old {
+                unchanged.push(line(new));
+            }
+            !is_old
+        });
+        self.struck.retain(|new| {
+            let is_old = struck.contains(&identity(new));
+            if is_old {
+                unchanged.push(finding_line(&new.finding));
+            }
+            !is_old
+        });
+        self.unchanged = unchanged;
+        self
+    }
+}
+
+/// What makes two findings the same one.
+fn identity<'s>(struck: &'s Struck<'_>) -> (&'static str, Option<&'s str>, Option<&'s str>, &'s str) {
+    let Struck { finding, text } = struck;
+    let text = match text {
+        Cow::Borrowed(text) => text,
+        Cow::Owned(text) => text.as_str(),
+    };
+    (finding.rule, finding.container.as_deref(), finding.name.as_deref(), text)
+}
+
+/// A plaintext that stands in the object and in the manifest that kubectl keeps of it is said once.
+pub fn drop_repeats(struck: &mut Vec<Struck<'_>>) {
+    if struck.len() < 2 {
+        return;
+    }
+    let mut seen = HashSet::new();
+    let live: Vec<bool> =
+        struck.iter().map(|struck| is_applied(struck) || seen.insert(identity(struck))).collect();
+    let keep: Vec<bool> = struck
+        .iter()
+        .zip(live)
+        .map(|(struck, live)| if is_applied(struck) { !seen.contains(&identity(struck)) } else { live })
+        .collect();
+    drop(seen);
+    let mut keep = keep.into_iter();
+    struck.retain(|_| keep.next().unwrap_or(true));
+}
+
+fn is_applied(struck: &Struck<'_>) -> bool {
+    struck.finding.pointer.ends_with("/kubectl.kubernetes.io~1last-applied-configuration")
+        && struck.finding.name.as_deref() != Some("kubectl.kubernetes.io/last-applied-configuration")
+}
+
+/// Weighs a case by the levels of its namespace.
+pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
+    let levels = world.state.namespace.levels.over(world.settings.defaults);
+    let Case { mut refusals, notes, mut references, struck, as_env, unchanged } = case;
+    refusals.sort();
+    refusals.dedup();
+    references.sort();
+    references.dedup();
+    let mut findings: Vec<Finding> = struck.into_iter().map(|struck| struck.finding).collect();
+    findings.sort_by(|a, b| (&a.pointer, a.rule).cmp(&(&b.pointer, b.rule)));
+    let denying: Vec<&Finding> =
+        findings.iter().filter(|finding| levels.enforce.counts(finding.certainty)).collect();
+    let outcome = outcome(&refusals, &denying);
+    let warnings = match outcome {
+        Outcome::Allow => warnings(&findings, &notes, &as_env, &unchanged, world, levels, subject),
+        _ => Vec::new(),
+    };
+    let mut rules: Vec<&'static str> = findings
+        .iter()
+        .filter(|finding| levels.audit.counts(finding.certainty) || levels.enforce.counts(finding.certainty))
+        .map(|finding| finding.rule)
+        .collect();
+    rules.sort_unstable();
+    rules.dedup();
+    Decision { outcome, patch: None, warnings, findings, references, rules }
+}
+
+fn line(refusal: &Refusal) -> String {
+    format!("{}: {}", refusal.subject, refusal.text)
+}
+
+/// A finding in one sentence: where, what, by which rule, what to write instead.
+pub fn finding_line(finding: &Finding) -> String {
+    let Finding { rule, container, name, detail, instead, pointer, .. } = finding;
+    let field = pointer
+        .rsplit('/')
+        .find(|segment| !segment.bytes().all(|byte| byte.is_ascii_digit()))
+        .unwrap_or_default();
+    let place = match (container, name) {
+        (Some(container), Some(name)) if pointer.contains("/httpHeaders/") => {
+            format!("container {container}, header {name}")
+        }
+        (Some(container), Some(name)) => message::env_place(container, name),
+        (Some(container), None) => format!("container {container}, {field}"),
+        (None, Some(name)) if pointer.contains("/metadata/annotations/") => format!("annotation {name}"),
+        (None, Some(name)) => format!("{pointer}, {name}"),
+        (None, None) => pointer.clone(),
+    };
+    format!("{place}: {detail} (rule {rule}); {instead}")
+}
+
+/// So many reasons are listed in a denial; more are counted.
+const REASONS: usize = 20;
+/// A denial is cut after so many bytes; kubectl prints it on one line.
+const MESSAGE_BYTES: usize = 6_000;
+
+fn outcome(refusals: &[Refusal], denying: &[&Finding]) -> Outcome {
+    let count = refusals.len() + denying.len();
+    if count == 0 {
+        return Outcome::Allow;
+    }
+    let lines = refusals.iter().map(line).chain(denying.iter().map(|finding| finding_line(finding)));
+    let mut message = String::new();
+    let mut listed = 0;
+    for text in lines.take(REASONS) {
+        let text = message::printable(&text);
+        if listed > 0 && message.len() + text.len() > MESSAGE_BYTES {
+            break;
+        }
+        listed += 1;
+        let number = if count > 1 { format!("({listed}) ") } else { String::new() };
+        let gap = if listed > 1 { "; " } else { "" };
+        message.push_str(&format!("{gap}{number}{}", message::cut(&text, MESSAGE_BYTES)));
+    }
+    if listed < count {
+        message.push_str(&format!("; and {} more", count - listed));
+    }
+    Outcome::Deny { code: 403, message }
+}
+
+/// Longest warning, in characters: beyond a total of 4096 the API server cuts each to 256 (`apiserver`,
+/// `endpoints/filters/warning.go`).
+const WARNING_CHARACTERS: usize = 256;
+/// All our warnings together, in characters, so that other webhooks have room.
+const WARNINGS_CHARACTERS: usize = 2_048;
+
+fn warnings(
+    findings: &[Finding],
+    notes: &[(String, String)],
+    as_env: &[String],
+    unchanged: &[String],
+    world: &World<'_>,
+    levels: Levels,
+    subject: Subject,
+) -> Vec<String> {
+    let mut all: Vec<String> = world.state.namespace.problems.clone();
+    all.extend(findings.iter().filter(|finding| levels.warn.counts(finding.certainty)).map(finding_line));
+    all.extend(notes.iter().map(|(subject, text)| format!("{subject}: {text}")));
+    if subject == Subject::Workload {
+        all.extend(unchanged.iter().map(|text| format!("unchanged, but new pods are refused: {text}")));
+    }
+    if levels.warn == Level::Restricted && !as_env.is_empty() {
+        all.push(message::secrets_in_env(as_env));
+    }
+    let mut total = 0;
+    let mut kept: Vec<String> = Vec::new();
+    let mut left_out = 0;
+    for text in all {
+        let text = message::cut(&message::printable(&text), WARNING_CHARACTERS);
+        if kept.contains(&text) {
+            continue;
+        }
+        total += text.chars().count();
+        if total > WARNINGS_CHARACTERS {
+            left_out += 1;
+        } else {
+            kept.push(text);
+        }
+    }
+    if left_out > 0 {
+        kept.push(format!("and {left_out} more warnings of RefGate"));
+    }
+    kept
+}

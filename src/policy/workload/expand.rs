@@ -1,0 +1,183 @@
+//! `$(VAR)` as the kubelet expands it, so that nothing can be put together behind our back.
+//!
+//! Follows Kubernetes, `third_party/forked/golang/expansion`: only earlier entries of `env` count, `$$` is one dollar,
+//! what cannot be resolved stays as text. A value that comes from elsewhere (`valueFrom`) cannot be known and stays as
+//! text too.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::pod::{Annotations, Env};
+
+/// Most text that the expansions of one pod may make, in bytes. Doubling a value forty times over would be a terabyte.
+pub const LIMIT_BYTES: usize = 1 << 20;
+
+/// More than [`LIMIT_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+/// The env of one container, expanded as far as it can be known. Costs nothing until the first `$`.
+pub struct Expander<'a> {
+    /// What `fieldRef: metadata.annotations['key']` reads.
+    annotations: Option<&'a Annotations<'a>>,
+    values: Option<HashMap<&'a str, Option<Cow<'a, str>>>>,
+    made: usize,
+}
+
+impl<'a> Expander<'a> {
+    /// For the containers of one pod, whose annotations a `fieldRef` may read.
+    pub fn new(annotations: Option<&'a Annotations<'a>>) -> Self {
+        Self { annotations, values: None, made: 0 }
+    }
+
+    /// Starts on the next container; what was made so far still counts.
+    pub fn next_container(&mut self) {
+        self.values = None;
+    }
+
+    /// The value of entry `index`, expanded. Entries are asked for in their order.
+    pub fn env(&mut self, env: &'a [Env<'a>], index: usize) -> Result<Cow<'a, str>, TooLong> {
+        let entry = &env[index];
+        let text = entry.value.as_deref().unwrap_or_default();
+        let dollar = has_dollar(text);
+        if self.values.is_none() && !dollar {
+            return Ok(Cow::Borrowed(self.elsewhere(entry).unwrap_or(text)));
+        }
+        self.know(&env[..index]);
+        let value = match self.elsewhere(entry) {
+            Some(text) => Cow::Borrowed(text),
+            None => self.expand(text)?,
+        };
+        self.remember(entry, value.clone());
+        Ok(value)
+    }
+
+    /// The text of an annotation that an entry reads by `fieldRef`; it is not expanded.
+    fn elsewhere(&self, entry: &Env<'_>) -> Option<&'a str> {
+        let field = entry.value_from.as_ref()?.field_path.as_deref()?;
+        let key = field.strip_prefix("metadata.annotations[")?.strip_suffix(']')?.trim_matches(['\'', '"']);
+        self.annotations?.get(key)
+    }
+
+    /// A word of a command or an argument, expanded; `env` is the whole env of the container.
+    pub fn argument(&mut self, env: &'a [Env<'a>], text: &'a str) -> Result<Cow<'a, str>, TooLong> {
+        if !has_dollar(text) {
+            return Ok(Cow::Borrowed(text));
+        }
+        self.know(env);
+        self.expand(text)
+    }
+
+    /// Takes in entries without a dollar that were passed over so far.
+    fn know(&mut self, env: &'a [Env<'a>]) {
+        if self.values.is_none() {
+            self.values = Some(HashMap::with_capacity(env.len()));
+            for entry in env {
+                let text = self.elsewhere(entry).unwrap_or(entry.value.as_deref().unwrap_or_default());
+                self.remember(entry, Cow::Borrowed(text));
+            }
+        }
+    }
+
+    fn remember(&mut self, entry: &'a Env<'a>, value: Cow<'a, str>) {
+        let known = entry.value_from.is_none() || self.elsewhere(entry).is_some();
+        let known = known.then_some(value);
+        if let Some(values) = &mut self.values {
+            values.insert(&entry.name, known);
+        }
+    }
+
+    fn expand(&mut self, text: &'a str) -> Result<Cow<'a, str>, TooLong> {
+        if !has_dollar(text) {
+            return Ok(Cow::Borrowed(text));
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(dollar) = memchr::memchr(b'$', rest.as_bytes()) {
+            out.push_str(&rest[..dollar]);
+            let after = &rest[dollar + 1..];
+            if let Some(tail) = after.strip_prefix('$') {
+                out.push('$');
+                rest = tail;
+            } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')'))
+            {
+                match self.values.as_ref().and_then(|values| values.get(name)) {
+                    Some(Some(value)) => out.push_str(value),
+                    Some(None) | None => {
+                        out.push_str("$(");
+                        out.push_str(name);
+                        out.push(')');
+                    }
+                }
+                rest = tail;
+            } else {
+                out.push('$');
+                rest = after;
+            }
+            if self.made + out.len() > LIMIT_BYTES {
+                return Err(TooLong);
+            }
+        }
+        out.push_str(rest);
+        self.made += out.len();
+        Ok(Cow::Owned(out))
+    }
+}
+
+fn has_dollar(text: &str) -> bool {
+    memchr::memchr(b'$', text.as_bytes()).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last(entries: &[(&str, &str)]) -> Result<String, TooLong> {
+        let json: Vec<_> = entries
+            .iter()
+            .map(|(name, value)| match *value {
+                "(elsewhere)" => {
+                    serde_json::json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": "x"}}})
+                }
+                _ => serde_json::json!({"name": name, "value": value}),
+            })
+            .collect();
+        let json = serde_json::to_string(&json).unwrap();
+        let env: Vec<Env<'_>> = serde_json::from_str(&json).unwrap();
+        let mut expander = Expander::new(None);
+        let mut result = Ok(String::new());
+        for index in 0..env.len() {
+            result = expander.env(&env, index).map(Cow::into_owned);
+        }
+        result
+    }
+
+    #[test]
+    fn expands_as_the_kubelet_does() {
+        for (entries, value) in [
+            (&[("A", "x"), ("B", "pre-$(A)-post")][..], "pre-x-post"),
+            (&[("B", "$(A)"), ("A", "x"), ("C", "$(B)")], "$(A)"),
+            (&[("A", "x"), ("B", "$$(A)")], "$(A)"),
+            (&[("A", "x"), ("B", "$$$(A)")], "$x"),
+            (&[("A", "(elsewhere)"), ("B", "u:$(A)@h")], "u:$(A)@h"),
+            (&[("A", "x"), ("A", "y"), ("B", "$(A)")], "y"),
+            (&[("A", "x"), ("B", "$(A")], "$(A"),
+            (&[("A", "x"), ("B", "cost $5 é$é $")], "cost $5 é$é $"),
+            (&[("A", "$(B)"), ("B", "x"), ("C", "$(A)")], "$(B)"),
+            (&[("A", "x"), ("B", "$(A)"), ("C", "$(B)$(B)")], "xx"),
+        ] {
+            assert_eq!(last(entries).as_deref(), Ok(value), "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn doubling_ends() {
+        let names: Vec<String> = (0..64).map(|index| format!("A{index}")).collect();
+        let values: Vec<String> = (0..64)
+            .map(|index: usize| if index == 0 { "ab".into() } else { format!("$(A{0})$(A{0})", index - 1) })
+            .collect();
+        let entries: Vec<(&str, &str)> =
+            names.iter().zip(&values).map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(last(&entries), Err(TooLong));
+    }
+}

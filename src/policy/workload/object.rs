@@ -1,0 +1,159 @@
+//! An object as RefGate sees it: its metadata and its pod template, wherever the kind keeps it.
+//!
+//! One pass over the JSON: the pointer of the kind says which keys to descend into, all others are skipped.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::Kind;
+use super::pod::{Container, Metadata, PodSpec, Text};
+
+/// One object of a review.
+#[derive(Debug, Default)]
+pub struct Object<'a> {
+    /// The object's own metadata. A pod's annotations are its template's and stand there.
+    pub metadata: Metadata<'a>,
+    /// Metadata between the two, where annotations do nothing: pointer and content (a CronJob's `jobTemplate`).
+    pub between: Vec<(String, Metadata<'a>)>,
+    /// `None` where the kind has none, or this object leaves it out.
+    pub template: Option<Template<'a>>,
+}
+
+/// A pod template, or a pod.
+#[derive(Debug, Default)]
+pub struct Template<'a> {
+    /// RFC 6901 pointer to it within the object; empty for a pod.
+    pub pointer: String,
+    /// The annotations that its pods will have.
+    pub metadata: Metadata<'a>,
+    /// Whether there is such a map: a patch otherwise has to make it.
+    pub has_metadata: bool,
+    /// The spec.
+    pub spec: PodSpec<'a>,
+}
+
+/// A container and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'t, 'a> {
+    /// `containers`, `initContainers` or `ephemeralContainers`.
+    pub list: &'static str,
+    /// Position in that list.
+    pub index: usize,
+    /// The container itself.
+    pub container: &'t Container<'a>,
+}
+
+impl<'a> Template<'a> {
+    /// The one visitor of containers: init, app and ephemeral ones, in the order in which they start.
+    pub fn containers<'t>(&'t self) -> impl Iterator<Item = Place<'t, 'a>> {
+        let lists = [
+            ("initContainers", &self.spec.init_containers),
+            ("containers", &self.spec.containers),
+            ("ephemeralContainers", &self.spec.ephemeral_containers),
+        ];
+        lists.into_iter().flat_map(|(list, containers)| {
+            containers.iter().enumerate().map(move |(index, container)| Place { list, index, container })
+        })
+    }
+}
+
+/// Reads one object of a kind; the object may be `null`.
+pub struct ObjectSeed<'k>(pub &'k Kind);
+
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
+    type Value = Option<Object<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let mut object = Object::default();
+        let depth = Depth { object: &mut object, rest: &self.0.pointer, so_far: String::new(), kind: self.0 };
+        if !depth.deserialize(deserializer)? {
+            return Ok(None);
+        }
+        if self.0.is_pod()
+            && let Some(template) = &mut object.template
+        {
+            object.metadata.name = template.metadata.name.clone();
+            object.metadata.generate_name = template.metadata.generate_name.clone();
+        }
+        Ok(Some(object))
+    }
+}
+
+/// One level on the way to the template. Gives whether there was an object at all.
+struct Depth<'o, 'a, 'k> {
+    object: &'o mut Object<'a>,
+    rest: &'k str,
+    so_far: String,
+    kind: &'k Kind,
+}
+
+impl<'de> DeserializeSeed<'de> for Depth<'_, 'de, '_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Depth<'_, 'de, '_> {
+    type Value = bool;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_none<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let Some(rest) = self.rest.strip_prefix('/') else {
+            let mut template =
+                Template { pointer: self.kind.pointer.clone().into_owned(), ..Template::default() };
+            while let Some(key) = map.next_key::<Text<'de>>()? {
+                match &*key {
+                    "metadata" => {
+                        let metadata = map.next_value::<Option<_>>()?;
+                        template.has_metadata = metadata.is_some();
+                        template.metadata = metadata.unwrap_or_default();
+                    }
+                    "spec" => template.spec = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                    _ => drop(map.next_value::<IgnoredAny>()?),
+                }
+            }
+            self.object.template = Some(template);
+            return Ok(true);
+        };
+        let (head, tail) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            if &*key == head {
+                let so_far = format!("{}/{head}", self.so_far);
+                map.next_value_seed(Depth {
+                    object: &mut *self.object,
+                    rest: tail,
+                    so_far,
+                    kind: self.kind,
+                })?;
+            } else if &*key == "metadata" {
+                let metadata = map.next_value::<Option<Metadata<'de>>>()?.unwrap_or_default();
+                if self.so_far.is_empty() {
+                    self.object.metadata = metadata;
+                } else if metadata.annotations.is_some() {
+                    self.object.between.push((self.so_far.clone(), metadata));
+                }
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(true)
+    }
+}
