@@ -10,45 +10,56 @@ use refgate::policy::level::Level;
 use refgate::policy::path::Scope;
 
 const ARGS_HELP: &str = "\
-`refgate COMMAND --help` has examples. Start here:
-  refgate serve --dev                              the webhook, without a cluster
-  refgate render examples/pod.yaml                 what it makes of a pod
-  refgate check deploy/ --scope mozmeao/snippets/stage";
+Start here:
+  refgate serve --dev                 the webhook, without a cluster
+  refgate render examples/pod.yaml    what it makes of a pod
+  refgate check deploy/               what it would say of your manifests
+
+`refgate COMMAND --help` has more examples.
+";
 
 const CHECK_HELP: &str = "\
-Without --world and --scope it cannot be told which paths a namespace may read: references are then `unknown`, which is
-no finding, and plaintext alone is judged. A document that is no workload is skipped and counted; a broken one is an
-error, and the rest is still judged.
+Which paths a namespace may read, --world or --scope says. Without them references are `unknown`, which is no finding, \
+and plaintext alone is judged. Listed is what the level that is enforced counts; what it only warns of comes as a warning. \
+A document that is no workload is skipped and counted; a broken one is an error, and the rest is still judged.
 
 Examples:
   refgate check deploy/ --scope mozmeao/snippets/stage
-  helm template web ./chart | refgate check - --scope mozmeao/snippets/stage --namespace snippets-stage
-  kustomize build overlays/stage | refgate check - --world world.yaml --output json
-  refgate check deploy/ --level restricted         what a stricter level would refuse
+  refgate check deploy/ --level restricted
+  helm template web ./chart | refgate check - --scope mozmeao/snippets/stage
+  kustomize build stage/ | refgate check - --world world.yaml --output json
 
 Exit codes:
   0  clean, or warnings alone
   1  findings, or references that are refused
-  2  something could not be read, or the command line is wrong (wins over 1)";
+  2  something could not be read, or the command line is wrong (wins over 1)
+";
 
 const RENDER_HELP: &str = "\
-Pods are what is injected. A workload is admitted as it is written; it is shown with its pod template as its pods will
-come out. Without --world and --scope, a `world.yaml` beside the file is taken, if there is one.
+Pods are what is injected. A workload is admitted as it is written; it is shown with its pod template as its pods come \
+out. Without --world and --scope, the world.yaml beside the file is taken, if there is one.
 
 Examples:
   refgate render examples/pod.yaml
   refgate render examples/deployment.yaml --output diff
-  helm template web ./chart | refgate render - --scope mozmeao/snippets/stage --output after
+  helm template web ./chart | refgate render - --output after \\
+    --scope mozmeao/snippets/stage
 
 Exit codes:
   0  everything would be admitted
-  1  something would be refused; the reason is on standard error
-  2  something could not be read, or the command line is wrong (wins over 1)";
+  1  something would be refused; standard error says why
+  2  something could not be read, or the command line is wrong (wins over 1)
+";
 
 const RULES_HELP: &str = "\
 Examples:
   refgate rules
-  refgate rules show url-credentials";
+  refgate rules show url-password
+
+Exit codes:
+  0  shown
+  2  there is no such rule, or the command line is wrong
+";
 
 /// References to secrets go into Kubernetes, values stay out.
 #[derive(Debug, Parser)]

@@ -28,6 +28,6 @@ fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Check(args) => cli::check::run(&args.options()),
         Command::Render(args) => cli::render::run(&args.options()),
-        Command::Rules(args) => Ok(u8::from(args.shown().is_some())),
+        Command::Rules(args) => cli::rules::run(args.shown().as_deref()),
     }
 }

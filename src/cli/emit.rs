@@ -214,6 +214,13 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn quote(out: &mut String, text: &str) {
+    // JSON inside a string stays readable in single quotes, which have no escapes but the quote itself.
+    if text.contains(['"', '\\']) && text.chars().all(is_printable) {
+        out.push('\'');
+        out.push_str(&text.replace('\'', "''"));
+        out.push('\'');
+        return;
+    }
     out.push('"');
     for character in text.chars() {
         match character {
@@ -233,6 +240,7 @@ fn quote(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn none(_: &str) -> Option<usize> {
@@ -347,6 +355,39 @@ matrix:
 - null
 ";
         assert_eq!(yaml(&value, &none), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(value in values()) {
+            let text = yaml(&value, &none);
+            let read: Vec<_> = crate::yaml::documents(&text).collect::<Result<_, _>>().unwrap();
+            let read = read.first().map_or(&Value::Null, |document| &document.value);
+            prop_assert_eq!(read, &value, "\n{}", text);
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            "[ -~]{0,12}",
+            "[a-z:#\\-? '\"\\n\\t\\\\]{0,16}",
+            "[-+.0-9xeo_:tfyn~]{0,5}",
+            any::<String>(),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(text.clone(), inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
     }
 
     #[test]

@@ -3,19 +3,25 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::Against;
+use crate::config;
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
 use crate::policy::finding::Finding;
 use crate::policy::level::{Level, LevelLabels};
 use crate::policy::path::Scope;
 use crate::policy::review::{self, Endpoint, ParseError};
-use crate::policy::snapshot::{Binding, NamespaceState, Snapshot};
+use crate::policy::rules::RULES;
+use crate::policy::snapshot::{Binding, NamespaceState, Settings, Snapshot};
 use crate::policy::workload::Kind;
+use crate::world::World;
 
 /// The world that documents are judged in, and the flags that change it.
 pub struct Judge {
@@ -81,7 +87,7 @@ impl Unjudged {
 
 impl Judge {
     /// `world` is the name of the file that `snapshot` was read from, where there was one.
-    pub fn new(snapshot: Snapshot, world: Option<String>, against: &super::Against) -> Self {
+    pub fn new(snapshot: Snapshot, world: Option<String>, against: &Against) -> Self {
         Self {
             snapshot,
             world,
@@ -92,10 +98,25 @@ impl Judge {
         }
     }
 
-    /// Reads the world and the configuration that the flags name.
-    pub fn load(against: &super::Against) -> anyhow::Result<Self> {
-        let snapshot = Snapshot { settings: Arc::default(), namespaces: Default::default(), stale: false };
-        Ok(Self::new(snapshot, None, against))
+    /// Reads the world and the configuration that the flags name. Half a world would be a wrong one, so whatever
+    /// cannot be read of it is a failure.
+    pub fn load(against: &Against) -> anyhow::Result<Self> {
+        let mut settings = Settings::default();
+        if let Some(file) = &against.config {
+            let rules: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
+            let parsed = config::parse(&text_of(file)?, &rules);
+            settings = parsed.with_context(|| format!("configuration {}", file.display()))?.settings;
+        }
+        let mut world = World::default();
+        let shown = against.world.as_ref().map(|file| file.display().to_string());
+        if let Some((file, shown)) = against.world.as_ref().zip(shown.as_ref()) {
+            world = World::read(&text_of(file)?);
+            let problems: Vec<String> = world.problems.iter().map(ToString::to_string).collect();
+            if !problems.is_empty() {
+                bail!("world {shown}: {}", problems.join("; "));
+            }
+        }
+        Ok(Self::new(world.snapshot(Arc::new(settings)), shown, against))
     }
 
     /// The workload that a document is, or `None` where it is none.
@@ -144,6 +165,12 @@ impl Judge {
         let findings =
             decision.findings.into_iter().filter(|finding| level.counts(finding.certainty)).collect();
         Ok(Judged { refusal, findings, references: decision.references, warnings: decision.warnings })
+    }
+
+    /// What comes of a review as it went over the wire, with its uid.
+    pub fn review(&self, endpoint: Endpoint, body: &[u8]) -> Result<(String, Decision), ParseError> {
+        let review = review::parse(body, endpoint, &self.snapshot.settings.kinds)?;
+        Ok((review.uid.to_string(), decide(&review, &self.snapshot)))
     }
 
     /// What the mutating webhook says of a pod that comes of the workload: the patch that injects, or a refusal.
@@ -276,6 +303,10 @@ impl Judge {
         let labels = self.snapshot.namespaces.get(namespace).map(|state| state.namespace.levels);
         labels.unwrap_or_default().over(defaults).enforce
     }
+}
+
+fn text_of(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| file.display().to_string())
 }
 
 /// A kind of the core group.

@@ -19,6 +19,7 @@ pub mod judge;
 pub mod place;
 pub mod render;
 pub mod report;
+pub mod rules;
 
 /// Exit code: clean, or warnings alone.
 pub const CLEAN: u8 = 0;

@@ -9,6 +9,7 @@ use super::judge::{Judged, Workload};
 use super::{CLEAN, REFUSED, UNREADABLE, place};
 use crate::policy::decision::{ReferenceReport, Verdict};
 use crate::policy::finding::Finding;
+use crate::policy::{message, verdict};
 
 const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
@@ -57,6 +58,9 @@ struct FindingEntry {
     detail: String,
     #[serde(skip)]
     instead: String,
+    /// What the message of a denial says of it.
+    #[serde(skip)]
+    sentence: String,
     #[serde(skip)]
     at: At,
 }
@@ -72,6 +76,12 @@ struct ReferenceEntry {
     at: At,
 }
 
+impl ReferenceEntry {
+    fn is_denied(&self) -> bool {
+        self.verdict == Verdict::Denied.as_str()
+    }
+}
+
 /// Where something stands, for eyes.
 #[derive(Debug)]
 struct At {
@@ -85,6 +95,14 @@ impl At {
         let place::Place { container, what } = place::of(&document.value, pointer);
         Self { line: document.line_of(pointer), container, what }
     }
+
+    /// The place as sentences name it.
+    fn sentence(&self) -> String {
+        match &self.container {
+            Some(container) => format!("container {container}, {}", self.what),
+            None => self.what.clone(),
+        }
+    }
 }
 
 impl Entry {
@@ -94,6 +112,7 @@ impl Entry {
             rule: finding.rule,
             certainty: finding.certainty.as_str(),
             at: At::new(document, &finding.pointer),
+            sentence: message::printable(&verdict::finding_line(&finding)),
             container: finding.container,
             name: finding.name,
             pointer: finding.pointer,
@@ -124,11 +143,7 @@ impl Entry {
         }
     }
 
-    fn denied_references(&self) -> impl Iterator<Item = &ReferenceEntry> {
-        self.references.iter().filter(|reference| reference.verdict == Verdict::Denied.as_str())
-    }
-
-    /// What there is to see: a row for each finding and each reference that is denied, then what is said of the whole.
+    /// What there is to see: a row for each finding and each refusal, then what the warnings say of the whole.
     fn lines(&self) -> Vec<Line> {
         let mut lines = Vec::new();
         for finding in &self.findings {
@@ -136,13 +151,23 @@ impl Entry {
             lines.push(Line::note("", &format!("{}: {}", finding.reason, finding.detail)));
             lines.push(Line::note("instead: ", &finding.instead));
         }
-        for reference in self.denied_references() {
-            lines.push(self.row(&reference.at, "reference refused"));
+        let mut reasons = self.message.as_deref().map(split).unwrap_or_default();
+        // What a finding says has been said.
+        reasons.retain(|reason| self.findings.iter().all(|finding| finding.sentence != *reason));
+        for reference in self.references.iter().filter(|reference| reference.is_denied()) {
+            let place = reference.at.sentence();
+            let why: Vec<&str> = reasons.iter().filter_map(|reason| after_place(reason, &place)).collect();
+            if why.is_empty() {
+                continue;
+            }
+            lines.push(self.row(&reference.at, "refused"));
+            lines.extend(why.into_iter().map(|text| Line::note("", text)));
+            reasons.retain(|reason| after_place(reason, &place).is_none());
         }
         let whole = At { line: self.line, container: None, what: String::new() };
-        if let Some(message) = &self.message {
+        if !reasons.is_empty() {
             lines.push(self.row(&whole, "refused"));
-            lines.push(Line::note("", message));
+            lines.extend(reasons.into_iter().map(|reason| Line::note("", reason)));
         }
         if !self.warnings.is_empty() {
             lines.push(self.row(&whole, "warning"));
@@ -158,6 +183,22 @@ impl Entry {
         let cells = [format!("{}:{}", self.file, at.line), object, container, at.what.clone()];
         Line::Row { cells: cells.map(|cell| printable(&cell)), mark }
     }
+}
+
+/// The reasons of a denial, which numbers them when there are several.
+fn split(message: &str) -> Vec<&str> {
+    let Some(mut rest) = message.strip_prefix("(1) ") else { return vec![message] };
+    let mut reasons = Vec::new();
+    while let Some((reason, next)) = rest.split_once(&format!("; ({}) ", reasons.len() + 2)) {
+        reasons.push(reason);
+        rest = next;
+    }
+    reasons.push(rest);
+    reasons
+}
+
+fn after_place<'a>(reason: &'a str, place: &str) -> Option<&'a str> {
+    reason.strip_prefix(place)?.strip_prefix(": ")
 }
 
 /// One line of text output.

@@ -37,7 +37,13 @@ fn list() -> String {
     let width = RULES.iter().map(|rule| rule.id.len()).max().unwrap_or_default();
     let mut out = String::new();
     for rule in RULES {
-        let _ = writeln!(out, "\x1b[1m{:width$}\x1b[0m  {:8}  {}", rule.id, rule.certainty.as_str(), rule.summary);
+        let _ = writeln!(
+            out,
+            "\x1b[1m{:width$}\x1b[0m  {:8}  {}",
+            rule.id,
+            rule.certainty.as_str(),
+            rule.summary
+        );
     }
     let _ = writeln!(
         out,
@@ -52,7 +58,8 @@ fn show(rule: &Rule) -> String {
         Certainty::Certain => "certain: counts from level baseline on",
         Certainty::Probable => "probable: counts at level restricted",
     };
-    let mut out = format!("\x1b[1m{}\x1b[0m ({counted})\n{}\n\nWhy:\n  {}\n", rule.id, rule.summary, rule.reason);
+    let mut out =
+        format!("\x1b[1m{}\x1b[0m ({counted})\n{}\n\nWhy:\n  {}\n", rule.id, rule.summary, rule.reason);
     for (title, examples) in [("Finds", rule.examples), ("Leaves alone", rule.counter_examples)] {
         let _ = writeln!(out, "\n{title}:");
         for example in examples {

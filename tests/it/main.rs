@@ -6,3 +6,6 @@
 )]
 
 mod architecture;
+mod cases;
+mod cli;
+mod traps;
