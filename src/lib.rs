@@ -1,7 +1,11 @@
 //! RefGate: references to secrets go into Kubernetes, values stay out.
 
-pub mod cli;
-pub mod config;
 pub mod policy;
+
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod serve;
+pub mod telemetry;
 pub mod world;
 pub mod yaml;

@@ -7,10 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Against;
+use super::{Against, envelope};
 use crate::config;
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
@@ -18,7 +17,6 @@ use crate::policy::finding::Finding;
 use crate::policy::level::{Level, LevelLabels};
 use crate::policy::path::Scope;
 use crate::policy::review::{self, Endpoint, ParseError};
-use crate::policy::rules::RULES;
 use crate::policy::snapshot::{Binding, NamespaceState, Settings, Snapshot};
 use crate::policy::workload::Kind;
 use crate::world::World;
@@ -103,8 +101,7 @@ impl Judge {
     pub fn load(against: &Against) -> anyhow::Result<Self> {
         let mut settings = Settings::default();
         if let Some(file) = &against.config {
-            let rules: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
-            let parsed = config::parse(&text_of(file)?, &rules);
+            let parsed = config::parse(&text_of(file)?);
             settings = parsed.with_context(|| format!("configuration {}", file.display()))?.settings;
         }
         let mut world = World::default();
@@ -255,7 +252,7 @@ impl Judge {
     }
 
     fn ask(&self, endpoint: Endpoint, workload: &Workload<'_>, object: &Value) -> Result<Decision, Unjudged> {
-        let body = body(workload, object);
+        let body = envelope::body(workload, object);
         match review::parse(&body, endpoint, &self.snapshot.settings.kinds) {
             Ok(review) => Ok(decide(&review, &self.snapshot)),
             Err(ParseError::Object { pointer, problem, .. }) => Err(Unjudged { pointer, message: problem }),
@@ -361,69 +358,4 @@ fn shorten(document: &Value, pointer: &mut String) {
         let end = pointer.rfind('/').unwrap_or(0);
         pointer.truncate(end);
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
-    kind: &'static str,
-    api_version: &'static str,
-    request: Request<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Request<'a> {
-    uid: &'static str,
-    kind: Named<'a>,
-    resource: Resource<'a>,
-    name: &'a str,
-    namespace: &'a str,
-    operation: &'static str,
-    user_info: User,
-    object: &'a Value,
-    dry_run: bool,
-}
-
-#[derive(Serialize)]
-struct Named<'a> {
-    group: &'a str,
-    version: &'a str,
-    kind: &'a str,
-}
-
-#[derive(Serialize)]
-struct Resource<'a> {
-    group: &'a str,
-    version: &'a str,
-    resource: &'a str,
-}
-
-#[derive(Serialize)]
-struct User {
-    username: &'static str,
-    groups: [&'static str; 0],
-}
-
-/// The review that the API server would send when the object is created.
-fn body(workload: &Workload<'_>, object: &Value) -> Vec<u8> {
-    let group = &*workload.kind.group;
-    let version = workload.api_version.rsplit('/').next().unwrap_or_default();
-    let envelope = Envelope {
-        kind: "AdmissionReview",
-        api_version: "admission.k8s.io/v1",
-        request: Request {
-            uid: "file",
-            kind: Named { group, version, kind: &workload.kind.kind },
-            resource: Resource { group, version, resource: &workload.kind.resource },
-            name: &workload.name,
-            namespace: &workload.namespace,
-            operation: "CREATE",
-            user_info: User { username: "refgate", groups: [] },
-            object,
-            dry_run: true,
-        },
-    };
-    // Maps with string keys and no failing Serialize: this cannot fail.
-    serde_json::to_vec(&envelope).unwrap_or_default()
 }

@@ -1,0 +1,320 @@
+//! The one YAML configuration file, read as a whole or not at all.
+//!
+//! Every problem is said with its line; one is enough to refuse the file, and whoever reads it again later keeps what
+//! held before. Knows `yaml` and the types of `policy` that it fills.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::policy::level::{Level, Levels};
+use crate::policy::rules::{Detector, RULES};
+use crate::policy::snapshot::{KNOWN_PROXIES, Settings};
+use crate::policy::workload::Kind;
+use crate::yaml::{self, Document};
+
+/// How old the world may get where the configuration does not say. API servers send a bookmark about once a minute.
+const MAX_AGE: Duration = Duration::from_secs(600);
+/// Keys that the format keeps for parts that this version does not have.
+const RESERVED: [&str; 3] = ["allow", "carriers", "sync"];
+
+/// What the file says.
+#[derive(Debug)]
+pub struct Config {
+    /// What decisions rest on.
+    pub settings: Settings,
+    /// `snapshot.maxAge`.
+    pub max_age: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { settings: Settings::default(), max_age: MAX_AGE }
+    }
+}
+
+/// Why a file is no configuration: every problem, each with its line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    /// Line and sentence.
+    pub problems: Vec<(usize, String)>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (line, problem)) in self.problems.iter().enumerate() {
+            write!(out, "{}line {line}: {problem}", if index == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a configuration. An empty file changes nothing.
+pub fn parse(text: &str) -> Result<Config, ConfigError> {
+    let mut documents = yaml::documents(text);
+    let document = match documents.next() {
+        None => return Ok(Config::default()),
+        Some(Ok(document)) => document,
+        Some(Err(error)) => return Err(ConfigError { problems: vec![(error.line, error.message)] }),
+    };
+    let mut reader = Reader { document: &document, problems: Vec::new() };
+    let config = reader.config();
+    let more = match documents.next() {
+        Some(Ok(second)) => Some(second.line),
+        Some(Err(error)) => Some(error.line),
+        None => None,
+    };
+    if let Some(line) = more {
+        reader.problems.push((line, "a second document; the configuration is one".to_owned()));
+    }
+    if reader.problems.is_empty() { Ok(config) } else { Err(ConfigError { problems: reader.problems }) }
+}
+
+/// Reads keys, and keeps the problems.
+struct Reader<'a> {
+    document: &'a Document,
+    problems: Vec<(usize, String)>,
+}
+
+impl<'a> Reader<'a> {
+    fn config(&mut self) -> Config {
+        let mut config = Config::default();
+        let keys = ["defaults", "templates", "skipContainers", "rules", "aws", "snapshot"];
+        let Some(root) = self.map("", &self.document.value, &keys) else { return config };
+        let mut disabled = Vec::new();
+        for (key, value) in root {
+            let pointer = format!("/{key}");
+            match key.as_str() {
+                "defaults" => self.defaults(&pointer, value, &mut config.settings.defaults),
+                "templates" => self.templates(&pointer, value, &mut config.settings.kinds),
+                "skipContainers" => {
+                    let more = self.texts(&pointer, value);
+                    let more = more.into_iter().filter(|name| !KNOWN_PROXIES.contains(name));
+                    config.settings.skip_containers.extend(more.map(str::to_owned));
+                }
+                "rules" => disabled = self.disabled_rules(&pointer, value),
+                "aws" => self.aws(&pointer, value, &mut config.settings),
+                "snapshot" => self.snapshot(&pointer, value, &mut config.max_age),
+                // Said already.
+                _ => {}
+            }
+        }
+        config.settings.detector = Detector::new(&disabled);
+        config
+    }
+
+    fn say(&mut self, pointer: &str, problem: impl Into<String>) {
+        self.problems.push((self.document.line_of(pointer), problem.into()));
+    }
+
+    /// A map with known keys; what is unknown is said.
+    fn map(&mut self, pointer: &str, value: &'a Value, keys: &[&str]) -> Option<&'a Map<String, Value>> {
+        let name = name(pointer);
+        let Value::Object(map) = value else {
+            if !value.is_null() {
+                self.say(pointer, format!("{name} must be a map with the keys {}", keys.join(", ")));
+            }
+            return None;
+        };
+        for key in map.keys().filter(|key| !keys.contains(&key.as_str())) {
+            let inner = format!("{pointer}/{}", escape(key));
+            let key = key.escape_debug();
+            if pointer.is_empty() && RESERVED.iter().any(|reserved| key.to_string() == **reserved) {
+                self.say(&inner, format!("key `{key}` is reserved; this version does not know it yet"));
+            } else {
+                self.say(&inner, format!("unknown key `{key}` in {name}; known are {}", keys.join(", ")));
+            }
+        }
+        Some(map)
+    }
+
+    fn text(&mut self, pointer: &str, value: &'a Value) -> Option<&'a str> {
+        if value.as_str().is_none() {
+            self.say(
+                pointer,
+                format!("{} must be text; put it in quotes if it looks like a number", name(pointer)),
+            );
+        }
+        value.as_str()
+    }
+
+    fn list(&mut self, pointer: &str, value: &'a Value) -> &'a [Value] {
+        match value {
+            Value::Array(items) => items,
+            Value::Null => &[],
+            _ => {
+                self.say(pointer, format!("{} must be a list", name(pointer)));
+                &[]
+            }
+        }
+    }
+
+    fn texts(&mut self, pointer: &str, value: &'a Value) -> Vec<&'a str> {
+        let items = self.list(pointer, value).iter().enumerate();
+        items.filter_map(|(index, item)| self.text(&format!("{pointer}/{index}"), item)).collect()
+    }
+
+    fn defaults(&mut self, pointer: &str, value: &'a Value, levels: &mut Levels) {
+        for (key, value) in self.map(pointer, value, &["enforce", "warn", "audit"]).into_iter().flatten() {
+            let pointer = format!("{pointer}/{key}");
+            let Some(level) = value.as_str().and_then(Level::parse) else {
+                self.say(&pointer, format!("{} must be off, baseline or restricted", name(&pointer)));
+                continue;
+            };
+            match key.as_str() {
+                "enforce" => levels.enforce = level,
+                "warn" => levels.warn = level,
+                _ => levels.audit = level,
+            }
+        }
+    }
+
+    fn templates(&mut self, pointer: &str, value: &'a Value, kinds: &mut Vec<Kind>) {
+        let keys = ["group", "kind", "resource", "pointer"];
+        for (index, item) in self.list(pointer, value).iter().enumerate() {
+            let pointer = format!("{pointer}/{index}");
+            let Some(map) = self.map(&pointer, item, &keys) else { continue };
+            let mut found = [None; 4];
+            for (slot, key) in found.iter_mut().zip(keys) {
+                match map.get(key) {
+                    None => self.say(&pointer, format!("{} has no key `{key}`", name(&pointer))),
+                    Some(value) => *slot = self.text(&format!("{pointer}/{key}"), value),
+                }
+            }
+            let [Some(group), Some(kind), Some(resource), Some(template)] = found else { continue };
+            if kind.is_empty() || resource.is_empty() {
+                self.say(&pointer, format!("{}: kind and resource must not be empty", name(&pointer)));
+            }
+            if !template.starts_with('/') || template.ends_with('/') {
+                let where_to = format!("{pointer}/pointer");
+                self.say(
+                    &where_to,
+                    format!("{} must be a JSON pointer, such as /spec/template", name(&where_to)),
+                );
+            }
+            if kinds.iter().any(|known| known.group == group && known.kind == kind) {
+                self.say(
+                    &pointer,
+                    format!("{}: this group and kind is in the table already", name(&pointer)),
+                );
+            }
+            let own = |text: &str| Cow::Owned(text.to_owned());
+            kinds.push(Kind {
+                group: own(group),
+                kind: own(kind),
+                resource: own(resource),
+                pointer: own(template),
+            });
+        }
+    }
+
+    fn disabled_rules(&mut self, pointer: &str, value: &'a Value) -> Vec<&'a str> {
+        let Some(map) = self.map(pointer, value, &["disabled"]) else { return Vec::new() };
+        let Some(value) = map.get("disabled") else { return Vec::new() };
+        let pointer = format!("{pointer}/disabled");
+        let disabled = self.texts(&pointer, value);
+        for (index, id) in disabled.iter().enumerate() {
+            if !Detector::known(id) {
+                let known = RULES.iter().map(|rule| rule.id).collect::<Vec<_>>().join(", ");
+                self.say(
+                    &format!("{pointer}/{index}"),
+                    format!("no rule `{}`; there are {known}", id.escape_debug()),
+                );
+            }
+        }
+        disabled
+    }
+
+    fn aws(&mut self, pointer: &str, value: &'a Value, settings: &mut Settings) {
+        let Some(map) = self.map(pointer, value, &["accounts", "regions"]) else { return };
+        if let Some(value) = map.get("accounts") {
+            let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+            let what = "an account: twelve digits, in quotes";
+            settings.aws_accounts = self.checked(&format!("{pointer}/accounts"), value, is_account, what);
+        }
+        if let Some(value) = map.get("regions") {
+            let is_region = |text: &str| {
+                text.split('-').count() >= 3
+                    && text.split('-').all(|part| {
+                        !part.is_empty()
+                            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+                    })
+            };
+            let what = "a region, such as us-west-2";
+            settings.aws_regions = self.checked(&format!("{pointer}/regions"), value, is_region, what);
+        }
+    }
+
+    fn checked(
+        &mut self,
+        pointer: &str,
+        value: &'a Value,
+        fits: impl Fn(&str) -> bool,
+        what: &str,
+    ) -> Vec<String> {
+        let texts = self.texts(pointer, value);
+        for (index, text) in texts.iter().enumerate() {
+            if !fits(text) {
+                let inner = format!("{pointer}/{index}");
+                self.say(&inner, format!("{} is not {what}", name(&inner)));
+            }
+        }
+        texts.into_iter().map(str::to_owned).collect()
+    }
+
+    fn snapshot(&mut self, pointer: &str, value: &'a Value, max_age: &mut Duration) {
+        let Some(map) = self.map(pointer, value, &["maxAge"]) else { return };
+        let Some(value) = map.get("maxAge") else { return };
+        match value.as_str().and_then(duration) {
+            Some(duration) if !duration.is_zero() => *max_age = duration,
+            _ => self.say(
+                "/snapshot/maxAge",
+                "snapshot.maxAge must be a duration above zero, such as 10m or 1h30m",
+            ),
+        }
+    }
+}
+
+/// A pointer as a person writes it: `aws.accounts[0]`.
+fn name(pointer: &str) -> String {
+    let mut name = String::new();
+    for token in pointer.split('/').skip(1) {
+        if token.bytes().all(|byte| byte.is_ascii_digit()) {
+            name.push_str(&format!("[{token}]"));
+        } else {
+            name.push_str(if name.is_empty() { "" } else { "." });
+            name.push_str(token);
+        }
+    }
+    if name.is_empty() { "the configuration".to_owned() } else { name }
+}
+
+fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
+/// `10m`, `1h30m`, `45s`, `500ms`: each unit at most as often as it is written, largest numbers bounded.
+pub fn duration(text: &str) -> Option<Duration> {
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    if text.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let milliseconds: u64 = match &rest[..unit] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        rest = &rest[unit..];
+        total = total.checked_add(Duration::from_millis(number.checked_mul(milliseconds)?))?;
+    }
+    Some(total)
+}

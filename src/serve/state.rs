@@ -1,0 +1,255 @@
+//! The single writer: changes come in, `Arc<Snapshot>` goes out.
+//!
+//! `watch` sends the changes. Requests read what is published here and never write. A change costs one namespace and
+//! one copy of the map that holds them all, and a burst of changes costs one copy together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::policy::snapshot::{Catalogue, NamespaceLabels, NamespaceState, Settings, Snapshot};
+use crate::world::World;
+
+/// Between two swaps, so that a storm of events costs at most twenty copies of the map a second.
+const SWAP_INTERVAL: Duration = Duration::from_millis(50);
+/// Changes that are taken at once.
+const BURST: usize = 4096;
+
+/// Everything that can change what decisions rest on.
+#[derive(Debug)]
+pub enum Change {
+    /// Something happened to Namespaces.
+    Namespaces(Update<NamespaceLabels>),
+    /// Something happened to catalogues; by the namespace that they speak of.
+    Catalogues(Update<Catalogue>),
+    /// The configuration was read.
+    Configuration(Config),
+    /// The world file was read: all namespaces and catalogues there are.
+    World(World),
+}
+
+/// What happened to objects of one kind.
+#[derive(Debug)]
+pub enum Update<T> {
+    /// The whole list. What is not in it is gone; what is in it without a value could not be read, and stays as it was.
+    Restart(Vec<(Box<str>, Option<Arc<T>>)>),
+    /// One came or changed.
+    Apply(Box<str>, Arc<T>),
+    /// One is gone.
+    Delete(Box<str>),
+}
+
+/// When each watch last gave a sign of life.
+#[derive(Debug)]
+pub struct Freshness {
+    start: Instant,
+    /// Milliseconds since the start.
+    seen: Vec<AtomicU64>,
+}
+
+impl Freshness {
+    /// For `watches` watches; none at all is a world that is never stale.
+    pub fn new(watches: usize) -> Self {
+        let seen = std::iter::repeat_with(AtomicU64::default).take(watches).collect();
+        Self { start: Instant::now(), seen }
+    }
+
+    /// Whether silence means anything: a world file is never stale.
+    fn watched(&self) -> bool {
+        !self.seen.is_empty()
+    }
+
+    /// Watch number `watch` gave a sign of life.
+    pub fn touch(&self, watch: usize) {
+        if let Some(seen) = self.seen.get(watch) {
+            seen.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// How long the quietest watch has been silent.
+    pub fn age(&self) -> Duration {
+        let oldest = self.seen.iter().map(|seen| seen.load(Ordering::Relaxed)).min();
+        Duration::from_millis(oldest.map_or(0, |oldest| self.now().saturating_sub(oldest)))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What is known of the world, and how a change changes it.
+pub struct State {
+    settings: Arc<Settings>,
+    max_age: Duration,
+    /// Whether a whole list of each was seen.
+    complete: (bool, bool),
+    /// All catalogues, those of namespaces that nobody has seen yet included.
+    catalogues: HashMap<Box<str>, Arc<Catalogue>>,
+    /// All namespaces, with their catalogue.
+    namespaces: HashMap<Box<str>, Arc<NamespaceState>>,
+    none: Arc<Catalogue>,
+    stale: bool,
+}
+
+impl State {
+    /// Nothing is known but the configuration.
+    pub fn new(config: Config) -> Self {
+        let Config { settings, max_age } = config;
+        Self {
+            settings: Arc::new(settings),
+            max_age,
+            complete: (false, false),
+            catalogues: HashMap::new(),
+            namespaces: HashMap::new(),
+            none: Arc::default(),
+            stale: false,
+        }
+    }
+
+    /// Takes a change in.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Namespaces(update) => self.namespaces(update),
+            Change::Catalogues(update) => self.catalogues(update),
+            Change::Configuration(config) => {
+                self.settings = Arc::new(config.settings);
+                self.max_age = config.max_age;
+            }
+            Change::World(world) => {
+                let some = |(name, value)| (name, Some(value));
+                self.catalogues(Update::Restart(world.catalogues.into_iter().map(some).collect()));
+                let some = |(name, value)| (name, Some(value));
+                self.namespaces(Update::Restart(world.namespaces.into_iter().map(some).collect()));
+            }
+        }
+    }
+
+    fn namespaces(&mut self, update: Update<NamespaceLabels>) {
+        match update {
+            Update::Restart(list) => {
+                let old = std::mem::take(&mut self.namespaces);
+                for (name, labels) in list {
+                    match labels.or_else(|| old.get(&name).map(|state| Arc::clone(&state.namespace))) {
+                        Some(labels) => self.join(name, labels),
+                        None => {
+                            tracing::error!(namespace = %name, "a namespace cannot be read; its reviews fail")
+                        }
+                    }
+                }
+                self.complete.0 = true;
+            }
+            Update::Apply(name, labels) => self.join(name, labels),
+            Update::Delete(name) => {
+                self.namespaces.remove(&name);
+            }
+        }
+    }
+
+    fn join(&mut self, name: Box<str>, labels: Arc<NamespaceLabels>) {
+        let catalogue = Arc::clone(self.catalogues.get(&name).unwrap_or(&self.none));
+        self.namespaces.insert(name, Arc::new(NamespaceState { namespace: labels, catalogue }));
+    }
+
+    fn catalogues(&mut self, update: Update<Catalogue>) {
+        let touched: Vec<Box<str>> = match update {
+            Update::Restart(list) => {
+                let mut old = std::mem::take(&mut self.catalogues);
+                for (name, catalogue) in list {
+                    if let Some(catalogue) = catalogue.or_else(|| old.remove(&name)) {
+                        self.catalogues.insert(name, catalogue);
+                    }
+                }
+                self.complete.1 = true;
+                self.namespaces.keys().cloned().collect()
+            }
+            Update::Apply(name, catalogue) => {
+                self.catalogues.insert(name.clone(), catalogue);
+                vec![name]
+            }
+            Update::Delete(name) => {
+                self.catalogues.remove(&name);
+                vec![name]
+            }
+        };
+        for name in touched {
+            let catalogue = self.catalogues.get(&name).unwrap_or(&self.none);
+            match self.namespaces.get(&name) {
+                Some(state) if !Arc::ptr_eq(&state.catalogue, catalogue) => {
+                    let labels = Arc::clone(&state.namespace);
+                    self.join(name, labels);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What is known, as a whole; `None` before it is whole.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        (self.complete == (true, true)).then(|| Snapshot {
+            settings: Arc::clone(&self.settings),
+            namespaces: self.namespaces.clone(),
+            stale: self.stale,
+        })
+    }
+
+    /// Compares the age of the world with what it may be; returns whether that changed the verdict.
+    fn look_at(&mut self, freshness: &Freshness) -> bool {
+        let stale = freshness.watched() && freshness.age() > self.max_age;
+        if stale == self.stale {
+            return false;
+        }
+        self.stale = stale;
+        if stale {
+            tracing::error!(
+                "the cluster has been silent for longer than snapshot.maxAge; references are denied"
+            );
+        } else {
+            tracing::info!("the cluster is heard of again");
+        }
+        true
+    }
+
+    /// How long until age can change anything.
+    fn patience(&self, freshness: &Freshness) -> Duration {
+        if self.stale {
+            return Duration::from_secs(1);
+        }
+        self.max_age.saturating_sub(freshness.age()) + Duration::from_millis(1)
+    }
+}
+
+/// Takes changes in and publishes what comes of them, until nobody is left to send any.
+pub async fn run(
+    mut state: State,
+    mut changes: mpsc::Receiver<Change>,
+    publish: watch::Sender<Option<Arc<Snapshot>>>,
+    freshness: Arc<Freshness>,
+) {
+    let mut burst = Vec::new();
+    let (mut changed, mut next_swap) = (false, Instant::now());
+    loop {
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(next_swap), if changed => {
+                if let Some(snapshot) = state.snapshot() {
+                    publish.send_replace(Some(Arc::new(snapshot)));
+                }
+                (changed, next_swap) = (false, Instant::now() + SWAP_INTERVAL);
+            }
+            count = changes.recv_many(&mut burst, BURST) => {
+                if count == 0 {
+                    return;
+                }
+                burst.drain(..).for_each(|change| state.apply(change));
+                changed = true;
+            }
+            () = tokio::time::sleep(state.patience(&freshness)), if freshness.watched() => {}
+        }
+        changed |= state.look_at(&freshness);
+    }
+}

@@ -1,0 +1,209 @@
+//! Kubernetes objects to the parts of a snapshot: Namespaces and the ConfigMaps of the catalogue.
+//!
+//! One decoder for the watches of `serve` and for the world file of `serve --dev` and the commands. An object that
+//! cannot be read is a problem that names it, and never takes the others with it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::policy::path::SecretPath;
+use crate::policy::snapshot::{Catalogue, Entry, NamespaceLabels, NamespaceState, Settings, Snapshot};
+use crate::yaml;
+
+/// The namespace of RefGate where nobody says another. Only catalogues in its own namespace count: anybody may make a
+/// ConfigMap of that name and label elsewhere.
+pub const OWN_NAMESPACE: &str = "refgate-system";
+/// Label of the ConfigMaps that are catalogues; its value is `true`.
+pub const CATALOGUE_LABEL: &str = "refgate.dev/catalogue";
+/// What the name of a catalogue starts with; the namespace that it speaks of follows.
+pub const CATALOGUE_PREFIX: &str = "catalogue.";
+
+/// Something that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{object}: {message}")]
+pub struct Problem {
+    /// Which object, or which line.
+    pub object: String,
+    /// What is wrong with it, and what was done instead. No value is quoted.
+    pub message: String,
+}
+
+/// What a part of the world says, and what could not be read of it.
+#[derive(Debug, Clone)]
+pub struct Part<T> {
+    /// The namespace that it speaks of.
+    pub namespace: Box<str>,
+    /// What it says.
+    pub value: T,
+    /// What was left out.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a Namespace. What its labels get wrong stays with them: it becomes a warning of each review.
+pub fn namespace(object: &Namespace) -> Result<Part<NamespaceLabels>, Problem> {
+    let Some(name) = object.metadata.name.as_deref() else {
+        return Err(problem("a Namespace", "has no name"));
+    };
+    let labels = NamespaceLabels::read(pairs(&object.metadata.labels), pairs(&object.metadata.annotations));
+    Ok(Part { namespace: name.into(), value: labels, problems: Vec::new() })
+}
+
+fn pairs(map: &Option<BTreeMap<String, String>>) -> impl Iterator<Item = (&str, &str)> {
+    map.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+/// One entry of the catalogue, as it is written.
+#[derive(Deserialize)]
+struct WrittenEntry {
+    path: Box<str>,
+    secret: Box<str>,
+    keys: Box<[Box<str>]>,
+    #[serde(default)]
+    version: Option<Box<str>>,
+}
+
+/// Reads a ConfigMap of the catalogue. An entry that cannot be read is left out; a list that is none is an error, so
+/// that what was known before can stay.
+pub fn catalogue(object: &ConfigMap) -> Result<Part<Catalogue>, Problem> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let label = format!("ConfigMap {name}");
+    let Some(namespace) = name.strip_prefix(CATALOGUE_PREFIX).filter(|namespace| !namespace.is_empty())
+    else {
+        return Err(problem(&label, "is labelled as a catalogue but not named catalogue.NAMESPACE"));
+    };
+    let data = |key: &str| object.data.as_ref().and_then(|data| data.get(key)).map(String::as_str);
+    let Some(text) = data("catalogue") else { return Err(problem(&label, "has no key `catalogue`")) };
+    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) else {
+        return Err(problem(&label, "key `catalogue` is no JSON list"));
+    };
+    let (mut entries, mut problems) = (Vec::with_capacity(list.len()), Vec::new());
+    for (index, raw) in list.into_iter().enumerate() {
+        match entry(raw) {
+            Ok(entry) => entries.push(entry),
+            Err(why) => problems.push(problem(&label, &format!("entry {index} is left out: {why}"))),
+        }
+    }
+    let known = match data("known").map(serde_json::from_str::<Vec<Box<str>>>) {
+        None => None,
+        Some(Ok(known)) => Some(known),
+        Some(Err(_)) => {
+            problems.push(problem(&label, "key `known` is left out: it is no JSON list of names"));
+            None
+        }
+    };
+    Ok(Part { namespace: namespace.into(), value: Catalogue::new(entries, known), problems })
+}
+
+fn entry(raw: &RawValue) -> Result<Entry, String> {
+    let written: WrittenEntry =
+        serde_json::from_str(raw.get()).map_err(|_| "path, secret, keys or version is missing or no text")?;
+    SecretPath::absolute(&written.path).map_err(|error| error.to_string())?;
+    let WrittenEntry { path, secret, keys, version } = written;
+    Ok(Entry { path, secret, keys, version })
+}
+
+fn problem(object: &str, message: &str) -> Problem {
+    Problem { object: object.to_owned(), message: message.to_owned() }
+}
+
+/// What a world file says: the objects that `serve` watches in a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// By name.
+    pub namespaces: HashMap<Box<str>, Arc<NamespaceLabels>>,
+    /// By the namespace that they speak of.
+    pub catalogues: HashMap<Box<str>, Arc<Catalogue>>,
+    /// What could not be read.
+    pub problems: Vec<Problem>,
+}
+
+impl World {
+    /// Reads multi-document YAML. Objects of kinds that say nothing here are passed over.
+    pub fn read(text: &str) -> Self {
+        let mut world = Self::default();
+        for document in yaml::documents(text) {
+            match document {
+                Ok(document) => {
+                    let line = document.line;
+                    world.object(document.value, line);
+                }
+                Err(error) => {
+                    world.problems.push(problem(&format!("line {}", error.line), &error.message));
+                }
+            }
+        }
+        world
+    }
+
+    fn object(&mut self, mut value: Value, line: usize) {
+        let text = |pointer| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        match (text("/apiVersion"), text("/kind")) {
+            ("v1", "Namespace") => match serde_json::from_value(value) {
+                Ok(object) => self.take(namespace(&object), line, |world| &mut world.namespaces),
+                Err(_) => self.say(line, problem("a Namespace", "cannot be read")),
+            },
+            ("v1", "ConfigMap") => {
+                let pointer = "/metadata/labels/refgate.dev~1catalogue";
+                if value.pointer(pointer).is_none_or(|label| *label != "true") {
+                    return;
+                }
+                if text("/metadata/namespace") != OWN_NAMESPACE {
+                    let message =
+                        format!("is labelled as a catalogue but not in {OWN_NAMESPACE}: passed over");
+                    return self.say(line, problem("a ConfigMap", &message));
+                }
+                match serde_json::from_value(value) {
+                    Ok(object) => self.take(catalogue(&object), line, |world| &mut world.catalogues),
+                    Err(_) => self.say(line, problem("a ConfigMap", "cannot be read")),
+                }
+            }
+            (_, kind) if kind.ends_with("List") || kind == "List" => {
+                let items = value.pointer_mut("/items").and_then(Value::as_array_mut);
+                for item in items.map(std::mem::take).unwrap_or_default() {
+                    self.object(item, line);
+                }
+            }
+            ("", _) | (_, "") => self.say(line, problem("a document", "has no apiVersion or no kind")),
+            _ => {}
+        }
+    }
+
+    fn take<T>(
+        &mut self,
+        part: Result<Part<T>, Problem>,
+        line: usize,
+        map: impl FnOnce(&mut Self) -> &mut HashMap<Box<str>, Arc<T>>,
+    ) {
+        match part {
+            Ok(part) => {
+                for problem in part.problems {
+                    self.say(line, problem);
+                }
+                let name = part.namespace.clone();
+                if map(self).insert(part.namespace, Arc::new(part.value)).is_some() {
+                    self.say(line, problem(&name, "is there twice; the last one counts"));
+                }
+            }
+            Err(problem) => self.say(line, problem),
+        }
+    }
+
+    fn say(&mut self, line: usize, Problem { object, message }: Problem) {
+        self.problems.push(Problem { object: format!("line {line}: {object}"), message });
+    }
+
+    /// The snapshot that decisions rest on.
+    pub fn snapshot(&self, settings: Arc<Settings>) -> Snapshot {
+        let none = Arc::new(Catalogue::default());
+        let namespaces = self.namespaces.iter().map(|(name, labels)| {
+            let catalogue = Arc::clone(self.catalogues.get(name).unwrap_or(&none));
+            (name.clone(), Arc::new(NamespaceState { namespace: Arc::clone(labels), catalogue }))
+        });
+        Snapshot { settings, namespaces: namespaces.collect(), stale: false }
+    }
+}
