@@ -2,12 +2,12 @@
 
 mod args;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use args::Command;
 use clap::Parser as _;
-use refgate::cli;
+use refgate::{cli, serve};
 
 /// musl's own allocator doubles the time of a review.
 #[global_allocator]
@@ -19,13 +19,14 @@ fn main() -> ExitCode {
         Err(error) => {
             // Where standard error is gone there is nobody left to tell.
             let _ = writeln!(anstream::stderr(), "refgate: {error:#}");
-            ExitCode::from(2)
+            ExitCode::from(cli::UNREADABLE)
         }
     }
 }
 
 fn run(command: Command) -> anyhow::Result<u8> {
     match command {
+        Command::Serve(args) => Ok(serve::run(args.options(), &mut io::stdout()).map(|()| cli::CLEAN)?),
         Command::Check(args) => cli::check::run(&args.options()),
         Command::Render(args) => cli::render::run(&args.options()),
         Command::Rules(args) => cli::rules::run(args.shown().as_deref()),

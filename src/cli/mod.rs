@@ -14,12 +14,14 @@ use crate::policy::path::Scope;
 pub mod check;
 pub mod diff;
 pub mod emit;
+mod envelope;
 pub mod input;
 pub mod judge;
 pub mod place;
 pub mod render;
 pub mod report;
 pub mod rules;
+mod scalar;
 
 /// Exit code: clean, or warnings alone.
 pub const CLEAN: u8 = 0;
