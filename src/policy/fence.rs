@@ -53,7 +53,7 @@ impl Walk<'_, '_> {
         for entry in entries {
             let verdict =
                 if self.world.binding().contains(&entry.path) { Verdict::Allowed } else { Verdict::Denied };
-            self.seen.references.push(ReferenceReport {
+            self.report(ReferenceReport {
                 pointer: pointer(),
                 path: (verdict == Verdict::Allowed).then(|| entry.path.to_string()),
                 secret: Some(name.to_owned()),
@@ -73,6 +73,9 @@ impl Walk<'_, '_> {
         pointer: &dyn Fn() -> String,
         subject: &dyn Fn() -> String,
     ) {
+        if self.seen.overflow {
+            return;
+        }
         let verdict = match reference.judge(self.world) {
             Ok(()) if self.is_bound() => Verdict::Allowed,
             Ok(()) => Verdict::Unknown,
@@ -82,13 +85,7 @@ impl Walk<'_, '_> {
             }
         };
         let path = reference.path().map(str::to_owned);
-        self.seen.references.push(ReferenceReport {
-            pointer: pointer(),
-            path,
-            secret: None,
-            key: None,
-            verdict,
-        });
+        self.report(ReferenceReport { pointer: pointer(), path, secret: None, key: None, verdict });
     }
 
     pub(super) fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {

@@ -24,6 +24,9 @@ use super::workload::volume::Volume;
 /// The annotation in which `kubectl apply` keeps the whole manifest.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// So many findings, refusals or notes of one kind are kept of one object: a denial lists twenty.
+pub const MANY: usize = 1_000;
+
 /// A finding, and the text that was struck: to tell what an update added, and for nothing else.
 #[derive(Debug)]
 pub struct Struck<'t> {
@@ -46,6 +49,8 @@ pub struct Seen<'t> {
     pub references: Vec<ReferenceReport>,
     /// Env vars that read a synced Secret, by name.
     pub as_env: Vec<String>,
+    /// Whether there was more to find fault with than is kept.
+    pub overflow: bool,
 }
 
 /// The walk over one object; `fence` has the other half of it.
@@ -82,7 +87,7 @@ impl<'t> Walk<'_, 't> {
         for (pointer, metadata) in own.into_iter().chain(between) {
             let Some(annotations) = &metadata.annotations else { continue };
             for (key, _) in annotations.0.iter().filter(|(key, _)| is_ours(key)) {
-                self.seen.notes.push((format!("{pointer}/metadata"), message::misplaced(key, template)));
+                self.note(format!("{pointer}/metadata"), message::misplaced(key, template));
             }
             self.annotations(pointer, annotations, kind);
         }
@@ -145,7 +150,7 @@ impl<'t> Walk<'_, 't> {
             && let Some(name) = &secret.name
         {
             self.secret(name, secret.key.as_deref(), &|| pointer("valueFrom/secretKeyRef/name"), &subject);
-            if self.world.entry(name).is_some() {
+            if self.seen.as_env.len() < MANY && self.world.entry(name).is_some() {
                 self.seen.as_env.push(entry.name.to_string());
             }
         }
@@ -154,7 +159,7 @@ impl<'t> Walk<'_, 't> {
                 "valueFrom has a source that this version of RefGate does not know, so it was not judged: {}",
                 &**key
             );
-            self.seen.notes.push((subject(), note));
+            self.note(subject(), note);
         }
     }
 
@@ -222,14 +227,16 @@ impl<'t> Walk<'_, 't> {
 
     fn handlers(&mut self, template: &Template<'_>, place: Place<'t, '_>) {
         let container = place.container;
-        let (start, stop) =
-            container.lifecycle.as_ref().map_or((&None, &None), |cycle| (&cycle.post_start, &cycle.pre_stop));
+        let (start, stop) = container
+            .lifecycle
+            .as_ref()
+            .map_or((None, None), |cycle| (cycle.post_start.as_ref(), cycle.pre_stop.as_ref()));
         for (field, handler) in [
             ("lifecycle/postStart", start),
             ("lifecycle/preStop", stop),
-            ("livenessProbe", &container.liveness_probe),
-            ("readinessProbe", &container.readiness_probe),
-            ("startupProbe", &container.startup_probe),
+            ("livenessProbe", container.liveness_probe.as_deref()),
+            ("readinessProbe", container.readiness_probe.as_deref()),
+            ("startupProbe", container.startup_probe.as_deref()),
         ] {
             if let Some(handler) = handler {
                 let base = || format!("{}/{field}", container_pointer(template, &place));
@@ -294,7 +301,7 @@ impl<'t> Walk<'_, 't> {
             let note = format!(
                 "{pointer} is of a type that this version of RefGate does not know, so it was not judged"
             );
-            self.seen.notes.push((subject(), note));
+            self.note(subject(), note);
         }
     }
 
@@ -321,6 +328,10 @@ impl<'t> Walk<'_, 't> {
         else {
             return false;
         };
+        if object.template.as_ref().is_none_or(|template| template.containers().next().is_none()) {
+            // The manifest of another kind: a text like any other.
+            return false;
+        }
         let applied = judge(&object, None, self.world);
         for Struck { mut finding, text } in applied.struck {
             finding.pointer = pointer();
@@ -331,16 +342,34 @@ impl<'t> Walk<'_, 't> {
     }
 
     pub(super) fn refuse(&mut self, pointer: String, subject: String, text: impl Into<String>) {
-        self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
+        if self.seen.refusals.len() < MANY {
+            self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
+        } else {
+            self.seen.overflow = true;
+        }
+    }
+
+    pub(super) fn report(&mut self, report: ReferenceReport) {
+        if self.seen.references.len() < MANY {
+            self.seen.references.push(report);
+        }
+    }
+
+    fn note(&mut self, subject: String, text: String) {
+        if self.seen.notes.len() < MANY {
+            self.seen.notes.push((subject, text));
+        }
     }
 
     /// Lets the detector look at one text.
     fn scan(&mut self, spot: &Spot<'t, '_>) {
         let Spot { candidate, text, container, pointer } = spot;
         if self.world.settings.detector.scan(candidate, &mut self.hits) == Extent::Clipped {
-            self.seen.notes.push((pointer(), message::CLIPPED.to_owned()));
+            self.note(pointer(), message::CLIPPED.to_owned());
         }
-        for hit in self.hits.drain(..) {
+        let room = MANY.saturating_sub(self.seen.struck.len());
+        self.seen.overflow |= self.hits.len() > room;
+        for hit in self.hits.drain(..).take(room) {
             let finding = Finding {
                 rule: hit.rule.id,
                 pointer: pointer(),

@@ -191,6 +191,9 @@ fn describe(error: &serde_json::Error) -> String {
             };
             format!("expected {expected}, found {met}")
         }
+        _ if text.starts_with("invalid length") => {
+            format!("too long: expected {}", text.rsplit_once(", expected ").map_or("less", |(_, most)| most))
+        }
         _ if text.starts_with("missing field") || text.starts_with("duplicate field") => text.to_owned(),
         _ => "it does not read as Kubernetes would write it".to_owned(),
     }
@@ -297,11 +300,29 @@ pub fn respond(uid: &str, decision: &Decision) -> Vec<u8> {
         out.push(b']');
     }
     out.extend_from_slice(br#","auditAnnotations":{"#);
-    let (paths, rules) = (decision.paths().join(","), decision.rules.join(","));
+    let (paths, rules) = (joined(&decision.paths()), decision.rules.join(","));
     let annotations = [("verdict", decision.verdict()), ("paths", &paths), ("rules", &rules)];
     separated(&mut out, annotations.into_iter().filter(|(_, value)| !value.is_empty()));
     out.extend_from_slice(b"}}}");
     out
+}
+
+/// Longest list in an audit annotation, in bytes: each is written to the audit log for every request.
+const AUDIT_BYTES: usize = 8_192;
+
+fn joined(items: &[&str]) -> String {
+    let mut text = String::new();
+    for (index, item) in items.iter().enumerate() {
+        if text.len() + item.len() > AUDIT_BYTES {
+            text.push_str(&format!(",and {} more", items.len() - index));
+            break;
+        }
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(item);
+    }
+    text
 }
 
 /// `reason: Forbidden` is what kubectl shows with the message; other reasons make it drop the message.

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::json::{Annotations, Text, list, optional_list};
+use super::json::{Annotations, CONTAINERS, ENTRIES, Text, VOLUMES, list, name, optional_list};
 use super::volume::Volume;
 
 /// Metadata: what a decision needs of it.
@@ -30,19 +30,19 @@ pub struct Metadata<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub struct PodSpec<'a> {
     /// App containers.
-    #[serde(borrow, deserialize_with = "list")]
+    #[serde(borrow, deserialize_with = "list::<_, _, CONTAINERS>")]
     pub containers: Vec<Container<'a>>,
     /// Init containers, native sidecars among them.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, CONTAINERS>")]
     pub init_containers: Vec<Container<'a>>,
     /// Ephemeral containers, which `kubectl debug` adds.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, CONTAINERS>")]
     pub ephemeral_containers: Vec<Container<'a>>,
     /// `None` where there is no such list: a patch then has to make it.
-    #[serde(deserialize_with = "optional_list")]
+    #[serde(deserialize_with = "optional_list::<_, _, VOLUMES>")]
     pub volumes: Option<Vec<Volume<'a>>>,
     /// Secrets with registry credentials.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, ENTRIES>")]
     pub image_pull_secrets: Vec<Named<'a>>,
     /// Only whether `fsGroup` is set matters.
     pub security_context: Option<PodSecurityContext>,
@@ -70,35 +70,35 @@ pub struct Named<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
     /// Unique within the pod.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "name")]
     pub name: Text<'a>,
     /// `None` where there is no such list: a patch then has to make it.
-    #[serde(default, deserialize_with = "optional_list")]
+    #[serde(default, deserialize_with = "optional_list::<_, _, ENTRIES>")]
     pub env: Option<Vec<Env<'a>>>,
     /// Whole Secrets and ConfigMaps.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "list::<_, _, ENTRIES>")]
     pub env_from: Vec<EnvFrom<'a>>,
     /// Entry point.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "list::<_, _, ENTRIES>")]
     pub command: Vec<Text<'a>>,
     /// Its arguments.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "list::<_, _, ENTRIES>")]
     pub args: Vec<Text<'a>>,
     /// `None` where there is no such list: a patch then has to make it.
-    #[serde(default, deserialize_with = "optional_list")]
+    #[serde(default, deserialize_with = "optional_list::<_, _, VOLUMES>")]
     pub volume_mounts: Option<Vec<Mount<'a>>>,
     /// Commands and requests on start and stop.
     #[serde(default)]
-    pub lifecycle: Option<Lifecycle<'a>>,
+    pub lifecycle: Option<Box<Lifecycle<'a>>>,
     /// Probe.
     #[serde(default)]
-    pub liveness_probe: Option<Handler<'a>>,
+    pub liveness_probe: Option<Box<Handler<'a>>>,
     /// Probe.
     #[serde(default)]
-    pub readiness_probe: Option<Handler<'a>>,
+    pub readiness_probe: Option<Box<Handler<'a>>>,
     /// Probe.
     #[serde(default)]
-    pub startup_probe: Option<Handler<'a>>,
+    pub startup_probe: Option<Box<Handler<'a>>>,
 }
 
 /// One env entry.
@@ -113,7 +113,7 @@ pub struct Env<'a> {
     pub value: Option<Text<'a>>,
     /// Where else the value comes from.
     #[serde(default)]
-    pub value_from: Option<ValueFrom<'a>>,
+    pub value_from: Option<Box<ValueFrom<'a>>>,
 }
 
 /// Where an env value comes from. API validation wants exactly one source, but it runs after admission.
@@ -193,7 +193,7 @@ pub struct EnvFrom<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Mount<'a> {
     /// Name of the volume.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "name")]
     pub name: Text<'a>,
     /// Where in the container.
     pub mount_path: Text<'a>,
@@ -232,7 +232,7 @@ pub struct Handler<'a> {
 #[serde(default)]
 pub struct Exec<'a> {
     /// Its words.
-    #[serde(borrow, deserialize_with = "list")]
+    #[serde(borrow, deserialize_with = "list::<_, _, ENTRIES>")]
     pub command: Vec<Text<'a>>,
 }
 
@@ -244,7 +244,7 @@ pub struct HttpGet<'a> {
     #[serde(borrow)]
     pub path: Option<Text<'a>>,
     /// Headers.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, ENTRIES>")]
     pub http_headers: Vec<Header<'a>>,
 }
 
@@ -252,7 +252,7 @@ pub struct HttpGet<'a> {
 #[derive(Debug, Deserialize)]
 pub struct Header<'a> {
     /// Name of the header.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "name")]
     pub name: Text<'a>,
     /// Its value.
     #[serde(default)]

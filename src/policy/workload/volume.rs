@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::json::{Annotations, Text, escape, list};
+use super::json::{Annotations, Text, VOLUMES, escape, list, name};
 use super::pod::Named;
 
 /// One volume, whatever its type.
@@ -40,7 +40,7 @@ pub struct ProjectedSecret<'a> {
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
     /// Which keys become which files.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, VOLUMES>")]
     pub items: Vec<Item<'a>>,
     /// Whether a missing Secret is tolerated.
     pub optional: Option<bool>,
@@ -90,7 +90,7 @@ struct GitRepo<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Projected<'a> {
-    #[serde(borrow, deserialize_with = "list")]
+    #[serde(borrow, deserialize_with = "list::<_, _, VOLUMES>")]
     sources: Vec<Source<'a>>,
     default_mode: Option<i64>,
 }
@@ -166,7 +166,7 @@ impl<'a> Volume<'a> {
     /// Reads the value under one key of a volume: the name, or its one type.
     fn field<'de: 'a, A: MapAccess<'de>>(&mut self, key: Text<'a>, map: &mut A) -> Result<(), A::Error> {
         match &*key {
-            "name" => self.name = map.next_value()?,
+            "name" => self.name = map.next_value::<Name<'a>>()?.0,
             "secret" => {
                 let volume: Option<SecretVolume<'a>> = map.next_value()?;
                 self.names("/secret/secretName", volume.and_then(|volume| volume.secret_name));
@@ -224,6 +224,10 @@ impl<'a> Volume<'a> {
         Ok(())
     }
 }
+
+/// The name of a volume, bounded.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow, deserialize_with = "name")] Text<'a>);
 
 /// Volume types that name no Secret (Kubernetes API reference, `Volume`).
 const HARMLESS_VOLUMES: [&str; 18] = [
