@@ -190,53 +190,55 @@ pub(super) fn is_stand_in(value: &[u8]) -> bool {
         b"some_",
         b"fill",
     ];
-    const INSIDE: &[&[u8]] = &[
-        b"changeme",
-        b"change-me",
-        b"change_me",
-        b"change this",
-        b"change-this",
-        b"change_this",
-        b"changethis",
-        b"replaceme",
-        b"replace-me",
-        b"replace_me",
-        b"replace-with",
-        b"replace_with",
-        b"placeholder",
-        b"redacted",
-        b"your-",
-        b"your_",
-        b"your ",
-        b"goes-here",
-        b"goes_here",
-        b"goeshere",
-        b"insert-",
-        b"insert_",
-        b"_please_",
-        b"-please-",
-        b" please ",
-        b"to-be-",
-        b"to_be_",
-        b"set-me",
-        b"set_me",
-        b"fill-in",
-        b"fill_in",
-        b"...",
-        b"****",
-    ];
-    if value.len() > 256 {
-        return false;
-    }
-    let random = looks_random(value);
-    WHOLE.iter().any(|word| word.eq_ignore_ascii_case(value))
-        || (!random && STARTS.iter().any(|start| starts_with_fold(value, start)))
-        || (!random && INSIDE.iter().any(|word| contains_fold(value, word)))
+    let mut folded = [0; LONGEST_STAND_IN];
+    let Some(lower) = folded.get_mut(..value.len()) else { return false };
+    lower.copy_from_slice(value);
+    lower.make_ascii_lowercase();
+    let lower = &*lower;
+    let says = STARTS.iter().any(|start| lower.starts_with(start))
+        || (0..lower.len()).any(|at| asks(lower[at]).iter().any(|words| lower[at..].starts_with(words)));
+    WHOLE.contains(&lower)
+        || (says && !looks_random(value))
         || (longest_repeat(value) * 4 >= value.len() * 3 && !value[0].is_ascii_digit())
         || (value.len() >= 8 && distinct(value) <= 2 && !any(value, DIGIT))
-        || value.windows(6).any(|six| six.eq_ignore_ascii_case(b"xxxxxx"))
+        || lower.chunk_by(|left, right| left == right).any(|run| match run[0] {
+            b'x' => run.len() >= 6,
+            byte => byte.is_ascii_punctuation() && run.len() >= 8,
+        })
         || is_symbol(value)
 }
+
+/// What asks to be replaced, wherever in a value it stands, by first letter.
+fn asks(letter: u8) -> &'static [&'static [u8]] {
+    match letter {
+        b'c' => &[
+            b"changeme",
+            b"change-me",
+            b"change_me",
+            b"change this",
+            b"change-this",
+            b"change_this",
+            b"changethis",
+        ],
+        b'r' => &[b"replaceme", b"replace-me", b"replace_me", b"replace-with", b"replace_with", b"redacted"],
+        b'p' => &[b"placeholder"],
+        b'y' => &[b"your-", b"your_", b"your "],
+        b'g' => &[b"goes-here", b"goes_here", b"goeshere"],
+        b'i' => &[b"insert-", b"insert_"],
+        b'_' => &[b"_please_"],
+        b'-' => &[b"-please-"],
+        b' ' => &[b" please "],
+        b't' => &[b"to-be-", b"to_be_"],
+        b's' => &[b"set-me", b"set_me"],
+        b'f' => &[b"fill-in", b"fill_in"],
+        b'.' => &[b"..."],
+        b'*' => &[b"****"],
+        _ => &[],
+    }
+}
+
+/// What asks to be replaced is a word or a short sentence.
+const LONGEST_STAND_IN: usize = 128;
 
 /// Written as the name of a variable is: capitals with underscores or blanks between them, or a credential word alone.
 fn is_symbol(value: &[u8]) -> bool {
@@ -245,31 +247,34 @@ fn is_symbol(value: &[u8]) -> bool {
     (words && any(value, UNDERSCORE | super::text::SPACE)) || WORDS.contains(&value)
 }
 
-/// The name again, as `API_KEY=api-key`, or with a word that says so: `HF_TOKEN=MY_HF_TOKEN`, `X=X_VAL`.
+/// The name again (`LICENSE_KEY=license_key`), or with a word that says so (`HF_TOKEN=MY_HF_TOKEN`, `X_KEY=X_KEY_VAL`).
+/// A name of one word is no stand-in for itself: `PASSWORD=password` works.
 fn is_echo(value: &[u8], name: &[u8]) -> bool {
-    let letters = |text: &[u8]| -> [u8; 64] {
-        let mut folded = [0; 64];
-        let kept = text.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
-        folded.iter_mut().zip(kept).for_each(|(to, from)| *to = from);
-        folded
+    const SEPARATORS: u32 = UNDERSCORE | HYPHEN | DOT | super::text::SPACE;
+    let same = |left: &u8, right: &u8| {
+        let separators = all(&[*left, *right], SEPARATORS);
+        separators || left.eq_ignore_ascii_case(right)
     };
-    // A one-word name may well be its own stock password: `PASSWORD=password`.
-    if value.len() > 60 || name.len() > 60 || !any(name, UNDERSCORE | HYPHEN | DOT) && !any(name, LOWER) {
+    if value.len() < name.len() || name.len() < 6 || !any(name, SEPARATORS) {
         return false;
     }
-    let (left, right) = (letters(value), letters(name));
-    let length = |folded: &[u8; 64]| folded.iter().take_while(|b| **b != 0).count();
-    let (value, name) = (&left[..length(&left)], &right[..length(&right)]);
-    let affix = value
-        .strip_prefix(name)
-        .or_else(|| value.strip_suffix(name))
-        .is_some_and(|rest| matches!(rest, b"" | b"val" | b"value" | b"my" | b"here" | b"the" | b"a"));
-    affix && name.len() >= 8
+    let equal = |part: &[u8]| part.iter().zip(name).all(|(left, right)| same(left, right));
+    let (head, tail) = (&value[name.len()..], &value[..value.len() - name.len()]);
+    let filler = |rest: &[u8]| {
+        let rest = rest.trim_ascii();
+        matches!(rest.len(), 0..=6)
+            && [&b""[..], b"_val", b"-val", b"_value", b"-value", b"my_", b"my-", b"the_", b"here"]
+                .iter()
+                .any(|word| word.eq_ignore_ascii_case(rest))
+    };
+    (equal(&value[..name.len()]) && filler(head)) || (equal(&value[tail.len()..]) && filler(tail))
 }
 
 /// Where something is kept: a path, a file, a URL without a credential, the name of a class, code that reads it.
 fn is_place(value: &[u8]) -> bool {
-    is_path(value) || is_bare_url(value) || is_class(value) || is_call(value)
+    // `#add-user` is a place in a page.
+    let fragment = value.strip_prefix(b"#").is_some_and(|name| any(name, HYPHEN) && is_object_name(name));
+    fragment || is_path(value) || is_bare_url(value) || is_class(value) || is_call(value)
 }
 
 fn is_path(value: &[u8]) -> bool {

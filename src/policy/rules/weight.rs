@@ -3,7 +3,8 @@
 use super::Place;
 use super::name::{Kind, Named};
 use super::text::{
-    ALNUM, DIGIT, DOT, HYPHEN, SPACE, UNDERSCORE, all, any, looks_random, starts_with_fold, trim, unquote,
+    ALNUM, DIGIT, DOT, HYPHEN, SPACE, UNDERSCORE, all, any, looks_like_a_key, looks_random, starts_with_fold,
+    trim, unquote,
 };
 use super::value::{self, Verdict};
 
@@ -44,7 +45,7 @@ pub(super) fn weigh(named: Named<'_>, text: &[u8], place: Place) -> Option<Weigh
         Kind::ObjectSecret => (!value::is_object_name(text) && !any(text, SPACE))
             .then(|| Weight { certain: looks_random(text), weak }),
         Kind::Token | Kind::Key => weigh_token(text, weak),
-        Kind::Weak => looks_random(text).then_some(Weight { certain: false, weak }),
+        Kind::Weak => looks_like_a_key(text).then_some(Weight { certain: false, weak }),
         Kind::Pair => weigh_pair(text),
         Kind::Scheme => weigh_scheme(text),
     }
@@ -52,6 +53,12 @@ pub(super) fn weigh(named: Named<'_>, text: &[u8], place: Place) -> Option<Weigh
 
 /// Tokens and keys are random, or one of the words that everybody tries; other words are names of them.
 fn weigh_token(text: &[u8], weak: bool) -> Option<Weight> {
+    // What a client that insists on a key is given by servers that ask for none.
+    const UNUSED: &[&[u8]] =
+        &[b"dummy", b"fake", b"unused", b"not-used", b"not-needed", b"notneeded", b"ignored", b"sk-dummy"];
+    if UNUSED.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        return None;
+    }
     if any(text, SPACE) || (value::is_object_name(text) && any(text, HYPHEN) && !weak) {
         return None;
     }
