@@ -6,7 +6,7 @@ use super::name;
 use super::pairs::{Lead, Pairs};
 use super::shell::{self, Takes, Word, Words};
 use super::sight::{AFTER_OPTION, Sight, Sink};
-use super::text::{DOT, EQUALS, HYPHEN, SPACE, WORD, all};
+use super::text::{DOT, EQUALS, HYPHEN, QUOTE, SPACE, WORD, all, any, ends_with_fold};
 use super::value::{self, Verdict};
 use super::weight::{Weight, weigh};
 use super::{Example, Place, Rule};
@@ -31,8 +31,11 @@ pub(super) static RULE: Rule = Rule {
         Example::argument(
             "echo 'user shop on >Zq8mT3vLx0 ~shop:* &* +@all' > /etc/redis/x\nuser shop on >Zq8mT3vLx0 ~*",
         ),
+        Example::argument("sh -c \"redis-cli -a Zq8mT3vLx0 ping\""),
+        Example::argument("mysql -e \"CREATE USER shop IDENTIFIED BY 'Zq8mT3vLx0'\""),
     ],
     counter_examples: &[
+        Example::argument("psql -c \"ALTER USER shop WITH PASSWORD '$DB_PASSWORD'\""),
         Example::argument("--password-file=/run/refgate/password"),
         Example::argument("--db-password=$(DB_PASSWORD)"),
         Example::argument("--tls-secret-name=shop-tls"),
@@ -65,7 +68,10 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
         }
     }
     if sight.traits() & SPACE != 0 {
-        command_lines(sight, sink);
+        command_lines(sight.text, 0, true, sink);
+    }
+    if sight.traits() & (SPACE | QUOTE) == SPACE | QUOTE {
+        statements(sight.text, sink);
     }
 }
 
@@ -88,21 +94,49 @@ fn after_option(sight: &Sight<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-/// Options in a text that holds whole commands, and users of Redis in its own notation.
-fn command_lines(sight: &Sight<'_>, sink: &mut Sink<'_>) {
+/// Options in a text that holds whole commands, and in a command that one of them is given in quotes (`sh -c "…"`).
+fn command_lines(text: &[u8], offset: usize, outer: bool, sink: &mut Sink<'_>) {
     let mut command = Command::default();
-    for word in Words::new(sight.text) {
+    for word in Words::new(text) {
         let waiting = command.waiting.take().filter(|_| !word.begins);
         command.enter(&word);
+        let to = offset + word.span.end;
         if let Some((text, weight, detail)) = command.weigh(waiting, &word)
             && weight.certain
         {
-            let start = word.span.end - text.len().min(word.span.len());
-            sink.strike(start..word.span.end, weight.weak, detail);
+            sink.strike(to - text.len().min(word.span.len())..to, weight.weak, detail);
+        } else if outer && word.text.len() < word.span.len() && any(word.text, SPACE) {
+            command_lines(word.text, offset + word.span.start + 1, false, sink);
         }
         if sink.done() {
             return;
         }
+    }
+}
+
+/// `IDENTIFIED BY 'x'`, `WITH PASSWORD 'x'`: how MySQL and PostgreSQL give a user a password.
+fn statements(text: &[u8], sink: &mut Sink<'_>) {
+    let mut at = 0;
+    while let Some(offset) = memchr::memchr(b'\'', &text[at..]) {
+        let quote = at + offset;
+        at = quote + 1;
+        let head = text[..quote].trim_ascii_end();
+        let introduces = [
+            &b" identified by"[..],
+            b" with password",
+            b" encrypted password",
+            b" login password",
+            b" role password",
+        ];
+        if !introduces.iter().any(|words| ends_with_fold(head, words)) {
+            continue;
+        }
+        let rest = &text[at..text.len().min(at + 256)];
+        let Some(length) = memchr::memchr(b'\'', rest) else { continue };
+        if let Some(weight) = weigh_taken(Takes::Password, &rest[..length]) {
+            sink.strike(at..at + length, weight.weak, "a password in a statement of SQL");
+        }
+        at += length + 1;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rule `likely-credential`: names that promise less, with a value that looks drawn at random.
 
 use super::Place;
+use super::location;
 use super::name;
 use super::sight::{LONG_WORD, NAMED, Sight, Sink};
 use super::text::{DIGIT, looks_random, trim, unquote};
@@ -41,8 +42,8 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
     let Some(name) = sight.name.filter(|_| sight.place != Place::Annotation) else { return };
     let text = unquote(trim(sight.text));
     if looks_random(text)
-        && !value::is_object_name(text)
-        && name::mentions(name.as_bytes())
+        && !location::is_object_name(text)
+        && name::mentions(name)
         && value::judge(text, None) == Verdict::Literal
     {
         sink.strike(0..sight.text.len(), false, detail);

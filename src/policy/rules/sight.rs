@@ -31,6 +31,9 @@ const LONG_RUN: usize = 12;
 pub(super) const WORTH_A_LOOK: u32 =
     TOKEN | BASE64_TEXT | NAMED | AFTER_OPTION | DIGIT | AT | EQUALS | QUERY | SPACE | QUOTE;
 
+/// Of a longer name the last words decide.
+const LONGEST_NAME: usize = 256;
+
 /// Below this length a word is no token: none of the families has a shorter form.
 const SHORTEST_TOKEN: usize = 15;
 /// Base64 of less text than this holds no credential that is worth decoding.
@@ -42,8 +45,8 @@ pub(super) struct Sight<'a> {
     pub(super) index: &'a Index,
     /// Where it stands.
     pub(super) place: Place,
-    /// Its name, where it has one.
-    pub(super) name: Option<&'a str>,
+    /// The end of its name, where it has one.
+    pub(super) name: Option<&'a [u8]>,
     /// The argument before it.
     pub(super) before: Option<&'a str>,
     /// The text itself, no longer than `SCAN_LIMIT`.
@@ -57,7 +60,8 @@ impl<'a> Sight<'a> {
     /// One pass over the name's end and over the text.
     pub(super) fn new(index: &'a Index, candidate: &Candidate<'a>, text: &'a [u8]) -> Self {
         let mut traits = survey(index, text);
-        if candidate.name.is_some_and(|name| may_promise(name.as_bytes())) {
+        let name = candidate.name.map(|name| &name.as_bytes()[name.len().saturating_sub(LONGEST_NAME)..]);
+        if name.is_some_and(may_promise) {
             traits |= NAMED;
         }
         if candidate.before.is_some_and(|before| before.starts_with('-')) {
@@ -66,7 +70,7 @@ impl<'a> Sight<'a> {
         Self {
             index,
             place: candidate.place,
-            name: candidate.name,
+            name,
             before: candidate.before,
             text,
             traits,
@@ -94,7 +98,7 @@ impl<'a> Sight<'a> {
 
     /// What the value weighs under its name, where that promises a credential.
     pub(super) fn weight(&self) -> Option<Weight> {
-        *self.weight.get_or_init(|| weigh(name::judge(self.name?.as_bytes())?, self.text, self.place))
+        *self.weight.get_or_init(|| weigh(name::judge(self.name?)?, self.text, self.place))
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a value is, when a name or its surroundings promise a credential: nothing, a stand-in, a guess, or a literal.
 
+use super::location;
 use super::name::Named;
 use super::stock;
 use super::text::{
-    ALNUM, BASE64, DIGIT, DOT, HYPHEN, LETTER, LOWER, UNDERSCORE, UPPER, WORD, all, any, contains_fold,
-    distinct, ends_with_fold, longest_repeat, looks_random, starts_with_fold, trim, unquote,
+    ALNUM, BASE64, DIGIT, DOT, HYPHEN, LETTER, UNDERSCORE, UPPER, WORD, all, any, contains_fold, distinct,
+    ends_with_fold, longest_repeat, looks_random, starts_with_fold, trim, unquote,
 };
 
 /// What stands where a credential was promised.
@@ -25,7 +26,7 @@ pub(super) fn judge(value: &[u8], named: Option<Named<'_>>) -> Verdict {
         || is_expansion(value)
         || is_reference(value)
         || is_stand_in(value)
-        || is_place(value)
+        || location::is_place(value)
     {
         return Verdict::Cleared;
     }
@@ -96,12 +97,12 @@ pub(super) fn is_expansion(value: &[u8]) -> bool {
     if memchr::memmem::find(value, b"{{").is_some() || memchr::memmem::find(value, b"<%").is_some() {
         return true;
     }
-    if let [b'$' | b'%', rest @ ..] = value
-        && !rest.is_empty()
-        && (all(rest, WORD | DOT) && any(rest, LETTER))
-        && (value[0] == b'$' || rest.len() == 1)
-    {
-        return true;
+    // `$NAME` and `$1` of shells, and verbs of formats: `%s`.
+    if let [sign @ (b'$' | b'%'), rest @ ..] = value {
+        let variable = all(rest, WORD | DOT) && (any(rest, LETTER) || rest.len() <= 2);
+        if !rest.is_empty() && variable && (*sign == b'$' || rest.len() == 1) {
+            return true;
+        }
     }
     memchr::memchr(b'$', value).is_some() && left_beside_expansions(value) < 8
 }
@@ -268,120 +269,4 @@ fn is_echo(value: &[u8], name: &[u8]) -> bool {
                 .any(|word| word.eq_ignore_ascii_case(rest))
     };
     (equal(&value[..name.len()]) && filler(head)) || (equal(&value[tail.len()..]) && filler(tail))
-}
-
-/// Where something is kept: a path, a file, a URL without a credential, the name of a class, code that reads it.
-fn is_place(value: &[u8]) -> bool {
-    // `#add-user` is a place in a page.
-    let fragment = value.strip_prefix(b"#").is_some_and(|name| any(name, HYPHEN) && is_object_name(name));
-    fragment || is_path(value) || is_bare_url(value) || is_class(value) || is_call(value)
-}
-
-fn is_path(value: &[u8]) -> bool {
-    const ENDINGS: &[&[u8]] = &[
-        b".pem",
-        b".key",
-        b".crt",
-        b".cer",
-        b".pub",
-        b".der",
-        b".p12",
-        b".pfx",
-        b".jks",
-        b".json",
-        b".yaml",
-        b".yml",
-        b".txt",
-        b".toml",
-        b".ini",
-        b".cfg",
-        b".conf",
-        b".env",
-        b".properties",
-        b".js",
-        b".ts",
-        b".py",
-        b".sh",
-        b".xml",
-        b".keytab",
-        b".jceks",
-        b".keystore",
-        b".truststore",
-        b".kubeconfig",
-        b".csv",
-        b".asc",
-        b".gpg",
-    ];
-    let plain =
-        all(value, ALNUM | DOT | HYPHEN | UNDERSCORE | super::text::PLUS_SLASH) && !value.contains(&b'+');
-    if plain && ENDINGS.iter().any(|ending| value.len() > ending.len() && ends_with_fold(value, ending)) {
-        return true;
-    }
-    let rooted = value.starts_with(b"/")
-        || value.starts_with(b"./")
-        || value.starts_with(b"../")
-        || value.starts_with(b"~/");
-    let drive = matches!(value, [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
-    if drive || starts_with_fold(value, b"file:") {
-        return true;
-    }
-    let word = |segment: &[u8]| !looks_random(segment);
-    let inside = value.iter().filter(|byte| **byte == b'/').count();
-    if rooted {
-        return value.len() > 2 && value.split(|byte| *byte == b'/').all(word) && !value.contains(&b'+');
-    }
-    // Relative ones are written in small letters: `my/secret/path`. One slash alone is the name of an object and its
-    // namespace, or of a property; a password has its slash among other signs.
-    let lower = |segment: &[u8]| {
-        !segment.is_empty() && all(segment, LOWER | DIGIT | HYPHEN | UNDERSCORE | DOT) && word(segment)
-    };
-    plain
-        && inside >= 1
-        && value.split(|byte| *byte == b'/').all(lower)
-        && (inside >= 2 || any(value, HYPHEN))
-}
-
-/// A URL that opens nothing by itself: the rules on URLs judge those that do.
-fn is_bare_url(value: &[u8]) -> bool {
-    let scheme = super::text::run_end(value, 0, ALNUM | DOT | HYPHEN | super::text::PLUS_SLASH);
-    value[scheme..].starts_with(b"://") && scheme > 1
-        || starts_with_fold(value, b"urn:")
-        || starts_with_fold(value, b"did:")
-}
-
-/// `org.example.Thing`: words with dots between them.
-fn is_class(value: &[u8]) -> bool {
-    let word = |segment: &[u8]| {
-        segment.first().is_some_and(u8::is_ascii_alphabetic)
-            && all(segment, WORD | HYPHEN)
-            && !looks_random(segment)
-    };
-    value.iter().filter(|byte| **byte == b'.').count() >= 2 && value.split(|byte| *byte == b'.').all(word)
-}
-
-/// `getenv("X")`, `process.env.X`, `secrets['x']`.
-fn is_call(value: &[u8]) -> bool {
-    let head = super::text::run_end(value, 0, WORD | DOT);
-    head > 1
-        && ((value[head..].starts_with(b"(") && value.ends_with(b")"))
-            || (value[head..].starts_with(b"[") && value.ends_with(b"]")))
-        || starts_with_fold(value, b"process.env.")
-        || starts_with_fold(value, b"os.environ")
-}
-
-/// Whether a value may be the name of a Kubernetes object: a DNS name of words, the last of them perhaps the suffix that
-/// a controller gives, which has at most ten letters and digits.
-pub(super) fn is_object_name(value: &[u8]) -> bool {
-    let word = |segment: &[u8]| {
-        let letters = super::text::run_end(segment, 0, LOWER);
-        letters > 0 && all(&segment[letters..], DIGIT) && segment.len() - letters <= 3
-    };
-    let (head, last) = match value.iter().rposition(|byte| matches!(byte, b'-' | b'.')) {
-        Some(at) => (&value[..at], &value[at + 1..]),
-        None => (&value[..0], value),
-    };
-    value.len() <= 253
-        && (word(last)
-            || (!head.is_empty() && !last.is_empty() && last.len() <= 10 && all(last, LOWER | DIGIT)))
-        && (head.is_empty() || head.split(|byte| matches!(byte, b'-' | b'.')).all(word))
 }
