@@ -249,10 +249,9 @@ impl Sink<'_> {
         }
     }
 
-    /// Whether the current rule has nothing more to say.
+    /// Whether the current rule has spoken. One that found only what is weak goes on, the switch for that may be off.
     pub(super) fn done(&self) -> bool {
-        let weak = 1 << weak_position();
-        self.reported & 1 << self.current != 0 && (self.reported | !self.enabled) & weak != 0
+        self.reported & 1 << self.current != 0
     }
 
     /// Reports a credential. A `weak` one, which anyone would guess, goes to the rule that has its own switch.

@@ -130,9 +130,12 @@ pub(super) fn ends_with_fold(text: &[u8], end: &[u8]) -> bool {
     text.len().checked_sub(end.len()).is_some_and(|from| text[from..].eq_ignore_ascii_case(end))
 }
 
-/// Whether a text holds a lower-case needle, whatever the case of the text. For short texts: the work is their product.
+/// Whether a text holds a needle in small letters, whatever the case of the text. For short texts: in the worst one the work
+/// is their product.
 pub(super) fn contains_fold(text: &[u8], needle: &[u8]) -> bool {
-    text.windows(needle.len().max(1)).any(|window| window.eq_ignore_ascii_case(needle))
+    let Some(first) = needle.first() else { return true };
+    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text)
+        .any(|at| starts_with_fold(&text[at..], needle))
 }
 
 /// The text without surrounding white space.
