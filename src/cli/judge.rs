@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
 
-use super::{Against, envelope};
+use super::{Against, envelope, reasons};
 use crate::config;
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
@@ -44,6 +44,16 @@ pub struct Workload<'a> {
     /// Its name, or what its name starts with.
     pub name: String,
     object: &'a Value,
+}
+
+impl Workload<'_> {
+    /// `Kind/name`, for eyes.
+    pub fn title(&self) -> String {
+        match &*self.name {
+            "" => self.kind.kind.to_string(),
+            name => format!("{}/{name}", self.kind.kind),
+        }
+    }
 }
 
 /// What one document comes to.
@@ -245,9 +255,12 @@ impl Judge {
         decision.findings.iter_mut().for_each(|finding| strip(&mut finding.pointer));
         decision.references.iter_mut().for_each(|reference| strip(&mut reference.pointer));
         decision.warnings.clear();
-        if decision.outcome == Outcome::Allow {
-            decision.outcome = mutated.outcome;
-        }
+        decision.outcome = match (mutated.outcome, decision.outcome) {
+            (Outcome::Deny { code, message }, Outcome::Deny { message: template, .. }) => {
+                Outcome::Deny { code, message: reasons::merge(&message, &template) }
+            }
+            (outcome, _) => outcome,
+        };
         Ok(decision)
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::input::{Document, Problem};
 use super::judge::{Judged, Workload};
-use super::{CLEAN, REFUSED, UNREADABLE, place};
+use super::{CLEAN, REFUSED, UNREADABLE, place, reasons};
 use crate::policy::decision::{ReferenceReport, Verdict};
 use crate::policy::finding::Finding;
 use crate::policy::{message, verdict};
@@ -142,7 +142,10 @@ impl Entry {
     /// What there is to see: a row for each finding and each refusal, then what the warnings say of the whole.
     fn lines(&self) -> Vec<Line> {
         let mut lines = Vec::new();
-        for finding in &self.findings {
+        // By line, where JSON has them by pointer.
+        let mut findings: Vec<&FindingEntry> = self.findings.iter().collect();
+        findings.sort_by_key(|finding| finding.at.line);
+        for finding in findings {
             lines.push(self.row(&finding.at, finding.rule));
             lines.push(Line::note("", &format!("{}: {}", finding.reason, finding.detail)));
             lines.push(Line::note("instead: ", &finding.instead));
@@ -172,22 +175,10 @@ impl Entry {
     }
 }
 
-/// The reasons of a denial, which numbers them when there are several.
-fn split(message: &str) -> Vec<&str> {
-    let Some(mut rest) = message.strip_prefix("(1) ") else { return vec![message] };
-    let mut reasons = Vec::new();
-    while let Some((reason, next)) = rest.split_once(&format!("; ({}) ", reasons.len() + 2)) {
-        reasons.push(reason);
-        rest = next;
-    }
-    reasons.push(rest);
-    reasons
-}
-
 /// What a message says besides the findings, each reason with the place that it begins with.
 fn refusals(document: &Document, message: &str, findings: &[FindingEntry]) -> Vec<Refusal> {
     let said = |reason: &str| findings.iter().any(|finding| finding.sentence == reason);
-    let reasons: Vec<&str> = split(message).into_iter().filter(|reason| !said(reason)).collect();
+    let reasons: Vec<&str> = reasons::split(message).into_iter().filter(|reason| !said(reason)).collect();
     if reasons.is_empty() {
         return Vec::new();
     }

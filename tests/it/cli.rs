@@ -187,6 +187,23 @@ fn without_world_and_scope_a_reference_is_unknown() {
 }
 
 #[test]
+fn a_refused_pod_hears_all_that_is_wrong_with_it() {
+    let foreign = "    - {name: A, value: \"secret:/mozmeao/basket/prod/x\"}\n    - name: B\n      valueFrom: {secretKeyRef: \
+                   {name: mozmeao-snippets-dev-database-url-7f8e5a584a34bab4, key: value}}\n";
+    let manifest = pod("a", &format!("{foreign}{PLAINTEXT}"))
+        .replace("spec:", "  annotations: {refgate.dev/env-from: session_key}\nspec:");
+    let report = check(&manifest, &["--world", "examples/world.yaml"]).json();
+    let message = report["results"][0]["message"].as_str().unwrap();
+    for part in
+        ["env A: mozmeao/basket/prod/x", "env B: Secret mozmeao", "env DB_PASSWORD", "bare pod", "(4) "]
+    {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    assert!(!message.contains("(5) "), "{message}");
+    assert_eq!(report["results"][0]["findings"][0]["pointer"], "/spec/containers/0/env/2/value");
+}
+
+#[test]
 fn a_scope_binds_every_namespace() {
     for (path, verdict, code) in [
         ("secret:x", "allowed", 0),
@@ -339,6 +356,7 @@ fn render_shows_before_and_after() {
     // The world beside the example is taken by itself.
     let ran = run(&["render", "examples/pod.yaml"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.contains("examples/world.yaml"), "{}", ran.err);
     let (before, after) = ran.out.split_once("\n---\n").unwrap();
     assert!(before.contains("value: secret:database_url"), "{before}");
     assert!(!after.contains("value: secret:"), "{after}");
