@@ -157,7 +157,7 @@ pub struct WithoutCluster {
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
     dev: bool,
     /// The world: Namespaces and their catalogues as YAML [default: examples/world.yaml]
-    #[arg(long, value_name = "FILE", requires = "dev")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tls_cert", "tls_key"])]
     world: Option<PathBuf>,
 }
 

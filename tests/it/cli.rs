@@ -89,7 +89,7 @@ fn help_teaches_and_what_is_unknown_is_refused_by_name() {
         (&["rules", "show", "no-such-rule"], "no-such-rule"),
         (&["serve"], "--tls-cert"),
         (&["serve", "--dev", "--tls-cert", "c", "--tls-key", "k"], "--dev"),
-        (&["serve", "--world", "w", "--tls-cert", "c", "--tls-key", "k"], "--dev"),
+        (&["serve", "--world", "w", "--tls-cert", "c", "--tls-key", "k"], "--world"),
         (&["serve", "--dev", "--listen", "8443"], "--listen"),
         (&["serve", "--dev", "--grace", "10"], "--grace"),
         (
