@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::decision::{Decision, Outcome};
 use super::envelope::{Envelope, EnvelopeSeed, GroupKind, Slot};
+use super::message;
 use super::workload::Kind;
 use super::workload::json::{Text, escape};
 use super::workload::object::{Object, ObjectSeed};
@@ -98,7 +99,9 @@ pub fn parse<'a>(body: &'a [u8], endpoint: Endpoint, kinds: &[Kind]) -> Result<R
         Ok(envelope)
     });
     match envelope {
-        Ok(envelope) if envelope.is_review() => envelope.into_review(endpoint, kinds),
+        Ok(envelope) if envelope.is_review() && envelope.has_operation() => {
+            envelope.into_review(endpoint, kinds)
+        }
         _ => Err(fault(body, kinds)),
     }
 }
@@ -109,6 +112,12 @@ impl<'a> Envelope<'a> {
         &*self.api_version == API_VERSION
             && &*self.kind == "AdmissionReview"
             && self.request.as_ref().is_some_and(|request| !request.uid.is_empty())
+    }
+
+    /// Whether the operation is one that Kubernetes has: what is none must not pass as nothing to judge.
+    fn has_operation(&self) -> bool {
+        let operation = self.request.as_ref().map(|request| &*request.operation);
+        matches!(operation, Some("CREATE" | "UPDATE" | "DELETE" | "CONNECT"))
     }
 
     fn into_review(self, endpoint: Endpoint, kinds: &[Kind]) -> Result<Review<'a>, ParseError> {
@@ -265,12 +274,13 @@ fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
     ParseError::Object {
         uid: uid.to_string(),
         pointer: "/request".to_owned(),
-        problem: "a field of the request is missing, doubled or of another type".to_owned(),
+        problem: "a field of the request is missing, doubled, unknown or of another type".to_owned(),
     }
 }
 
 /// The decision on an object that could not be read: denied, code 400, with the pointer to what is wrong.
 pub fn unreadable(pointer: &str, problem: &str) -> Decision {
+    let pointer = message::cut(&message::printable(pointer), 500);
     let message = format!("the object cannot be read: {pointer}: {problem}");
     Decision { outcome: Outcome::Deny { code: 400, message }, ..Decision::default() }
 }
