@@ -27,7 +27,8 @@ const NAMESPACE: &str = "snippets-stage";
 
 /// A bound namespace with fifty synced Secrets.
 fn world() -> Snapshot {
-    let labels = [("refgate.dev/group", "mozmeao"), ("refgate.dev/app", "snippets"), ("refgate.dev/env", "stage")];
+    let labels =
+        [("refgate.dev/group", "mozmeao"), ("refgate.dev/app", "snippets"), ("refgate.dev/env", "stage")];
     let entries = (0..50)
         .map(|number| Entry {
             path: format!("mozmeao/snippets/stage/secret_{number}").into(),
@@ -133,13 +134,15 @@ fn applied(mut pod: Value) -> Value {
     let mut fields = String::from("{\"f:spec\":{\"f:containers\":{");
     for number in 0..60 {
         let comma = if number > 0 { "," } else { "" };
-        let _ = write!(fields, "{comma}\"k:{{\\\"name\\\":\\\"SETTING_{number}\\\"}}\":{{\".\":{{}},\"f:name\":{{}},\"f:value\":{{}}}}");
+        let _ = write!(
+            fields,
+            "{comma}\"k:{{\\\"name\\\":\\\"SETTING_{number}\\\"}}\":{{\".\":{{}},\"f:name\":{{}},\"f:value\":{{}}}}"
+        );
     }
     fields.push_str("}}}");
     let fields: Value = serde_json::from_str(&fields).unwrap_or_default();
     pod["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = manifest.into();
-    pod["metadata"]["managedFields"] =
-        json!([{"manager": "kubectl-client-side-apply", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields}]);
+    pod["metadata"]["managedFields"] = json!([{"manager": "kubectl-client-side-apply", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields}]);
     pod
 }
 
@@ -180,13 +183,17 @@ fn answer(body: &[u8], endpoint: Endpoint, world: &Snapshot) -> Vec<u8> {
 #[divan::bench(args = [0, 1, 2, 3])]
 fn mutate(bencher: Bencher<'_, '_>, row: usize) {
     let (world, rows) = (world(), rows());
-    bencher.counter(divan::counter::BytesCount::new(rows[row].1.len())).bench_local(|| answer(black_box(&rows[row].1), Endpoint::Mutate, &world));
+    bencher
+        .counter(divan::counter::BytesCount::new(rows[row].1.len()))
+        .bench_local(|| answer(black_box(&rows[row].1), Endpoint::Mutate, &world));
 }
 
 #[divan::bench(args = [0, 2, 3])]
 fn validate(bencher: Bencher<'_, '_>, row: usize) {
     let (world, rows) = (world(), rows());
-    bencher.counter(divan::counter::BytesCount::new(rows[row].1.len())).bench_local(|| answer(black_box(&rows[row].1), Endpoint::Validate, &world));
+    bencher
+        .counter(divan::counter::BytesCount::new(rows[row].1.len()))
+        .bench_local(|| answer(black_box(&rows[row].1), Endpoint::Validate, &world));
 }
 
 #[divan::bench(args = [0, 2, 3])]

@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
-use super::decision::{ReferenceReport, Verdict};
+use super::decision::ReferenceReport;
 use super::finding::Finding;
-use super::foreign::{self, Foreign};
+use super::foreign;
 use super::message;
 use super::plan::container_pointer;
 use super::reference::env_value;
@@ -16,11 +16,16 @@ use super::rules::{Candidate, Extent, Hit, Place as At};
 use super::wishes::{Refusal, is_ours};
 use super::workload::Kind;
 use super::workload::expand::Expander;
+use super::workload::json::{Annotations, Text, escape};
 use super::workload::object::{Object, ObjectSeed, Place, Template};
-use super::workload::pod::{Annotations, Env, Handler, Text, Volume, escape};
+use super::workload::pod::{Env, Handler};
+use super::workload::volume::Volume;
 
 /// The annotation in which `kubectl apply` keeps the whole manifest.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// So many findings, refusals or notes of one kind are kept of one object: a denial lists twenty.
+pub const MANY: usize = 1_000;
 
 /// A finding, and the text that was struck: to tell what an update added, and for nothing else.
 #[derive(Debug)]
@@ -44,12 +49,14 @@ pub struct Seen<'t> {
     pub references: Vec<ReferenceReport>,
     /// Env vars that read a synced Secret, by name.
     pub as_env: Vec<String>,
+    /// Whether there was more to find fault with than is kept.
+    pub overflow: bool,
 }
 
-/// The walk over one object.
-struct Walk<'w, 't> {
-    world: &'w World<'w>,
-    seen: Seen<'t>,
+/// The walk over one object; `fence` has the other half of it.
+pub(super) struct Walk<'w, 't> {
+    pub(super) world: &'w World<'w>,
+    pub(super) seen: Seen<'t>,
     hits: Vec<Hit>,
 }
 
@@ -80,7 +87,7 @@ impl<'t> Walk<'_, 't> {
         for (pointer, metadata) in own.into_iter().chain(between) {
             let Some(annotations) = &metadata.annotations else { continue };
             for (key, _) in annotations.0.iter().filter(|(key, _)| is_ours(key)) {
-                self.seen.notes.push((format!("{pointer}/metadata"), message::misplaced(key, template)));
+                self.note(format!("{pointer}/metadata"), message::misplaced(key, template));
             }
             self.annotations(pointer, annotations, kind);
         }
@@ -143,7 +150,7 @@ impl<'t> Walk<'_, 't> {
             && let Some(name) = &secret.name
         {
             self.secret(name, secret.key.as_deref(), &|| pointer("valueFrom/secretKeyRef/name"), &subject);
-            if self.world.entry(name).is_some() {
+            if self.seen.as_env.len() < MANY && self.world.entry(name).is_some() {
                 self.seen.as_env.push(entry.name.to_string());
             }
         }
@@ -152,7 +159,7 @@ impl<'t> Walk<'_, 't> {
                 "valueFrom has a source that this version of RefGate does not know, so it was not judged: {}",
                 &**key
             );
-            self.seen.notes.push((subject(), note));
+            self.note(subject(), note);
         }
     }
 
@@ -220,14 +227,16 @@ impl<'t> Walk<'_, 't> {
 
     fn handlers(&mut self, template: &Template<'_>, place: Place<'t, '_>) {
         let container = place.container;
-        let (start, stop) =
-            container.lifecycle.as_ref().map_or((&None, &None), |cycle| (&cycle.post_start, &cycle.pre_stop));
+        let (start, stop) = container
+            .lifecycle
+            .as_ref()
+            .map_or((None, None), |cycle| (cycle.post_start.as_ref(), cycle.pre_stop.as_ref()));
         for (field, handler) in [
             ("lifecycle/postStart", start),
             ("lifecycle/preStop", stop),
-            ("livenessProbe", &container.liveness_probe),
-            ("readinessProbe", &container.readiness_probe),
-            ("startupProbe", &container.startup_probe),
+            ("livenessProbe", container.liveness_probe.as_deref()),
+            ("readinessProbe", container.readiness_probe.as_deref()),
+            ("startupProbe", container.startup_probe.as_deref()),
         ] {
             if let Some(handler) = handler {
                 let base = || format!("{}/{field}", container_pointer(template, &place));
@@ -292,99 +301,7 @@ impl<'t> Walk<'_, 't> {
             let note = format!(
                 "{pointer} is of a type that this version of RefGate does not know, so it was not judged"
             );
-            self.seen.notes.push((subject(), note));
-        }
-    }
-
-    /// What a CSI driver's attribute may not say in a bound namespace.
-    fn attribute(&self, volume: &Volume<'_>, name: &str, text: &str) -> Option<String> {
-        if !self.is_bound() {
-            return None;
-        }
-        let driver = volume.driver.as_deref().unwrap_or_default();
-        let lower = name.to_ascii_lowercase().replace(['-', '_'], "");
-        if driver == "secrets-store.csi.k8s.io" && name != "secretProviderClass" {
-            // The driver lays a pod's attributes over the class's own parameters (NodePublishVolume).
-            return Some(format!(
-                "attribute {name} would override the SecretProviderClass and reach other paths; of this driver's attributes only \
-                 secretProviderClass may stand in a pod"
-            ));
-        }
-        if driver == "csi.vso.hashicorp.com" {
-            return Some("volumes of driver csi.vso.hashicorp.com name paths that RefGate cannot see; write secret:NAME instead".to_owned());
-        }
-        if lower.ends_with("secretnamespace") && text != self.world.namespace {
-            return Some(format!("attribute {name} names a Secret of another namespace"));
-        }
-        None
-    }
-
-    fn is_bound(&self) -> bool {
-        matches!(self.world.binding(), super::snapshot::Binding::Bound { .. })
-    }
-
-    /// A Secret that the pod names, by whatever means: it may not hold a path that the namespace may not read.
-    fn secret(
-        &mut self,
-        name: &str,
-        key: Option<&str>,
-        pointer: &dyn Fn() -> String,
-        subject: &dyn Fn() -> String,
-    ) {
-        let mut entries = self.world.state.catalogue.by_secret(name).peekable();
-        if entries.peek().is_none() {
-            return;
-        }
-        let foreign = self.world.foreign(name).is_some();
-        for entry in entries {
-            let verdict =
-                if self.world.binding().contains(&entry.path) { Verdict::Allowed } else { Verdict::Denied };
-            self.seen.references.push(ReferenceReport {
-                pointer: pointer(),
-                path: (verdict == Verdict::Allowed).then(|| entry.path.to_string()),
-                secret: Some(name.to_owned()),
-                key: key.map(str::to_owned),
-                verdict,
-            });
-        }
-        if foreign {
-            self.refuse(pointer(), subject(), message::foreign_secret(name));
-        }
-    }
-
-    /// A reference of another system.
-    fn foreign(
-        &mut self,
-        reference: &Foreign<'_>,
-        pointer: &dyn Fn() -> String,
-        subject: &dyn Fn() -> String,
-    ) {
-        let verdict = match reference.judge(self.world) {
-            Ok(()) if self.is_bound() => Verdict::Allowed,
-            Ok(()) => Verdict::Unknown,
-            Err(why) => {
-                self.refuse(pointer(), subject(), why);
-                Verdict::Denied
-            }
-        };
-        let path = reference.path().map(str::to_owned);
-        self.seen.references.push(ReferenceReport {
-            pointer: pointer(),
-            path,
-            secret: None,
-            key: None,
-            verdict,
-        });
-    }
-
-    fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
-        let pointer = || format!("{}/metadata/annotations/{}", template.pointer, escape(key));
-        let subject = || format!("annotation {key}");
-        for reference in foreign::annotation(key, value) {
-            self.foreign(&reference, &pointer, &subject);
-        }
-        if matches!(key, "vault.hashicorp.com/agent-extra-secret" | "vault.hashicorp.com/tls-secret") {
-            self.secret(value, None, &pointer, &subject);
+            self.note(subject(), note);
         }
     }
 
@@ -411,6 +328,10 @@ impl<'t> Walk<'_, 't> {
         else {
             return false;
         };
+        if object.template.as_ref().is_none_or(|template| template.containers().next().is_none()) {
+            // The manifest of another kind: a text like any other.
+            return false;
+        }
         let applied = judge(&object, None, self.world);
         for Struck { mut finding, text } in applied.struck {
             finding.pointer = pointer();
@@ -420,17 +341,35 @@ impl<'t> Walk<'_, 't> {
         true
     }
 
-    fn refuse(&mut self, pointer: String, subject: String, text: impl Into<String>) {
-        self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
+    pub(super) fn refuse(&mut self, pointer: String, subject: String, text: impl Into<String>) {
+        if self.seen.refusals.len() < MANY {
+            self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
+        } else {
+            self.seen.overflow = true;
+        }
+    }
+
+    pub(super) fn report(&mut self, report: ReferenceReport) {
+        if self.seen.references.len() < MANY {
+            self.seen.references.push(report);
+        }
+    }
+
+    fn note(&mut self, subject: String, text: String) {
+        if self.seen.notes.len() < MANY {
+            self.seen.notes.push((subject, text));
+        }
     }
 
     /// Lets the detector look at one text.
     fn scan(&mut self, spot: &Spot<'t, '_>) {
         let Spot { candidate, text, container, pointer } = spot;
         if self.world.settings.detector.scan(candidate, &mut self.hits) == Extent::Clipped {
-            self.seen.notes.push((pointer(), message::CLIPPED.to_owned()));
+            self.note(pointer(), message::CLIPPED.to_owned());
         }
-        for hit in self.hits.drain(..) {
+        let room = MANY.saturating_sub(self.seen.struck.len());
+        self.seen.overflow |= self.hits.len() > room;
+        for hit in self.hits.drain(..).take(room) {
             let finding = Finding {
                 rule: hit.rule.id,
                 pointer: pointer(),

@@ -124,6 +124,21 @@ pub const BOTH: &str = "the variable has a reference as its value and valueFrom 
 /// Expansions without end.
 pub const EXPANSION: &str = "$(VAR) expands to more than 1 MiB of text, which is not judged; write less";
 
+/// More faults than are kept.
+pub const TOO_MANY_FAULTS: &str =
+    "it has more than 1,000 faults, and not all of them are listed; mend those that are";
+
+/// More references than any pod has.
+pub const TOO_MANY_REFERENCES: &str = "it has more than 2,000 references to secrets; no pod needs so many";
+
+/// Annotations times containers.
+pub const TOO_MANY_INJECTIONS: &str = "its annotations ask for more than 10,000 variables and files in all containers \
+                                       together; name fewer in refgate.dev/containers";
+
+/// More than fits into `refgate.dev/refs`.
+pub const TOO_MANY_READS: &str = "its containers read so many keys of synced Secrets that the annotation refgate.dev/refs would not hold \
+                                  them; use fewer";
+
 /// Two references want the same place.
 pub fn clash(what: &str, first: &str, second: &str) -> String {
     format!("{first} and {second} both want the {what}; leave one out")

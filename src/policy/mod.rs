@@ -4,6 +4,8 @@
 //! is in what it returns. The server, the commands, the tests, the fuzzers and the benchmarks call it and nothing else.
 
 pub mod decision;
+mod envelope;
+mod fence;
 pub mod finding;
 pub mod foreign;
 pub mod inject;
@@ -16,6 +18,7 @@ pub mod reference;
 pub mod resolve;
 pub mod review;
 pub mod rules;
+mod shared;
 pub mod snapshot;
 pub mod verdict;
 pub mod wishes;
@@ -92,10 +95,11 @@ fn mutate(review: &Review<'_>, template: &Template<'_>, world: &World<'_>) -> De
         return Decision::allow();
     }
     let plan = plan(template, world, is_bare(review, template));
-    let patch = if plan.refusals.is_empty() { inject::patch(&plan, template, world) } else { None };
-    let Plan { refusals, notes, references, .. } = plan;
-    let case = Case { refusals, notes, references, ..Case::default() };
-    Decision { patch, ..verdict::decide(case, world, Subject::Pod) }
+    let patch = if plan.is_refused() { Ok(None) } else { inject::patch(&plan, template, world) };
+    let Plan { refusals, notes, references, overflow, .. } = plan;
+    let overflow = overflow.or(patch.as_ref().err().copied());
+    let case = Case { refusals, notes, references, overflow, ..Case::default() };
+    Decision { patch: patch.ok().flatten(), ..verdict::decide(case, world, Subject::Pod) }
 }
 
 /// Judges what all mutators left: the whole of what is new, and of an update what it changes.
@@ -117,8 +121,10 @@ fn examine<'t>(
     kind: Option<&Kind>,
     world: &World<'_>,
 ) -> Case<'t> {
-    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env } = judge(object, kind, world);
+    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env, overflow } =
+        judge(object, kind, world);
     verdict::drop_repeats(&mut struck);
+    let mut overflow = overflow.then_some(message::TOO_MANY_FAULTS);
     if let Some(template) = &object.template {
         let plan = plan(template, world, is_bare(review, template));
         if template.pointer.is_empty() {
@@ -129,8 +135,9 @@ fn examine<'t>(
         refusals.extend(plan.refusals);
         notes.extend(plan.notes);
         references.extend(plan.references);
+        overflow = overflow.or(plan.overflow);
     }
-    Case { refusals, notes, references, struck, as_env, unchanged: Vec::new() }
+    Case { refusals, notes, references, struck, as_env, unchanged: Vec::new(), overflow }
 }
 
 /// References of a pod that the mutating webhook should have resolved, each once.

@@ -3,19 +3,27 @@
 //! `resolve` answers for one reference, this puts all of them together and finds where two want one place; `inject`
 //! turns the result into a patch. Nothing is planned that is there already, so that a plan for our own output is empty.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::decision::{ReferenceReport, Verdict};
+use super::judge::MANY;
 use super::message;
 use super::path::secret_name;
 use super::reference::{Reference, Use, env_value};
-use super::resolve::{Found, Resolution, World, env_properties};
-use super::wishes::{MOUNT_PATH, NamedWish, Refusal, Wishes, check_file};
+use super::resolve::{Found, Resolution, World};
+use super::shared::Shared;
+use super::wishes::{MOUNT_PATH, Refusal, Wishes, check_file};
 use super::workload::object::{Place, Template};
-use super::workload::pod::{Env, Volume, escape};
+use super::workload::pod::Env;
+use super::workload::volume::{ProjectedSecret, Volume};
 
 /// So many notes are worth a "did you mean"; looking for one costs more than all the rest.
 const SUGGESTIONS: usize = 8;
+
+/// Most references of one pod; each costs a few hundred bytes while it is judged.
+const REFERENCES: usize = 2_000;
+/// Most variables and files that annotations bring, in all containers together.
+const INJECTIONS: usize = 10_000;
 
 /// Which key of which Secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +81,8 @@ pub struct Plan<'t, 'a> {
     pub references: Vec<ReferenceReport>,
     /// Paths by the Secret that holds them, as far as this plan found out.
     pub paths: BTreeMap<String, String>,
+    /// Why not all of it was planned; then nothing is injected.
+    pub overflow: Option<&'static str>,
 }
 
 /// Plans for one pod or template. `bare` is a pod that no controller makes again.
@@ -82,16 +92,25 @@ pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, bare: bool) -
     if plan.wishes.is_empty() && !template.containers().any(|place| has_reference(&place)) {
         return plan;
     }
+    if plan.wishes.len() > REFERENCES {
+        plan.overflow = Some(message::TOO_MANY_REFERENCES);
+        return plan;
+    }
     let shared = Shared::resolve(&mut plan, template, world, bare);
+    let selected = template.containers().filter(|place| plan.selects(place, world)).count();
+    if shared.len().saturating_mul(selected) > INJECTIONS {
+        plan.overflow = Some(message::TOO_MANY_INJECTIONS);
+        return plan;
+    }
+    let volumes = template.spec.volumes.iter().flatten().map(|volume| (&*volume.name, volume)).collect();
     for place in template.containers() {
         let mut container =
             ContainerPlan { place, env: Vec::new(), paths: Vec::new(), files: BTreeMap::new(), mount: false };
         plan.env_values(template, &mut container, world);
-        let ephemeral = place.list == "ephemeralContainers";
-        if !ephemeral && plan.wishes.selects(&place.container.name, &world.settings.skip_containers) {
+        if plan.selects(&place, world) {
             shared.apply(&mut plan, template, &mut container);
         }
-        plan.mount(template, &mut container);
+        plan.mount(&volumes, &mut container);
         if !(container.env.is_empty() && container.paths.is_empty() && container.files.is_empty()) {
             plan.containers.push(container);
         }
@@ -110,18 +129,40 @@ pub fn container_pointer(template: &Template<'_>, place: &Place<'_, '_>) -> Stri
 }
 
 impl<'t, 'a> Plan<'t, 'a> {
-    fn refuse(&mut self, origin: usize, text: impl Into<String>) {
-        let (pointer, subject) = self.origins[origin].clone();
-        self.refusals.push(Refusal { pointer, subject, text: text.into() });
+    /// Whether nothing may be injected.
+    pub fn is_refused(&self) -> bool {
+        !self.refusals.is_empty() || self.overflow.is_some()
     }
 
-    fn origin(&mut self, pointer: String, subject: String) -> usize {
+    /// Whether the annotations mean a container.
+    pub fn selects(&self, place: &Place<'_, '_>, world: &World<'_>) -> bool {
+        place.list != "ephemeralContainers"
+            && self.wishes.selects(&place.container.name, &world.settings.skip_containers)
+    }
+
+    /// Refuses what stands at an origin.
+    pub fn refuse(&mut self, origin: usize, text: impl Into<String>) {
+        let (pointer, subject) = self.origins[origin].clone();
+        self.refuse_at(pointer, subject, text.into());
+    }
+
+    /// Refuses what stands at a pointer.
+    pub fn refuse_at(&mut self, pointer: String, subject: String, text: String) {
+        if self.refusals.len() < MANY {
+            self.refusals.push(Refusal { pointer, subject, text });
+        } else {
+            self.overflow = Some(message::TOO_MANY_FAULTS);
+        }
+    }
+
+    /// Notes where a reference stands.
+    pub fn origin(&mut self, pointer: String, subject: String) -> usize {
         self.origins.push((pointer, subject));
         self.origins.len() - 1
     }
 
     /// Resolves one reference and reports what became of it.
-    fn resolve<'s>(
+    pub fn resolve<'s>(
         &mut self,
         origin: usize,
         reference: &Reference<'_>,
@@ -164,6 +205,10 @@ impl<'t, 'a> Plan<'t, 'a> {
         let mut claimed = HashSet::new();
         for (index, entry) in env.iter().enumerate() {
             let Some((wanted, parsed)) = entry.value.as_deref().and_then(env_value) else { continue };
+            if self.references.len() >= REFERENCES {
+                self.overflow = Some(message::TOO_MANY_REFERENCES);
+                return;
+            }
             let pointer = format!("{}/env/{index}/value", container_pointer(template, &place));
             let origin = self.origin(pointer, message::env_place(&place.container.name, &entry.name));
             if let Some(found) = self.env_value(origin, &place, entry, parsed, world)
@@ -234,7 +279,8 @@ impl<'t, 'a> Plan<'t, 'a> {
         first
     }
 
-    fn claim_file(
+    /// Gives a container a file, unless another reference wants the same one.
+    pub fn claim_file(
         &mut self,
         container: &mut ContainerPlan<'_, '_>,
         name: &str,
@@ -250,7 +296,7 @@ impl<'t, 'a> Plan<'t, 'a> {
     }
 
     /// Finds out whether the files of a container are mounted already, and whether there is room for them.
-    fn mount(&mut self, template: &Template<'_>, container: &mut ContainerPlan<'_, '_>) {
+    fn mount(&mut self, volumes: &HashMap<&str, &Volume<'_>>, container: &mut ContainerPlan<'_, '_>) {
         if container.files.is_empty() {
             return;
         }
@@ -260,12 +306,12 @@ impl<'t, 'a> Plan<'t, 'a> {
             container.mount = true;
             return;
         };
-        let volumes = template.spec.volumes.as_deref().unwrap_or_default();
-        let volume = volumes.iter().find(|volume| volume.name == mount.name);
+        let shown = volumes.get(&*mount.name).map(|volume| shown(volume)).unwrap_or_default();
         let whole = mount.sub_path.as_deref().is_none_or(str::is_empty) && mount.sub_path_expr.is_none();
         for (file, (source, origin)) in &container.files {
             let other = self.paths.get(&source.secret).map(|path| secret_name(path)).unwrap_or_default();
-            if !(whole && volume.is_some_and(|volume| holds(volume, file, source, &other))) {
+            let holds = |secret: &str| shown.contains(&(file.as_str(), secret, source.key.as_str()));
+            if !(whole && (holds(&source.secret) || holds(&other))) {
                 let name = &container.place.container.name;
                 let text = format!(
                     "something else is mounted at {path} in container {}; choose another refgate.dev/mount-path",
@@ -277,156 +323,11 @@ impl<'t, 'a> Plan<'t, 'a> {
     }
 }
 
-/// Whether a projected volume shows this key of this Secret, under either name that it may have, as this file.
-fn holds(volume: &Volume<'_>, file: &str, source: &Source, other_secret: &str) -> bool {
-    volume.projected.iter().any(|secret| {
-        secret.name.as_deref().is_some_and(|name| name == source.secret || name == other_secret)
-            && secret.items.iter().any(|item| &*item.path == file && *item.key == *source.key)
-    })
-}
-
-/// What the annotations ask for, resolved once for all containers.
-#[derive(Default)]
-struct Shared {
-    /// Env vars: name, source, other names of the Secret that would do, origin, whether what is there goes first.
-    env: Vec<SharedEnv>,
-    files: Vec<(String, Source, usize)>,
-}
-
-struct SharedEnv {
-    name: String,
-    source: Source,
-    /// The name that the Secret has if no catalogue says otherwise: an entry that reads it is resolved as well.
-    other_secret: String,
-    origin: usize,
-    /// `env-from`: an entry of the same name goes first, as in Kubernetes' own `envFrom`.
-    gives_way: bool,
-}
-
-impl Shared {
-    fn resolve(plan: &mut Plan<'_, '_>, template: &Template<'_>, world: &World<'_>, bare: bool) -> Self {
-        let mut shared = Self::default();
-        let annotation = |key: &str| format!("{}/metadata/annotations/{}", template.pointer, escape(key));
-        let wishes = std::mem::take(&mut plan.wishes);
-        let mut first_origin = None;
-        for (wish, is_file) in
-            wishes.env.iter().map(|wish| (wish, false)).chain(wishes.files.iter().map(|wish| (wish, true)))
-        {
-            let NamedWish { key, name, reference } = wish;
-            let origin = plan.origin(annotation(key), format!("annotation {key}"));
-            first_origin.get_or_insert(origin);
-            let Some(found) = plan.resolve(origin, reference, world) else { continue };
-            let other_secret = secret_name(&found.path);
-            let source = Source { secret: found.secret, key: found.key, optional: reference.optional };
-            if is_file {
-                shared.files.push(((*name).to_owned(), source, origin));
-            } else {
-                shared.env.push(SharedEnv {
-                    name: (*name).to_owned(),
-                    source,
-                    other_secret,
-                    origin,
-                    gives_way: false,
-                });
-            }
-        }
-        for reference in &wishes.env_from {
-            let origin =
-                plan.origin(annotation("refgate.dev/env-from"), "annotation refgate.dev/env-from".to_owned());
-            first_origin.get_or_insert(origin);
-            shared.env_from(plan, origin, reference, world, bare);
-        }
-        let selected = |place: Place<'_, '_>| {
-            place.list != "ephemeralContainers"
-                && wishes.selects(&place.container.name, &world.settings.skip_containers)
-        };
-        if let Some(origin) = first_origin
-            && !template.containers().any(selected)
-        {
-            plan.refuse(
-                origin,
-                "it means no container: all of them are known proxies; name one in refgate.dev/containers",
-            );
-        }
-        plan.wishes = wishes;
-        shared
-    }
-
-    fn env_from(
-        &mut self,
-        plan: &mut Plan<'_, '_>,
-        origin: usize,
-        reference: &Reference<'_>,
-        world: &World<'_>,
-        bare: bool,
-    ) {
-        let Some(found) = plan.resolve(origin, reference, world) else { return };
-        if let Some(report) = plan.references.last_mut() {
-            report.key = None;
-        }
-        let Some(entry) = found.entry else {
-            if !reference.optional {
-                // The note says that the pod waits; it does not, it is refused.
-                plan.notes.pop();
-                plan.refuse(origin, message::env_from_not_synced(&found.path, bare));
-            }
-            return;
-        };
-        let properties = env_properties(entry);
-        if properties.is_empty() {
-            // Without a whole `value`, or with nothing but it, there is nothing to spread out.
-            plan.refuse(origin, message::env_from_plain(&found.path));
-        }
-        for (name, key) in properties {
-            if let Some(other) = self.env.iter().find(|other| other.name == name) {
-                let first = plan.origins[other.origin].1.clone();
-                let first = if other.gives_way { format!("an earlier secret of {first}") } else { first };
-                plan.refuse(origin, message::clash(&format!("env var {name}"), &first, &found.path));
-                continue;
-            }
-            let source =
-                Source { secret: found.secret.clone(), key: key.to_owned(), optional: reference.optional };
-            let other_secret = secret_name(&found.path);
-            self.env.push(SharedEnv { name, source, other_secret, origin, gives_way: true });
-        }
-    }
-
-    /// Gives one container what the annotations ask for and what it does not have yet.
-    fn apply(&self, plan: &mut Plan<'_, '_>, template: &Template<'_>, container: &mut ContainerPlan<'_, '_>) {
-        let env = container.place.container.env.as_deref().unwrap_or_default();
-        for shared in &self.env {
-            let index = env.iter().rposition(|entry| *entry.name == *shared.name);
-            let there = index.map(|index| &env[index]);
-            if there
-                .is_some_and(|entry| entry.value.as_deref().is_some_and(|value| env_value(value).is_some()))
-            {
-                let subject = message::env_place(&container.place.container.name, &shared.name);
-                let other = plan.origins[shared.origin].1.clone();
-                let pointer = container_pointer(template, &container.place);
-                let text = message::clash("env var", "its own value", &other);
-                plan.refusals.push(Refusal {
-                    pointer: format!("{pointer}/env/{}/value", index.unwrap_or_default()),
-                    subject,
-                    text,
-                });
-                continue;
-            }
-            let resolved = there.is_some_and(|entry| reads(entry, &shared.source, &shared.other_secret));
-            if !resolved && !(shared.gives_way && there.is_some()) {
-                let (name, source) = (shared.name.clone(), shared.source.clone());
-                container.env.push(EnvSet { index, name, source, origin: shared.origin });
-            }
-        }
-        for (name, source, origin) in &self.files {
-            plan.claim_file(container, name, source.clone(), *origin);
-        }
-    }
-}
-
-/// Whether an entry reads this key already, from either name that its Secret may have.
-fn reads(entry: &Env<'_>, source: &Source, other_secret: &str) -> bool {
-    let Some(secret) = entry.value_from.as_ref().and_then(|from| from.secret.as_ref()) else { return false };
-    entry.value.as_deref().is_none_or(str::is_empty)
-        && secret.key.as_deref() == Some(source.key.as_str())
-        && secret.name.as_deref().is_some_and(|name| name == source.secret || name == other_secret)
+/// What a projected volume shows: file, Secret and key.
+fn shown<'v>(volume: &'v Volume<'_>) -> HashSet<(&'v str, &'v str, &'v str)> {
+    let item = |secret: &'v ProjectedSecret<'_>| {
+        let name = secret.name.as_deref().unwrap_or_default();
+        secret.items.iter().map(move |item| (&*item.path, name, &*item.key))
+    };
+    volume.projected.iter().flat_map(item).collect()
 }

@@ -132,15 +132,17 @@ impl<'s> World<'s> {
 
 /// What to say of a key that a Secret does not have.
 fn missing_key(entry: &Entry, key: &str, reference: &Reference<'_>, suggest: bool) -> Option<String> {
-    if entry.keys.iter().any(|known| **known == *key) {
+    if entry.keys.binary_search_by(|known| (**known).cmp(key)).is_ok() {
         return None;
     }
     let Some(property) = reference.property else {
         return Some(message::no_whole(&entry.path));
     };
-    let properties: Vec<String> = entry.keys.iter().filter_map(|key| key_property(key)).collect();
-    let meant = if suggest { similar(property, properties.iter().map(String::as_str)) } else { None };
-    Some(message::no_property(&entry.path, property, meant))
+    let meant = suggest.then(|| {
+        let properties: Vec<String> = entry.keys.iter().filter_map(|key| key_property(key)).collect();
+        similar(property, properties.iter().map(String::as_str)).map(str::to_owned)
+    });
+    Some(message::no_property(&entry.path, property, meant.flatten().as_deref()))
 }
 
 /// Names longer than this are nobody's typing mistake.

@@ -4,18 +4,18 @@
 //! envelope alone is read again, for its uid and for the pointer of the fault.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
 use super::decision::{Decision, Outcome};
+use super::envelope::{Envelope, EnvelopeSeed, GroupKind, Slot};
 use super::workload::Kind;
+use super::workload::json::{Text, escape};
 use super::workload::object::{Object, ObjectSeed};
-use super::workload::pod::{Text, escape};
 
 /// The only version of the envelope that is spoken.
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -103,61 +103,8 @@ pub fn parse<'a>(body: &'a [u8], endpoint: Endpoint, kinds: &[Kind]) -> Result<R
     }
 }
 
-/// What stands around the request.
-#[derive(Default)]
-struct Envelope<'a> {
-    api_version: Text<'a>,
-    kind: Text<'a>,
-    request: Option<Request<'a>>,
-}
-
-/// The request, as it stands. Objects that come before their kind are kept raw and read afterwards.
-#[derive(Default)]
-struct Request<'a> {
-    uid: Text<'a>,
-    kind: Option<GroupKind<'a>>,
-    sub_resource: Option<Text<'a>>,
-    name: Option<Text<'a>>,
-    namespace: Option<Text<'a>>,
-    operation: Text<'a>,
-    user: User<'a>,
-    dry_run: bool,
-    object: Slot<'a>,
-    old_object: Slot<'a>,
-}
-
-#[derive(Default)]
-enum Slot<'a> {
-    #[default]
-    Empty,
-    Read(Option<Object<'a>>),
-    Raw(&'a RawValue),
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct GroupKind<'a> {
-    #[serde(borrow)]
-    group: Option<Text<'a>>,
-    kind: Option<Text<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct User<'a> {
-    #[serde(borrow)]
-    username: Option<Text<'a>>,
-    groups: Option<Vec<Text<'a>>>,
-}
-
-impl GroupKind<'_> {
-    fn row<'k>(&self, kinds: &'k [Kind]) -> Option<&'k Kind> {
-        let (group, kind) = (self.group.as_deref().unwrap_or_default(), self.kind.as_deref()?);
-        kinds.iter().find(|row| row.kind == kind && row.group == group)
-    }
-}
-
 impl<'a> Envelope<'a> {
+    /// Whether it is a review at all.
     fn is_review(&self) -> bool {
         &*self.api_version == API_VERSION
             && &*self.kind == "AdmissionReview"
@@ -244,6 +191,9 @@ fn describe(error: &serde_json::Error) -> String {
             };
             format!("expected {expected}, found {met}")
         }
+        _ if text.starts_with("invalid length") => {
+            format!("too long: expected {}", text.rsplit_once(", expected ").map_or("less", |(_, most)| most))
+        }
         _ if text.starts_with("missing field") || text.starts_with("duplicate field") => text.to_owned(),
         _ => "it does not read as Kubernetes would write it".to_owned(),
     }
@@ -319,113 +269,6 @@ fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
     }
 }
 
-/// Reads the envelope; `kinds` tells which objects are worth reading.
-struct EnvelopeSeed<'k> {
-    kinds: &'k [Kind],
-}
-
-impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'_> {
-    type Value = Envelope<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
-    type Value = Envelope<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an AdmissionReview")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut envelope = Envelope::default();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            match &*key {
-                "apiVersion" => envelope.api_version = map.next_value()?,
-                "kind" => envelope.kind = map.next_value()?,
-                "request" if envelope.request.is_some() => {
-                    return Err(serde::de::Error::duplicate_field("request"));
-                }
-                "request" => envelope.request = Some(map.next_value_seed(RequestSeed { kinds: self.kinds })?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(envelope)
-    }
-}
-
-struct RequestSeed<'k> {
-    kinds: &'k [Kind],
-}
-
-impl<'de> DeserializeSeed<'de> for RequestSeed<'_> {
-    type Value = Request<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RequestSeed<'_> {
-    type Value = Request<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("the request of an AdmissionReview")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut request = Request::default();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            match &*key {
-                "uid" => request.uid = map.next_value()?,
-                "kind"
-                    if matches!(
-                        (&request.object, &request.old_object),
-                        (Slot::Read(_), _) | (_, Slot::Read(_))
-                    ) =>
-                {
-                    return Err(serde::de::Error::duplicate_field("kind"));
-                }
-                "kind" => request.kind = map.next_value()?,
-                "subResource" => request.sub_resource = map.next_value()?,
-                "name" => request.name = map.next_value()?,
-                "namespace" => request.namespace = map.next_value()?,
-                "operation" => request.operation = map.next_value()?,
-                "userInfo" => request.user = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                "dryRun" => request.dry_run = map.next_value::<Option<bool>>()?.unwrap_or_default(),
-                "object" => request.object = self.slot(&request, &request.object, &mut map)?,
-                "oldObject" => request.old_object = self.slot(&request, &request.old_object, &mut map)?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(request)
-    }
-}
-
-impl RequestSeed<'_> {
-    /// An object: read where its kind is known to have a pod template, skipped where it is known to have none, kept raw
-    /// where the kind is yet to come.
-    fn slot<'de, A: MapAccess<'de>>(
-        &self,
-        request: &Request<'de>,
-        before: &Slot<'de>,
-        map: &mut A,
-    ) -> Result<Slot<'de>, A::Error> {
-        if !matches!(before, Slot::Empty) {
-            return Err(serde::de::Error::duplicate_field("object"));
-        }
-        match &request.kind {
-            None => map.next_value().map(Slot::Raw),
-            Some(kind) => match kind.row(self.kinds) {
-                Some(row) => map.next_value_seed(ObjectSeed(row)).map(Slot::Read),
-                None => map.next_value::<IgnoredAny>().map(|_| Slot::Read(None)),
-            },
-        }
-    }
-}
-
 /// The decision on an object that could not be read: denied, code 400, with the pointer to what is wrong.
 pub fn unreadable(pointer: &str, problem: &str) -> Decision {
     let message = format!("the object cannot be read: {pointer}: {problem}");
@@ -457,11 +300,29 @@ pub fn respond(uid: &str, decision: &Decision) -> Vec<u8> {
         out.push(b']');
     }
     out.extend_from_slice(br#","auditAnnotations":{"#);
-    let (paths, rules) = (decision.paths().join(","), decision.rules.join(","));
+    let (paths, rules) = (joined(&decision.paths()), decision.rules.join(","));
     let annotations = [("verdict", decision.verdict()), ("paths", &paths), ("rules", &rules)];
     separated(&mut out, annotations.into_iter().filter(|(_, value)| !value.is_empty()));
     out.extend_from_slice(b"}}}");
     out
+}
+
+/// Longest list in an audit annotation, in bytes: each is written to the audit log for every request.
+const AUDIT_BYTES: usize = 8_192;
+
+fn joined(items: &[&str]) -> String {
+    let mut text = String::new();
+    for (index, item) in items.iter().enumerate() {
+        if text.len() + item.len() > AUDIT_BYTES {
+            text.push_str(&format!(",and {} more", items.len() - index));
+            break;
+        }
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(item);
+    }
+    text
 }
 
 /// `reason: Forbidden` is what kubectl shows with the message; other reasons make it drop the message.

@@ -211,7 +211,7 @@ pub struct Entry {
     pub path: Box<str>,
     /// Its name.
     pub secret: Box<str>,
-    /// The keys of its data.
+    /// The keys of its data; sorted in a catalogue.
     pub keys: Box<[Box<str>]>,
     /// Version of the secret manager that it holds, where the sync wrote one.
     pub version: Option<Box<str>>,
@@ -220,6 +220,9 @@ pub struct Entry {
 impl Catalogue {
     /// Sorts what a ConfigMap lists; `known` are names relative to the scope.
     pub fn new(mut entries: Vec<Entry>, known: Option<Vec<Box<str>>>) -> Self {
+        for entry in &mut entries {
+            entry.keys.sort_unstable();
+        }
         entries.sort_unstable();
         entries.dedup();
         entries.truncate(u32::MAX as usize);

@@ -26,6 +26,8 @@ pub struct Case<'t> {
     pub as_env: Vec<String>,
     /// What an update left as it was: it does not deny, and it is said.
     pub unchanged: Vec<String>,
+    /// Why not all of it was judged; then nothing passes, an update of an old rule-breaker either.
+    pub overflow: Option<&'static str>,
 }
 
 /// What is judged.
@@ -99,7 +101,14 @@ fn is_applied(struck: &Struck<'_>) -> bool {
 /// Weighs a case by the levels of its namespace.
 pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
     let levels = world.state.namespace.levels.over(world.settings.defaults);
-    let Case { mut refusals, notes, mut references, struck, as_env, unchanged } = case;
+    let Case { mut refusals, notes, mut references, struck, as_env, unchanged, overflow } = case;
+    if let Some(text) = overflow {
+        refusals.push(Refusal {
+            pointer: String::new(),
+            subject: "object".to_owned(),
+            text: text.to_owned(),
+        });
+    }
     refusals.sort();
     refusals.dedup();
     references.sort();
