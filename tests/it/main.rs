@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod attacks;
 mod cases;
 mod cli;
 mod traps;
