@@ -356,7 +356,7 @@ pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
         Meaning::Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),
         Meaning::Paths => value
             .split(',')
-            .map(|path| path.split('#').next().unwrap_or_default().trim())
+            .map(|path| path.split('#').next().unwrap_or_default().trim_matches(' '))
             .map(|path| Foreign { system, target: Target::Path(path) })
             .collect(),
     }

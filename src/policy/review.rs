@@ -4,10 +4,10 @@
 //! envelope alone is read again, for its uid and for the pointer of the fault.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
@@ -208,33 +208,13 @@ fn describe(error: &serde_json::Error) -> String {
     }
 }
 
-/// The same envelope with its objects unread, for the answer to a review that does not read.
-#[derive(Deserialize)]
-struct RawEnvelope<'a> {
-    #[serde(borrow, rename = "apiVersion")]
-    api_version: Option<&'a RawValue>,
-    #[serde(borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct RawRequest<'a> {
-    #[serde(borrow)]
-    uid: Option<&'a RawValue>,
-    #[serde(borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow, rename = "oldObject")]
-    old_object: Option<&'a RawValue>,
-}
+/// Members of an object, unread: for the answer to a review that does not read. Of two with one name the last counts.
+type Members<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
 /// Why a body does not read.
 fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
     let not = |what: &str| ParseError::NotAReview(what.to_owned());
-    let envelope: RawEnvelope<'_> = match serde_json::from_slice(body) {
+    let envelope: Members<'_> = match serde_json::from_slice(body) {
         Ok(envelope) => envelope,
         Err(error) if error.is_data() => {
             return not("the body is not an AdmissionReview: it is no JSON object");
@@ -246,27 +226,28 @@ fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
             ));
         }
     };
-    fn text<'a>(raw: Option<&'a RawValue>) -> Option<Text<'a>> {
-        raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+    fn text<'a>(members: &Members<'a>, name: &str) -> Option<Text<'a>> {
+        members.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
-    if text(envelope.kind).as_deref() != Some("AdmissionReview") {
+    if text(&envelope, "kind").as_deref() != Some("AdmissionReview") {
         return not("the body is not an AdmissionReview: its kind is another or missing");
     }
-    if text(envelope.api_version).as_deref() != Some(API_VERSION) {
+    if text(&envelope, "apiVersion").as_deref() != Some(API_VERSION) {
         return not("the AdmissionReview is not of version admission.k8s.io/v1");
     }
     let Some(request) =
-        envelope.request.and_then(|raw| serde_json::from_str::<RawRequest<'_>>(raw.get()).ok())
+        envelope.get("request").and_then(|raw| serde_json::from_str::<Members<'_>>(raw.get()).ok())
     else {
         return not("the AdmissionReview has no request");
     };
-    let Some(uid) = text(request.uid).filter(|uid| !uid.is_empty()) else {
+    let Some(uid) = text(&request, "uid").filter(|uid| !uid.is_empty()) else {
         return not("the request of the AdmissionReview has no uid");
     };
-    let kind: Option<GroupKind<'_>> = request.kind.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let kind: Option<GroupKind<'_>> =
+        request.get("kind").and_then(|raw| serde_json::from_str(raw.get()).ok());
     if let Some(row) = kind.and_then(|kind| kind.row(kinds)) {
-        for (raw, field) in [(request.object, ""), (request.old_object, "/oldObject")] {
-            if let Some(Err(error)) = raw.map(|raw| read_raw(raw, row, field, &uid)) {
+        for (name, field) in [("object", ""), ("oldObject", "/oldObject")] {
+            if let Some(Err(error)) = request.get(name).map(|raw| read_raw(raw, row, field, &uid)) {
                 return error;
             }
         }

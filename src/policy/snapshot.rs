@@ -237,7 +237,7 @@ impl Catalogue {
         entries.dedup();
         entries.truncate(u32::MAX as usize);
         let mut by_secret: Vec<u32> = (0..entries.len() as u32).collect();
-        by_secret.sort_unstable_by_key(|&index| &entries[index as usize].secret);
+        by_secret.sort_by_key(|&index| &entries[index as usize].secret);
         let known = known.map(|mut names| {
             names.sort_unstable();
             names.dedup();
