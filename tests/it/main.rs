@@ -5,7 +5,14 @@
     reason = "clippy.toml lets off #[test] functions, not their helpers"
 )]
 
+mod api;
+mod config;
 mod harness;
 mod http;
+mod serve;
 mod state;
+mod telemetry;
 mod tls;
+mod watch;
+mod world;
+mod yaml;
