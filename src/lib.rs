@@ -1,8 +1,10 @@
 //! RefGate: references to secrets go into Kubernetes, values stay out.
 
+pub mod policy;
+
+pub mod cli;
 pub mod cluster;
 pub mod config;
-pub mod policy;
 pub mod serve;
 pub mod telemetry;
 pub mod world;

@@ -1,7 +1,6 @@
 //! The webhook process, wired: sockets bound and TLS loaded first, then tasks started and supervised, then stopped in
 //! two steps. No leader, no writes, no values.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +10,6 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch as channel};
-use tokio::task::{Id, JoinSet};
 
 use crate::cluster::{self, ClusterError, Pace};
 use crate::config::{self, Config, ConfigError};
@@ -23,11 +21,13 @@ pub mod dev;
 pub mod health;
 pub mod http;
 mod judge;
+mod process;
 pub mod state;
 pub mod tls;
 pub mod watch;
 
 use connection::{Phase, Port};
+use process::{Signals, Tasks};
 use state::{Change, Freshness, State};
 
 pub use judge::Decide;
@@ -171,28 +171,6 @@ pub fn run(options: Options, out: &mut dyn io::Write) -> Result<(), ServeError> 
     // Whatever is still open had its time.
     runtime.shutdown_background();
     result
-}
-
-/// SIGTERM, which Kubernetes sends, and SIGINT, which a keyboard does.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, ServeError> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let terminate = signal(SignalKind::terminate()).map_err(ServeError::System)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::System)?;
-        Ok(Self { terminate, interrupt })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 /// A server that is bound and has its certificate, and does nothing yet.
@@ -386,28 +364,5 @@ async fn read_configuration(options: &Options) -> Result<(Config, String), Serve
     match config::parse(&text) {
         Ok(config) => Ok((config, text)),
         Err(source) => Err(ServeError::Configuration { path, source }),
-    }
-}
-
-/// The tasks of the process, by name.
-#[derive(Default)]
-struct Tasks {
-    set: JoinSet<()>,
-    names: HashMap<Id, &'static str>,
-}
-
-impl Tasks {
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.names.insert(self.set.spawn(task).id(), name);
-    }
-
-    /// The first one to end, for whatever reason.
-    async fn next(&mut self) -> ServeError {
-        let id = match self.set.join_next_with_id().await {
-            Some(Ok((id, ()))) => Some(id),
-            Some(Err(error)) => Some(error.id()),
-            None => None,
-        };
-        ServeError::Died(id.and_then(|id| self.names.get(&id).copied()).unwrap_or("every part"))
     }
 }

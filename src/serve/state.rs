@@ -28,7 +28,7 @@ pub enum Change {
     /// Something happened to catalogues; by the namespace that they speak of.
     Catalogues(Update<Catalogue>),
     /// The configuration was read.
-    Configuration(Config),
+    Configuration(Box<Config>),
     /// The world file was read: all namespaces and catalogues there are.
     World(World),
 }

@@ -6,6 +6,9 @@
 )]
 
 mod api;
+mod architecture;
+mod cases;
+mod cli;
 mod config;
 mod harness;
 mod http;
@@ -13,6 +16,7 @@ mod serve;
 mod state;
 mod telemetry;
 mod tls;
+mod traps;
 mod watch;
 mod world;
 mod yaml;

@@ -110,7 +110,7 @@ fn a_change_costs_one_namespace() {
 fn a_new_configuration_holds_for_all_namespaces() {
     let mut state = State::new(Config::default());
     state.apply(Change::World(World::read(WORLD)));
-    state.apply(Change::Configuration(config::parse("defaults: {enforce: restricted}").unwrap()));
+    state.apply(Change::Configuration(Box::new(config::parse("defaults: {enforce: restricted}").unwrap())));
     assert_eq!(state.snapshot().unwrap().settings.defaults.enforce, Level::Restricted);
 }
 

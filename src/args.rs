@@ -1,0 +1,311 @@
+//! Every flag of the command line, one small struct for each subcommand. Flags are parsed into types here, once; what
+//! they mean is the business of the module that each struct is handed to.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use refgate::cli::{Against, check, render};
+use refgate::policy::level::Level;
+use refgate::policy::path::Scope;
+use refgate::world::OWN_NAMESPACE;
+use refgate::{config, serve};
+
+const ARGS_HELP: &str = "\
+Start here:
+  refgate serve --dev                 the webhook, without a cluster
+  refgate render examples/pod.yaml    what it makes of a pod
+  refgate check deploy/               what it would say of your manifests
+
+`refgate COMMAND --help` has more examples.
+";
+
+const SERVE_HELP: &str = "\
+In a cluster it watches Namespaces and the catalogue's ConfigMaps, with the service account of its pod or a kubeconfig. \
+SIGTERM stops it in two steps: it goes on serving for --grace, then ends what it has accepted within --drain.
+
+Examples:
+  refgate serve --dev
+  refgate serve --dev --world my-world.yaml --listen 127.0.0.1:9443
+  refgate serve --config /etc/refgate/config/config.yaml \\
+    --tls-cert /etc/refgate/tls/tls.crt --tls-key /etc/refgate/tls/tls.key
+
+Exit codes:
+  0  stopped by a signal
+  2  it could not start, or a part of it died; standard error says why
+";
+
+const CHECK_HELP: &str = "\
+Which paths a namespace may read, --world or --scope says. Without them references are `unknown`, which is no finding, \
+and plaintext alone is judged. Listed is what the level that is enforced counts; what it only warns of comes as a warning. \
+A document that is no workload is skipped and counted; a broken one is an error, and the rest is still judged.
+
+Examples:
+  refgate check deploy/ --scope mozmeao/snippets/stage
+  refgate check deploy/ --level restricted
+  helm template web ./chart | refgate check - --scope mozmeao/snippets/stage
+  kustomize build stage/ | refgate check - --world world.yaml --output json
+
+Exit codes:
+  0  clean, or warnings alone
+  1  findings, or references that are refused
+  2  something could not be read, or the command line is wrong (wins over 1)
+";
+
+const RENDER_HELP: &str = "\
+Pods are what is injected. A workload is admitted as it is written; it is shown with its pod template as its pods come \
+out. Without --world and --scope, the world.yaml beside the file is taken, if there is one.
+
+Examples:
+  refgate render examples/pod.yaml
+  refgate render examples/deployment.yaml --output diff
+  helm template web ./chart | refgate render - --output after \\
+    --scope mozmeao/snippets/stage
+
+Exit codes:
+  0  everything would be admitted
+  1  something would be refused; standard error says why
+  2  something could not be read, or the command line is wrong (wins over 1)
+";
+
+const RULES_HELP: &str = "\
+Examples:
+  refgate rules
+  refgate rules show url-password
+
+Exit codes:
+  0  shown
+  2  there is no such rule, or the command line is wrong
+";
+
+/// References to secrets go into Kubernetes, values stay out.
+#[derive(Debug, Parser)]
+#[command(name = "refgate", version, after_help = ARGS_HELP, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer the API server: the admission webhook, over HTTPS
+    #[command(after_help = SERVE_HELP)]
+    Serve(Serve),
+    /// Judge manifests as admission would: files, folders, standard input
+    #[command(after_help = CHECK_HELP)]
+    Check(Check),
+    /// Print manifests before and after injection
+    #[command(after_help = RENDER_HELP)]
+    Render(Render),
+    /// List the rules that find plaintext, or show one of them
+    #[command(after_help = RULES_HELP)]
+    Rules(Rules),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Serve {
+    /// The configuration file: levels, further kinds, rules; it is read again when it changes
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where reviews are taken, over TLS [default: 0.0.0.0:8443, with --dev 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where /livez, /readyz and /metrics are, in plain HTTP [default: 0.0.0.0:8080, with --dev 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    health_listen: Option<SocketAddr>,
+    /// After a signal to stop: how long to go on serving, until endpoints forget this replica [default: 10s, with --dev 0s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    grace: Option<Duration>,
+    /// After that: how long what was accepted may take [default: 15s, with --dev 5s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    drain: Option<Duration>,
+    #[command(flatten)]
+    cluster: InCluster,
+    #[command(flatten)]
+    dev: WithoutCluster,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "In a cluster")]
+pub struct InCluster {
+    /// The chain of certificates, PEM; polled for changes
+    #[arg(long, value_name = "FILE", required_unless_present = "dev")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", required_unless_present = "dev")]
+    tls_key: Option<PathBuf>,
+    /// Turn away clients without a certificate of these authorities, PEM
+    #[arg(long, value_name = "FILE", conflicts_with = "dev")]
+    client_ca: Option<PathBuf>,
+    /// A kubeconfig, in place of the service account of the pod
+    #[arg(long, value_name = "FILE", conflicts_with = "dev")]
+    kubeconfig: Option<PathBuf>,
+    /// RefGate's own namespace, where the catalogue is
+    #[arg(long, value_name = "NAME", default_value = OWN_NAMESPACE)]
+    own_namespace: String,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Without a cluster")]
+pub struct WithoutCluster {
+    /// The world from a file, a certificate made on the spot, loopback alone
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    dev: bool,
+    /// The world: Namespaces and their catalogues as YAML [default: examples/world.yaml]
+    #[arg(long, value_name = "FILE", requires = "dev")]
+    world: Option<PathBuf>,
+}
+
+/// What files are judged against; the same for `check` and `render`.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "What to judge against")]
+pub struct World {
+    /// Namespaces and their catalogues, as the cluster has them (YAML)
+    #[arg(long, value_name = "FILE")]
+    world: Option<PathBuf>,
+    /// Bind every namespace to this scope, whatever the world says
+    #[arg(long, value_name = "GROUP/APP/ENV", value_parser = Scope::parse)]
+    scope: Option<Scope>,
+    /// The namespace of documents that name none
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    namespace: String,
+    /// Count plaintext at this level, whatever namespaces and configuration say
+    #[arg(long, value_parser = levels())]
+    level: Option<Level>,
+    /// The configuration file of the webhook: default levels, further kinds, rules
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Check {
+    /// Files, folders (searched for .yaml, .yml and .json), or - for standard input
+    #[arg(value_name = "PATH", default_value = ".")]
+    paths: Vec<PathBuf>,
+    /// Text is for eyes, JSON for programs
+    #[arg(long, value_enum, default_value_t = CheckOutput::Text)]
+    output: CheckOutput,
+    #[command(flatten)]
+    world: World,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum CheckOutput {
+    Text,
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Render {
+    /// Files, folders (searched for .yaml, .yml and .json), or - for standard input
+    #[arg(value_name = "FILE", required = true)]
+    paths: Vec<PathBuf>,
+    /// What to print of each manifest
+    #[arg(long, value_enum, default_value_t = RenderOutput::Both)]
+    output: RenderOutput,
+    #[command(flatten)]
+    world: World,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum RenderOutput {
+    /// The manifest before and after, each a YAML document
+    Both,
+    /// What comes out alone: YAML for another program
+    After,
+    /// What changes, as a unified diff
+    Diff,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Rules {
+    #[command(subcommand)]
+    command: Option<RulesCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// What one rule finds, what it leaves alone, and what to write instead
+    Show {
+        /// The id of a rule, as findings name it
+        id: String,
+    },
+}
+
+fn time(text: &str) -> Result<Duration, &'static str> {
+    config::duration(text).ok_or("a time is a number and ms, s, m or h, such as 10s")
+}
+
+fn levels() -> impl TypedValueParser<Value = Level> {
+    // The words are those of `Level::parse`; one that it did not know would be refused by name.
+    PossibleValuesParser::new(["off", "baseline", "restricted"])
+        .try_map(|word| Level::parse(&word).ok_or("no such level"))
+}
+
+impl Serve {
+    pub fn options(self) -> serve::Options {
+        let Self { config, listen, health_listen, grace, drain, cluster, dev } = self;
+        let InCluster { tls_cert, tls_key, client_ca, kubeconfig, own_namespace } = cluster;
+        let mut options = match (tls_cert, tls_key) {
+            (Some(certificate), Some(key)) => {
+                let tls = serve::tls::Files { certificate, key, client_ca };
+                let mut options = serve::Options::cluster(tls.clone());
+                options.mode = serve::Mode::Cluster { tls, kubeconfig, namespace: own_namespace };
+                options
+            }
+            // The parser lets nothing else through than --dev.
+            _ => {
+                let mut settings = serve::dev::DevOptions::default();
+                settings.world = dev.world.unwrap_or(settings.world);
+                let mut options = serve::Options::dev();
+                options.mode = serve::Mode::Dev(settings);
+                options
+            }
+        };
+        options.configuration = config;
+        options.listen = listen.unwrap_or(options.listen);
+        options.health = health_listen.unwrap_or(options.health);
+        options.grace = grace.unwrap_or(options.grace);
+        options.drain = drain.unwrap_or(options.drain);
+        options
+    }
+}
+
+impl World {
+    fn against(self) -> Against {
+        let Self { world, scope, namespace, level, config } = self;
+        Against { world, scope, namespace, level, config }
+    }
+}
+
+impl Check {
+    pub fn options(self) -> check::Options {
+        let Self { paths, output, world } = self;
+        let output = match output {
+            CheckOutput::Text => check::Output::Text,
+            CheckOutput::Json => check::Output::Json,
+        };
+        check::Options { paths, output, against: world.against() }
+    }
+}
+
+impl Render {
+    pub fn options(self) -> render::Options {
+        let Self { paths, output, world } = self;
+        let output = match output {
+            RenderOutput::Both => render::Output::Both,
+            RenderOutput::After => render::Output::After,
+            RenderOutput::Diff => render::Output::Diff,
+        };
+        render::Options { paths, output, against: world.against() }
+    }
+}
+
+impl Rules {
+    pub fn shown(self) -> Option<String> {
+        self.command.map(|RulesCommand::Show { id }| id)
+    }
+}

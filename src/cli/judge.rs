@@ -1,0 +1,361 @@
+//! Asks `policy::decide` about one document, as the API server would: a pod is mutated and what comes out is validated,
+//! any other workload is validated as it is written.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use serde_json::{Map, Value};
+
+use super::{Against, envelope};
+use crate::config;
+use crate::policy::decide;
+use crate::policy::decision::{Decision, Outcome, ReferenceReport};
+use crate::policy::finding::Finding;
+use crate::policy::level::{Level, LevelLabels};
+use crate::policy::path::Scope;
+use crate::policy::review::{self, Endpoint, ParseError};
+use crate::policy::snapshot::{Binding, NamespaceState, Settings, Snapshot};
+use crate::policy::workload::Kind;
+use crate::world::World;
+
+/// The world that documents are judged in, and the flags that change it.
+pub struct Judge {
+    snapshot: Snapshot,
+    /// What the world was read from; without it nothing is known of any namespace.
+    world: Option<String>,
+    scope: Option<Scope>,
+    namespace: String,
+    level: Option<Level>,
+    /// The namespaces of `snapshot` that the flags were applied to.
+    ready: BTreeSet<String>,
+}
+
+/// A document that carries a pod template.
+pub struct Workload<'a> {
+    /// Where in it the template stands.
+    pub kind: Kind,
+    /// As it is written.
+    pub api_version: &'a str,
+    /// Its own, or that of `--namespace`.
+    pub namespace: String,
+    /// Its name, or what its name starts with.
+    pub name: String,
+    object: &'a Value,
+}
+
+/// What one document comes to.
+#[derive(Debug)]
+pub struct Judged {
+    /// Why it may not come in; `None` where it may.
+    pub refusal: Option<String>,
+    /// What counts at the level that is enforced, with pointers into the document.
+    pub findings: Vec<Finding>,
+    /// Every reference in the document.
+    pub references: Vec<ReferenceReport>,
+    /// What the person at the keyboard would be told besides.
+    pub warnings: Vec<String>,
+}
+
+/// Why a document could not be judged.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unjudged {
+    /// RFC 6901 pointer to what is wrong.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Unjudged {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.pointer {
+            "" => out.write_str(&self.message),
+            pointer => write!(out, "{pointer}: {}", self.message),
+        }
+    }
+}
+
+impl Unjudged {
+    fn new(pointer: &str, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.to_owned(), message: message.into() }
+    }
+}
+
+impl Judge {
+    /// `world` is the name of the file that `snapshot` was read from, where there was one.
+    pub fn new(snapshot: Snapshot, world: Option<String>, against: &Against) -> Self {
+        Self {
+            snapshot,
+            world,
+            scope: against.scope.clone(),
+            namespace: against.namespace.clone(),
+            level: against.level,
+            ready: BTreeSet::new(),
+        }
+    }
+
+    /// Reads the world and the configuration that the flags name. Half a world would be a wrong one, so whatever
+    /// cannot be read of it is a failure.
+    pub fn load(against: &Against) -> anyhow::Result<Self> {
+        let mut settings = Settings::default();
+        if let Some(file) = &against.config {
+            let parsed = config::parse(&text_of(file)?);
+            settings = parsed.with_context(|| format!("configuration {}", file.display()))?.settings;
+        }
+        let mut world = World::default();
+        let shown = against.world.as_ref().map(|file| file.display().to_string());
+        if let Some((file, shown)) = against.world.as_ref().zip(shown.as_ref()) {
+            world = World::read(&text_of(file)?);
+            let problems: Vec<String> = world.problems.iter().map(ToString::to_string).collect();
+            if !problems.is_empty() {
+                bail!("world {shown}: {}", problems.join("; "));
+            }
+        }
+        Ok(Self::new(world.snapshot(Arc::new(settings)), shown, against))
+    }
+
+    /// The workload that a document is, or `None` where it is none.
+    pub fn workload<'a>(&self, object: &'a Value) -> Result<Option<Workload<'a>>, Unjudged> {
+        let text = |key: &str| object.get(key).and_then(Value::as_str);
+        let Some(kind) = text("kind") else { return Ok(None) };
+        let same_kind = |known: &&Kind| known.kind == kind;
+        let Some(api_version) = text("apiVersion") else {
+            // A workload all the same, as far as one can tell: passing it over would hide it.
+            return match self.snapshot.settings.kinds.iter().find(same_kind) {
+                Some(_) => {
+                    Err(Unjudged::new("", format!("apiVersion is missing in what looks like a {kind}")))
+                }
+                None => Ok(None),
+            };
+        };
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        let known = self.snapshot.settings.kinds.iter().filter(same_kind).find(|known| known.group == group);
+        let Some(known) = known else { return Ok(None) };
+        let metadata = |key: &str| object.get("metadata")?.get(key)?.as_str();
+        let namespace = metadata("namespace").filter(|name| !name.is_empty()).unwrap_or(&self.namespace);
+        let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default();
+        Ok(Some(Workload {
+            kind: known.clone(),
+            api_version,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            object,
+        }))
+    }
+
+    /// Judges a workload as the API server would have it judged.
+    pub fn judge(&mut self, workload: &Workload<'_>) -> Result<Judged, Unjudged> {
+        self.prepare(&workload.namespace)?;
+        let decision = if workload.kind.is_pod() {
+            self.pod(workload)?
+        } else {
+            self.ask(Endpoint::Validate, workload, workload.object)?
+        };
+        let level = self.enforced(&workload.namespace);
+        let refusal = match decision.outcome {
+            Outcome::Allow => None,
+            Outcome::Deny { message, .. } => Some(message),
+            Outcome::Unavailable { message } => return Err(Unjudged::new("", message)),
+        };
+        let findings =
+            decision.findings.into_iter().filter(|finding| level.counts(finding.certainty)).collect();
+        Ok(Judged { refusal, findings, references: decision.references, warnings: decision.warnings })
+    }
+
+    /// What comes of a review as it went over the wire, with its uid.
+    pub fn review(&self, endpoint: Endpoint, body: &[u8]) -> Result<(String, Decision), ParseError> {
+        let review = review::parse(body, endpoint, &self.snapshot.settings.kinds)?;
+        Ok((review.uid.to_string(), decide(&review, &self.snapshot)))
+    }
+
+    /// What the mutating webhook says of a pod that comes of the workload: the patch that injects, or a refusal.
+    pub fn mutate(&mut self, workload: &Workload<'_>, pod: &Value) -> Result<Decision, Unjudged> {
+        self.prepare(&workload.namespace)?;
+        let as_pod = Workload {
+            kind: kind("Pod", "pods", ""),
+            api_version: "v1",
+            namespace: workload.namespace.clone(),
+            name: if workload.kind.is_pod() { workload.name.clone() } else { String::new() },
+            object: pod,
+        };
+        self.ask(Endpoint::Mutate, &as_pod, pod)
+    }
+
+    /// A pod goes through both webhooks; pointers of what the second one says are brought back to the document.
+    fn pod(&mut self, workload: &Workload<'_>) -> Result<Decision, Unjudged> {
+        let mutated = self.ask(Endpoint::Mutate, workload, workload.object)?;
+        if mutated.outcome != Outcome::Allow {
+            return self.refused_pod(workload, mutated);
+        }
+        let patched = match &mutated.patch {
+            Some(patch) => &patched(workload.object, patch)?,
+            None => workload.object,
+        };
+        let mut decision = self.ask(Endpoint::Validate, workload, patched)?;
+        // What was injected has been reported where it was asked for.
+        let mut references = mutated.references;
+        decision.references.retain(|reference| {
+            workload.object.pointer(&reference.pointer).is_some()
+                && references.iter().all(|known| known.pointer != reference.pointer)
+        });
+        references.append(&mut decision.references);
+        references.sort();
+        decision.references = references;
+        for finding in &mut decision.findings {
+            shorten(workload.object, &mut finding.pointer);
+        }
+        if decision.outcome == Outcome::Allow {
+            let mut warnings = mutated.warnings;
+            warnings.append(&mut decision.warnings);
+            let mut seen = BTreeSet::new();
+            warnings.retain(|warning| seen.insert(warning.clone()));
+            decision.warnings = warnings;
+        }
+        Ok(decision)
+    }
+
+    /// A pod that the mutating webhook refused never reaches the validating one. What that one would say is said all
+    /// the same, so that one run names everything: the pod is judged as a template, where references are still whole.
+    fn refused_pod(&mut self, workload: &Workload<'_>, mutated: Decision) -> Result<Decision, Unjudged> {
+        const AT: &str = "/template";
+        let mut template = Map::new();
+        for key in ["metadata", "spec"] {
+            if let Some(part) = workload.object.get(key) {
+                template.insert(key.into(), part.clone());
+            }
+        }
+        let wrapped = serde_json::json!({
+            "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": workload.name}, "template": template,
+        });
+        let as_template = Workload {
+            kind: kind("PodTemplate", "podtemplates", AT),
+            api_version: "v1",
+            namespace: workload.namespace.clone(),
+            name: workload.name.clone(),
+            object: &wrapped,
+        };
+        let mut decision = self.ask(Endpoint::Validate, &as_template, &wrapped)?;
+        let strip = |pointer: &mut String| {
+            if let Some(rest) = pointer.strip_prefix(AT) {
+                *pointer = rest.to_owned();
+            }
+        };
+        decision.findings.iter_mut().for_each(|finding| strip(&mut finding.pointer));
+        decision.references.iter_mut().for_each(|reference| strip(&mut reference.pointer));
+        decision.warnings.clear();
+        if decision.outcome == Outcome::Allow {
+            decision.outcome = mutated.outcome;
+        }
+        Ok(decision)
+    }
+
+    fn ask(&self, endpoint: Endpoint, workload: &Workload<'_>, object: &Value) -> Result<Decision, Unjudged> {
+        let body = envelope::body(workload, object);
+        match review::parse(&body, endpoint, &self.snapshot.settings.kinds) {
+            Ok(review) => Ok(decide(&review, &self.snapshot)),
+            Err(ParseError::Object { pointer, problem, .. }) => Err(Unjudged { pointer, message: problem }),
+            Err(ParseError::NotAReview(problem)) => Err(Unjudged::new("", problem)),
+        }
+    }
+
+    /// Sees to it that the snapshot knows the namespace, as the flags have it.
+    fn prepare(&mut self, name: &str) -> Result<(), Unjudged> {
+        if self.ready.contains(name) {
+            return Ok(());
+        }
+        let mut state = match (self.snapshot.namespaces.get(name), &self.world) {
+            (Some(state), _) => NamespaceState::clone(state),
+            (None, Some(world)) if self.scope.is_none() => {
+                return Err(Unjudged::new(
+                    "/metadata/namespace",
+                    format!(
+                        "{world} has no Namespace {name}: add it there, name another with --namespace, or bind it with --scope"
+                    ),
+                ));
+            }
+            (None, _) => NamespaceState::default(),
+        };
+        let labels = Arc::make_mut(&mut state.namespace);
+        if let Some(own) = self.scope.clone() {
+            let shared = match &mut labels.binding {
+                Binding::Bound { shared, .. } => std::mem::take(shared),
+                _ => Vec::new(),
+            };
+            labels.binding = Binding::Bound { own, shared };
+        } else if self.world.is_none() {
+            labels.binding = Binding::Unknown;
+        }
+        if let Some(level) = self.level {
+            labels.levels = LevelLabels::all(level);
+        }
+        self.snapshot.namespaces.insert(name.into(), Arc::new(state));
+        self.ready.insert(name.to_owned());
+        Ok(())
+    }
+
+    fn enforced(&self, namespace: &str) -> Level {
+        let defaults = self.snapshot.settings.defaults;
+        let labels = self.snapshot.namespaces.get(namespace).map(|state| state.namespace.levels);
+        labels.unwrap_or_default().over(defaults).enforce
+    }
+}
+
+fn text_of(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| file.display().to_string())
+}
+
+/// A kind of the core group.
+fn kind(kind: &'static str, resource: &'static str, pointer: &'static str) -> Kind {
+    Kind { group: "".into(), kind: kind.into(), resource: resource.into(), pointer: pointer.into() }
+}
+
+/// The pod that would come of a workload; `None` where it has no template. A pod is its own.
+pub fn pod(workload: &Workload<'_>) -> Option<Value> {
+    let mut pod = workload.object.pointer(&workload.kind.pointer)?.clone();
+    if !workload.kind.is_pod() {
+        let map = pod.as_object_mut()?;
+        map.insert("apiVersion".into(), "v1".into());
+        map.insert("kind".into(), "Pod".into());
+        let metadata = map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+        metadata.as_object_mut()?.insert("generateName".into(), format!("{}-", workload.name).into());
+    }
+    Some(pod)
+}
+
+/// The workload with what became of its pod in the place of its template.
+pub fn with_pod(workload: &Workload<'_>, mut pod: Value) -> Value {
+    let mut object = workload.object.clone();
+    if workload.kind.is_pod() {
+        return pod;
+    }
+    if let Some(template) = pod.as_object_mut() {
+        template.remove("apiVersion");
+        template.remove("kind");
+        if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("generateName");
+        }
+    }
+    if let Some(place) = object.pointer_mut(&workload.kind.pointer) {
+        *place = pod;
+    }
+    object
+}
+
+/// The object with a patch of ours applied.
+pub fn patched(object: &Value, patch: &str) -> Result<Value, Unjudged> {
+    let fault = |error: String| Unjudged::new("", format!("a patch of our own does not apply: {error}"));
+    let patch: json_patch::Patch = serde_json::from_str(patch).map_err(|error| fault(error.to_string()))?;
+    let mut object = object.clone();
+    json_patch::patch(&mut object, &patch).map_err(|error| fault(error.to_string()))?;
+    Ok(object)
+}
+
+/// Cuts a pointer until it leads somewhere in the document.
+fn shorten(document: &Value, pointer: &mut String) {
+    while document.pointer(pointer).is_none() {
+        let end = pointer.rfind('/').unwrap_or(0);
+        pointer.truncate(end);
+    }
+}

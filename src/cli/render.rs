@@ -1,0 +1,201 @@
+//! `refgate render`: manifests as they are written, and as their pods come out.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::input::{self, Document};
+use super::judge::{self, Judge, Unjudged};
+use super::{Against, CLEAN, REFUSED, Screen, UNREADABLE, diff, emit, report};
+use crate::policy::decision::{Outcome, Verdict};
+
+/// What to render, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Files, folders, or `-`.
+    pub paths: Vec<PathBuf>,
+    /// What to print of each manifest.
+    pub output: Output,
+    /// What to judge against.
+    pub against: Against,
+}
+
+/// What to print of each manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Before and after, each a YAML document.
+    Both,
+    /// After alone.
+    After,
+    /// What changes.
+    Diff,
+}
+
+/// What became of one manifest.
+enum Rendered {
+    /// It would come in, as `after`; its pods would, where it has a template.
+    Admitted { after: Value, what: String, warnings: Vec<String> },
+    /// No pods come of it.
+    NoWorkload,
+    /// It, or its pods, would not come in.
+    Refused { what: String, why: String },
+}
+
+/// Prints every manifest before and after, and says the exit code.
+pub fn run(options: &Options) -> anyhow::Result<u8> {
+    let mut against = options.against.clone();
+    if against.world.is_none() && against.scope.is_none() {
+        against.world = options.paths.first().and_then(|path| beside(path));
+    }
+    let mut renderer = Renderer {
+        judge: Judge::load(&against)?,
+        output: options.output,
+        screen: Screen::new(),
+        code: CLEAN,
+        first: true,
+    };
+    let mut failure = None;
+    input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
+        let done = match read {
+            Ok(document) => renderer.document(&document),
+            Err(problem) => {
+                let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
+                renderer.complain(UNREADABLE, &format!("{}{line}: {}", problem.file, problem.message));
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            failure.get_or_insert(error);
+        }
+    });
+    failure.map_or(Ok(renderer.code), Err)
+}
+
+/// The world that lies beside a file, as in `examples/`.
+fn beside(path: &Path) -> Option<PathBuf> {
+    let folder = if path.is_dir() { path } else { path.parent()? };
+    let world = folder.join("world.yaml");
+    world.is_file().then_some(world)
+}
+
+struct Renderer {
+    judge: Judge,
+    output: Output,
+    screen: Screen,
+    code: u8,
+    /// Whether nothing has been printed yet.
+    first: bool,
+}
+
+impl Renderer {
+    fn document(&mut self, document: &Document) -> anyhow::Result<()> {
+        let place = format!("{}:{}", document.file, document.line);
+        match self.render(document) {
+            Ok(Rendered::Admitted { after, what, warnings }) => {
+                for warning in warnings {
+                    self.complain(CLEAN, &format!("{place}: {what}: warning: {warning}"));
+                }
+                self.print(document, &place, &what, &after)
+            }
+            Ok(Rendered::NoWorkload) if self.output == Output::After => {
+                self.part(&text(document, &document.value))
+            }
+            Ok(Rendered::NoWorkload) => Ok(()),
+            Ok(Rendered::Refused { what, why }) => {
+                self.complain(REFUSED, &format!("{place}: {what} is refused: {why}"));
+                Ok(())
+            }
+            Err(unjudged) => {
+                let place = format!("{}:{}", document.file, document.line_of(&unjudged.pointer));
+                self.complain(UNREADABLE, &format!("{place}: {unjudged}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn render(&mut self, document: &Document) -> Result<Rendered, Unjudged> {
+        let Some(workload) = self.judge.workload(&document.value)? else { return Ok(Rendered::NoWorkload) };
+        let what = format!("{}/{} in {}", workload.kind.kind, workload.name, workload.namespace);
+        let judged = self.judge.judge(&workload)?;
+        if let Some(why) = judged.refusal {
+            return Ok(Rendered::Refused { what, why });
+        }
+        let Some(pod) = judge::pod(&workload) else {
+            return Ok(Rendered::Admitted { after: document.value.clone(), what, warnings: judged.warnings });
+        };
+        let decision = self.judge.mutate(&workload, &pod)?;
+        if let Outcome::Deny { message, .. } = decision.outcome {
+            return Ok(Rendered::Refused { what: format!("a pod of {what}"), why: message });
+        }
+        let after = match &decision.patch {
+            Some(patch) => judge::with_pod(&workload, judge::patched(&pod, patch)?),
+            None => document.value.clone(),
+        };
+        let mut warnings = judged.warnings;
+        for reference in &decision.references {
+            if reference.verdict == Verdict::Unknown {
+                warnings.push(format!(
+                    "the reference at {} is not resolved: say --scope GROUP/APP/ENV or --world FILE",
+                    reference.pointer
+                ));
+            }
+        }
+        Ok(Rendered::Admitted { after, what, warnings })
+    }
+
+    fn print(&mut self, document: &Document, place: &str, what: &str, after: &Value) -> anyhow::Result<()> {
+        let (before, changed) = (text(document, &document.value), *after != document.value);
+        let after = text(document, after);
+        let pods = if document.value.get("kind").is_some_and(|kind| kind == "Pod") {
+            "as it is admitted"
+        } else {
+            "its template as its pods come out; it is admitted as it is written"
+        };
+        match self.output {
+            Output::After => self.part(&after),
+            Output::Both if !changed => self.part(&format!("# {place}: {what}, nothing to inject\n{before}")),
+            Output::Both => {
+                self.part(&format!("# {place}: {what}, before\n{before}"))?;
+                self.part(&format!("# {place}: {what}, after: {pods}\n{after}"))
+            }
+            Output::Diff if !changed => self.screen.print(&format!("{place}: {what}, nothing to inject\n")),
+            Output::Diff => {
+                let head = format!("--- {place}: {what}\n+++ {place}: {what}, {pods}\n");
+                self.screen.print(&coloured(&format!("{head}{}", diff::unified(&before, &after))))
+            }
+        }
+    }
+
+    /// One document of the stream.
+    fn part(&mut self, text: &str) -> anyhow::Result<()> {
+        let mark = if std::mem::take(&mut self.first) { "" } else { "---\n" };
+        self.screen.print(&format!("{mark}{text}"))
+    }
+
+    /// Says something to the person, beside the output; what is worse wins the exit code.
+    fn complain(&mut self, code: u8, sentence: &str) {
+        self.code = self.code.max(code);
+        // Where standard error is gone there is nobody left to tell.
+        let _ = writeln!(anstream::stderr(), "{}", report::printable(sentence));
+    }
+}
+
+fn text(document: &Document, value: &Value) -> String {
+    emit::yaml(value, &|pointer| document.place(pointer))
+}
+
+fn coloured(diff: &str) -> String {
+    let mut out = String::with_capacity(diff.len() * 2);
+    for line in diff.lines() {
+        let colour = match line.as_bytes().first() {
+            Some(b'+') => "\x1b[32m",
+            Some(b'-') => "\x1b[31m",
+            Some(b'@') => "\x1b[36m",
+            _ => "",
+        };
+        let plain = if colour.is_empty() { "" } else { "\x1b[0m" };
+        out.push_str(&format!("{colour}{line}{plain}\n"));
+    }
+    out
+}

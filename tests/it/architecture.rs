@@ -1,0 +1,267 @@
+//! Who may import whom, and what the pure part may not touch: read from the source itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// For each module at the top, the modules of this crate that it may name besides itself.
+const MAY_NAME: [(&str, &[&str]); 10] = [
+    ("cli", &["policy", "world", "config", "cluster", "yaml"]),
+    ("cluster", &[]),
+    ("config", &["policy", "yaml"]),
+    ("lib", &[]),
+    ("policy", &[]),
+    ("serve", &["policy", "world", "config", "cluster", "telemetry", "yaml"]),
+    ("sync", &["policy", "world", "config", "cluster", "telemetry", "yaml"]),
+    ("telemetry", &[]),
+    ("world", &["policy", "yaml"]),
+    ("yaml", &[]),
+];
+
+/// Crates that belong to some modules only.
+const OWN_CRATES: [(&str, &[&str]); 9] = [
+    ("anyhow", &["cli", "main"]),
+    ("aws_sdk_secretsmanager", &["sync"]),
+    ("axum", &["serve"]),
+    ("clap", &["args", "main"]),
+    ("k8s_openapi", &["world", "cluster", "serve", "sync"]),
+    ("kube", &["cluster", "serve", "sync"]),
+    ("rustls", &["serve"]),
+    ("saphyr_parser", &["yaml"]),
+    ("tokio_rustls", &["serve"]),
+];
+
+/// What would make a decision depend on more than its two arguments.
+const IMPURE: [&str; 13] = [
+    "async ",
+    "std::fs",
+    "std::env",
+    "std::net",
+    "std::io",
+    "std::thread",
+    "std::process",
+    "SystemTime",
+    "Instant",
+    "tracing",
+    "tokio",
+    "rand::",
+    "println!",
+];
+
+struct Source {
+    /// Path below `src/`, with `/`.
+    name: String,
+    /// The file without comments, and without its test module.
+    code: String,
+    lines: usize,
+}
+
+impl Source {
+    /// The module at the top that the file belongs to.
+    fn module(&self) -> &str {
+        self.name.split(['/', '.']).next().unwrap()
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+}
+
+fn sources() -> Vec<Source> {
+    let folder = root().join("src");
+    let mut files = Vec::new();
+    rust_files(&folder, &mut files);
+    let read = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let name = path.strip_prefix(&folder).unwrap().to_str().unwrap().replace('\\', "/");
+        let code = text
+            .split("#[cfg(test)]\nmod tests {")
+            .next()
+            .unwrap()
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        Source { name, code, lines: text.lines().count() }
+    };
+    files.iter().map(read).collect()
+}
+
+/// Every module at the top that the code names through `crate::` or, in the binary, `refgate::`, groups included.
+fn named_modules(code: &str, modules: &BTreeSet<&str>) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for root in ["crate::", "refgate::"] {
+        for (at, _) in code.match_indices(root) {
+            let rest = &code[at + root.len()..];
+            if let Some(group) = rest.strip_prefix('{') {
+                named.extend(group_heads(group));
+            } else {
+                named.insert(head(rest).to_owned());
+            }
+        }
+    }
+    named.retain(|name| modules.contains(name.as_str()));
+    named
+}
+
+fn head(text: &str) -> &str {
+    let end = text.find(|character: char| !character.is_alphanumeric() && character != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// The first words of the entries of `{a::b, c::{d, e}, f}`, whose opening brace is gone already.
+fn group_heads(group: &str) -> Vec<String> {
+    let mut heads = Vec::new();
+    let (mut depth, mut start) = (0, 0);
+    for (at, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            ',' | '}' if depth == 0 => {
+                heads.push(head(group[start..at].trim()).to_owned());
+                start = at + 1;
+                if character == '}' {
+                    break;
+                }
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    heads
+}
+
+#[test]
+fn imports_follow_the_table() {
+    let table: BTreeMap<_, _> = MAY_NAME.into_iter().collect();
+    let modules: BTreeSet<&str> = table.keys().copied().chain(["args"]).collect();
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let module = source.module();
+        if module == "main" || module == "args" {
+            continue;
+        }
+        let Some(allowed) = table.get(module) else {
+            wrong.push(format!("src/{}: module {module} has no row in MAY_NAME", source.name));
+            continue;
+        };
+        for named in named_modules(&source.code, &modules) {
+            if named != module && !allowed.contains(&named.as_str()) {
+                wrong.push(format!("src/{}: {module} may not name {named}", source.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn some_crates_belong_to_some_modules() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (crate_name, owners) in OWN_CRATES {
+            let path = format!("{crate_name}::");
+            let names = source.code.match_indices(&path).any(|(at, _)| {
+                let before = source.code[..at].chars().next_back();
+                !before.is_some_and(|character| character.is_alphanumeric() || character == '_')
+            });
+            if names && !owners.contains(&source.module()) {
+                wrong.push(format!("src/{}: {crate_name} belongs to {}", source.name, owners.join(", ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_policy_is_pure() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.module() == "policy") {
+        for impure in IMPURE {
+            if source.code.contains(impure) {
+                wrong.push(format!("src/{}: {}", source.name, impure.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_rule_never_hears_of_levels() {
+    for source in sources() {
+        if !source.name.starts_with("policy/rules/") {
+            continue;
+        }
+        for word in ["Level", "level::", "enforce", "audit"] {
+            assert!(
+                !source.code.contains(word),
+                "src/{} names {word}: levels are policy/level.rs's",
+                source.name
+            );
+        }
+    }
+}
+
+#[test]
+fn files_stay_readable() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let most = if source.name == "main.rs" { 40 } else { 500 };
+        if source.lines > most {
+            wrong.push(format!("src/{} has {} lines, at most {most}", source.name, source.lines));
+        }
+    }
+    let tests = root().join("tests");
+    let mut files = Vec::new();
+    rust_files(&tests, &mut files);
+    for path in files {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        if lines > 500 {
+            wrong.push(format!("{} has {lines} lines, at most 500", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_opens_with_its_job() {
+    let folder = root().join("src");
+    let mut files = Vec::new();
+    rust_files(&folder, &mut files);
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//! "), "{} does not say what it is for", path.display());
+    }
+}
+
+#[test]
+fn every_test_file_is_in_the_list() {
+    let folder = root().join("tests/it");
+    let main = fs::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            stem == "main" || main.contains(&format!("mod {stem};")),
+            "tests/it/{stem} is in no mod list"
+        );
+    }
+}
+
+#[test]
+fn groups_of_imports_are_seen() {
+    let modules = BTreeSet::from(["a", "b", "c"]);
+    let code = "use crate::{a::{x, b}, c};\nlet y = crate::b::z();";
+    assert_eq!(named_modules("use crate::{a::{x, b}, c};", &modules), ["a", "c"].map(String::from).into());
+    assert_eq!(named_modules(code, &modules), ["a", "b", "c"].map(String::from).into());
+}
