@@ -14,7 +14,7 @@ use super::reference::Use;
 use super::resolve::World;
 use super::wishes::MOUNT_PATH;
 use super::workload::object::{Place, Template};
-use super::workload::pod::Volume;
+use super::workload::volume::Volume;
 
 /// The annotation that says which paths a pod uses.
 pub const REFS: &str = "refgate.dev/refs";
@@ -118,11 +118,14 @@ impl<'t, 'a> Volumes<'t, 'a> {
     fn new(template: &'t Template<'a>, plan: &Plan<'_, '_>) -> Self {
         let there = template.spec.volumes.as_deref().unwrap_or_default();
         let group = template.spec.security_context.as_ref().is_some_and(|context| context.fs_group.is_some());
+        // A mount of a volume that is not there must not become a mount of ours.
+        let mounts = template.containers().flat_map(|place| place.container.volume_mounts.iter().flatten());
+        let mounted = mounts.map(|mount| mount.name.to_string());
         Self {
             there,
             mode: plan.wishes.file_mode.unwrap_or(if group { 0o440 } else { 0o444 }),
             by_files: BTreeMap::new(),
-            names: there.iter().map(|volume| volume.name.to_string()).collect(),
+            names: there.iter().map(|volume| volume.name.to_string()).chain(mounted).collect(),
             made: Vec::new(),
         }
     }
@@ -316,7 +319,8 @@ impl Paths<'_, '_, '_> {
 
     fn read_files(&self, reads: &mut Reads, place: &Place<'_, '_>, planned: Option<&ContainerPlan<'_, '_>>) {
         let name = &place.container.name;
-        for (file, (source, _)) in planned.into_iter().flat_map(|planned| &planned.files) {
+        let mounted_anew = planned.into_iter().filter(|planned| planned.mount);
+        for (file, (source, _)) in mounted_anew.flat_map(|planned| &planned.files) {
             self.add(reads, &source.secret, &source.key, Use::File, format!("{}/{file}", &**name));
         }
         // A volume may be mounted many times over; once is enough.

@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
-use super::decision::{ReferenceReport, Verdict};
+use super::decision::ReferenceReport;
 use super::finding::Finding;
-use super::foreign::{self, Foreign};
+use super::foreign;
 use super::message;
 use super::plan::container_pointer;
 use super::reference::env_value;
@@ -16,8 +16,10 @@ use super::rules::{Candidate, Extent, Hit, Place as At};
 use super::wishes::{Refusal, is_ours};
 use super::workload::Kind;
 use super::workload::expand::Expander;
+use super::workload::json::{Annotations, Text, escape};
 use super::workload::object::{Object, ObjectSeed, Place, Template};
-use super::workload::pod::{Annotations, Env, Handler, Text, Volume, escape};
+use super::workload::pod::{Env, Handler};
+use super::workload::volume::Volume;
 
 /// The annotation in which `kubectl apply` keeps the whole manifest.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -46,10 +48,10 @@ pub struct Seen<'t> {
     pub as_env: Vec<String>,
 }
 
-/// The walk over one object.
-struct Walk<'w, 't> {
-    world: &'w World<'w>,
-    seen: Seen<'t>,
+/// The walk over one object; `fence` has the other half of it.
+pub(super) struct Walk<'w, 't> {
+    pub(super) world: &'w World<'w>,
+    pub(super) seen: Seen<'t>,
     hits: Vec<Hit>,
 }
 
@@ -296,98 +298,6 @@ impl<'t> Walk<'_, 't> {
         }
     }
 
-    /// What a CSI driver's attribute may not say in a bound namespace.
-    fn attribute(&self, volume: &Volume<'_>, name: &str, text: &str) -> Option<String> {
-        if !self.is_bound() {
-            return None;
-        }
-        let driver = volume.driver.as_deref().unwrap_or_default();
-        let lower = name.to_ascii_lowercase().replace(['-', '_'], "");
-        if driver == "secrets-store.csi.k8s.io" && name != "secretProviderClass" {
-            // The driver lays a pod's attributes over the class's own parameters (NodePublishVolume).
-            return Some(format!(
-                "attribute {name} would override the SecretProviderClass and reach other paths; of this driver's attributes only \
-                 secretProviderClass may stand in a pod"
-            ));
-        }
-        if driver == "csi.vso.hashicorp.com" {
-            return Some("volumes of driver csi.vso.hashicorp.com name paths that RefGate cannot see; write secret:NAME instead".to_owned());
-        }
-        if lower.ends_with("secretnamespace") && text != self.world.namespace {
-            return Some(format!("attribute {name} names a Secret of another namespace"));
-        }
-        None
-    }
-
-    fn is_bound(&self) -> bool {
-        matches!(self.world.binding(), super::snapshot::Binding::Bound { .. })
-    }
-
-    /// A Secret that the pod names, by whatever means: it may not hold a path that the namespace may not read.
-    fn secret(
-        &mut self,
-        name: &str,
-        key: Option<&str>,
-        pointer: &dyn Fn() -> String,
-        subject: &dyn Fn() -> String,
-    ) {
-        let mut entries = self.world.state.catalogue.by_secret(name).peekable();
-        if entries.peek().is_none() {
-            return;
-        }
-        let foreign = self.world.foreign(name).is_some();
-        for entry in entries {
-            let verdict =
-                if self.world.binding().contains(&entry.path) { Verdict::Allowed } else { Verdict::Denied };
-            self.seen.references.push(ReferenceReport {
-                pointer: pointer(),
-                path: (verdict == Verdict::Allowed).then(|| entry.path.to_string()),
-                secret: Some(name.to_owned()),
-                key: key.map(str::to_owned),
-                verdict,
-            });
-        }
-        if foreign {
-            self.refuse(pointer(), subject(), message::foreign_secret(name));
-        }
-    }
-
-    /// A reference of another system.
-    fn foreign(
-        &mut self,
-        reference: &Foreign<'_>,
-        pointer: &dyn Fn() -> String,
-        subject: &dyn Fn() -> String,
-    ) {
-        let verdict = match reference.judge(self.world) {
-            Ok(()) if self.is_bound() => Verdict::Allowed,
-            Ok(()) => Verdict::Unknown,
-            Err(why) => {
-                self.refuse(pointer(), subject(), why);
-                Verdict::Denied
-            }
-        };
-        let path = reference.path().map(str::to_owned);
-        self.seen.references.push(ReferenceReport {
-            pointer: pointer(),
-            path,
-            secret: None,
-            key: None,
-            verdict,
-        });
-    }
-
-    fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
-        let pointer = || format!("{}/metadata/annotations/{}", template.pointer, escape(key));
-        let subject = || format!("annotation {key}");
-        for reference in foreign::annotation(key, value) {
-            self.foreign(&reference, &pointer, &subject);
-        }
-        if matches!(key, "vault.hashicorp.com/agent-extra-secret" | "vault.hashicorp.com/tls-secret") {
-            self.secret(value, None, &pointer, &subject);
-        }
-    }
-
     /// Annotations as texts. Ours hold references, and `last-applied-configuration` a manifest.
     fn annotations(&mut self, base: &str, annotations: &'t Annotations<'_>, kind: Option<&Kind>) {
         for (key, value) in annotations.0.iter().filter(|(key, _)| !is_ours(key)) {
@@ -420,7 +330,7 @@ impl<'t> Walk<'_, 't> {
         true
     }
 
-    fn refuse(&mut self, pointer: String, subject: String, text: impl Into<String>) {
+    pub(super) fn refuse(&mut self, pointer: String, subject: String, text: impl Into<String>) {
         self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
     }
 

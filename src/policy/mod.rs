@@ -4,6 +4,8 @@
 //! is in what it returns. The server, the commands, the tests, the fuzzers and the benchmarks call it and nothing else.
 
 pub mod decision;
+mod envelope;
+mod fence;
 pub mod finding;
 pub mod foreign;
 pub mod inject;
@@ -16,6 +18,7 @@ pub mod reference;
 pub mod resolve;
 pub mod review;
 pub mod rules;
+mod shared;
 pub mod snapshot;
 pub mod verdict;
 pub mod wishes;

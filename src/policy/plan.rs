@@ -9,10 +9,12 @@ use super::decision::{ReferenceReport, Verdict};
 use super::message;
 use super::path::secret_name;
 use super::reference::{Reference, Use, env_value};
-use super::resolve::{Found, Resolution, World, env_properties};
-use super::wishes::{MOUNT_PATH, NamedWish, Refusal, Wishes, check_file};
+use super::resolve::{Found, Resolution, World};
+use super::shared::Shared;
+use super::wishes::{MOUNT_PATH, Refusal, Wishes, check_file};
 use super::workload::object::{Place, Template};
-use super::workload::pod::{Env, Volume, escape};
+use super::workload::pod::Env;
+use super::workload::volume::Volume;
 
 /// So many notes are worth a "did you mean"; looking for one costs more than all the rest.
 const SUGGESTIONS: usize = 8;
@@ -110,18 +112,20 @@ pub fn container_pointer(template: &Template<'_>, place: &Place<'_, '_>) -> Stri
 }
 
 impl<'t, 'a> Plan<'t, 'a> {
-    fn refuse(&mut self, origin: usize, text: impl Into<String>) {
+    /// Refuses what stands at an origin.
+    pub fn refuse(&mut self, origin: usize, text: impl Into<String>) {
         let (pointer, subject) = self.origins[origin].clone();
         self.refusals.push(Refusal { pointer, subject, text: text.into() });
     }
 
-    fn origin(&mut self, pointer: String, subject: String) -> usize {
+    /// Notes where a reference stands.
+    pub fn origin(&mut self, pointer: String, subject: String) -> usize {
         self.origins.push((pointer, subject));
         self.origins.len() - 1
     }
 
     /// Resolves one reference and reports what became of it.
-    fn resolve<'s>(
+    pub fn resolve<'s>(
         &mut self,
         origin: usize,
         reference: &Reference<'_>,
@@ -234,7 +238,8 @@ impl<'t, 'a> Plan<'t, 'a> {
         first
     }
 
-    fn claim_file(
+    /// Gives a container a file, unless another reference wants the same one.
+    pub fn claim_file(
         &mut self,
         container: &mut ContainerPlan<'_, '_>,
         name: &str,
@@ -283,150 +288,4 @@ fn holds(volume: &Volume<'_>, file: &str, source: &Source, other_secret: &str) -
         secret.name.as_deref().is_some_and(|name| name == source.secret || name == other_secret)
             && secret.items.iter().any(|item| &*item.path == file && *item.key == *source.key)
     })
-}
-
-/// What the annotations ask for, resolved once for all containers.
-#[derive(Default)]
-struct Shared {
-    /// Env vars: name, source, other names of the Secret that would do, origin, whether what is there goes first.
-    env: Vec<SharedEnv>,
-    files: Vec<(String, Source, usize)>,
-}
-
-struct SharedEnv {
-    name: String,
-    source: Source,
-    /// The name that the Secret has if no catalogue says otherwise: an entry that reads it is resolved as well.
-    other_secret: String,
-    origin: usize,
-    /// `env-from`: an entry of the same name goes first, as in Kubernetes' own `envFrom`.
-    gives_way: bool,
-}
-
-impl Shared {
-    fn resolve(plan: &mut Plan<'_, '_>, template: &Template<'_>, world: &World<'_>, bare: bool) -> Self {
-        let mut shared = Self::default();
-        let annotation = |key: &str| format!("{}/metadata/annotations/{}", template.pointer, escape(key));
-        let wishes = std::mem::take(&mut plan.wishes);
-        let mut first_origin = None;
-        for (wish, is_file) in
-            wishes.env.iter().map(|wish| (wish, false)).chain(wishes.files.iter().map(|wish| (wish, true)))
-        {
-            let NamedWish { key, name, reference } = wish;
-            let origin = plan.origin(annotation(key), format!("annotation {key}"));
-            first_origin.get_or_insert(origin);
-            let Some(found) = plan.resolve(origin, reference, world) else { continue };
-            let other_secret = secret_name(&found.path);
-            let source = Source { secret: found.secret, key: found.key, optional: reference.optional };
-            if is_file {
-                shared.files.push(((*name).to_owned(), source, origin));
-            } else {
-                shared.env.push(SharedEnv {
-                    name: (*name).to_owned(),
-                    source,
-                    other_secret,
-                    origin,
-                    gives_way: false,
-                });
-            }
-        }
-        for reference in &wishes.env_from {
-            let origin =
-                plan.origin(annotation("refgate.dev/env-from"), "annotation refgate.dev/env-from".to_owned());
-            first_origin.get_or_insert(origin);
-            shared.env_from(plan, origin, reference, world, bare);
-        }
-        let selected = |place: Place<'_, '_>| {
-            place.list != "ephemeralContainers"
-                && wishes.selects(&place.container.name, &world.settings.skip_containers)
-        };
-        if let Some(origin) = first_origin
-            && !template.containers().any(selected)
-        {
-            plan.refuse(
-                origin,
-                "it means no container: all of them are known proxies; name one in refgate.dev/containers",
-            );
-        }
-        plan.wishes = wishes;
-        shared
-    }
-
-    fn env_from(
-        &mut self,
-        plan: &mut Plan<'_, '_>,
-        origin: usize,
-        reference: &Reference<'_>,
-        world: &World<'_>,
-        bare: bool,
-    ) {
-        let Some(found) = plan.resolve(origin, reference, world) else { return };
-        if let Some(report) = plan.references.last_mut() {
-            report.key = None;
-        }
-        let Some(entry) = found.entry else {
-            if !reference.optional {
-                // The note says that the pod waits; it does not, it is refused.
-                plan.notes.pop();
-                plan.refuse(origin, message::env_from_not_synced(&found.path, bare));
-            }
-            return;
-        };
-        let properties = env_properties(entry);
-        if properties.is_empty() {
-            // Without a whole `value`, or with nothing but it, there is nothing to spread out.
-            plan.refuse(origin, message::env_from_plain(&found.path));
-        }
-        for (name, key) in properties {
-            if let Some(other) = self.env.iter().find(|other| other.name == name) {
-                let first = plan.origins[other.origin].1.clone();
-                let first = if other.gives_way { format!("an earlier secret of {first}") } else { first };
-                plan.refuse(origin, message::clash(&format!("env var {name}"), &first, &found.path));
-                continue;
-            }
-            let source =
-                Source { secret: found.secret.clone(), key: key.to_owned(), optional: reference.optional };
-            let other_secret = secret_name(&found.path);
-            self.env.push(SharedEnv { name, source, other_secret, origin, gives_way: true });
-        }
-    }
-
-    /// Gives one container what the annotations ask for and what it does not have yet.
-    fn apply(&self, plan: &mut Plan<'_, '_>, template: &Template<'_>, container: &mut ContainerPlan<'_, '_>) {
-        let env = container.place.container.env.as_deref().unwrap_or_default();
-        for shared in &self.env {
-            let index = env.iter().rposition(|entry| *entry.name == *shared.name);
-            let there = index.map(|index| &env[index]);
-            if there
-                .is_some_and(|entry| entry.value.as_deref().is_some_and(|value| env_value(value).is_some()))
-            {
-                let subject = message::env_place(&container.place.container.name, &shared.name);
-                let other = plan.origins[shared.origin].1.clone();
-                let pointer = container_pointer(template, &container.place);
-                let text = message::clash("env var", "its own value", &other);
-                plan.refusals.push(Refusal {
-                    pointer: format!("{pointer}/env/{}/value", index.unwrap_or_default()),
-                    subject,
-                    text,
-                });
-                continue;
-            }
-            let resolved = there.is_some_and(|entry| reads(entry, &shared.source, &shared.other_secret));
-            if !resolved && !(shared.gives_way && there.is_some()) {
-                let (name, source) = (shared.name.clone(), shared.source.clone());
-                container.env.push(EnvSet { index, name, source, origin: shared.origin });
-            }
-        }
-        for (name, source, origin) in &self.files {
-            plan.claim_file(container, name, source.clone(), *origin);
-        }
-    }
-}
-
-/// Whether an entry reads this key already, from either name that its Secret may have.
-fn reads(entry: &Env<'_>, source: &Source, other_secret: &str) -> bool {
-    let Some(secret) = entry.value_from.as_ref().and_then(|from| from.secret.as_ref()) else { return false };
-    entry.value.as_deref().is_none_or(str::is_empty)
-        && secret.key.as_deref() == Some(source.key.as_str())
-        && secret.name.as_deref().is_some_and(|name| name == source.secret || name == other_secret)
 }

@@ -4,18 +4,18 @@
 //! envelope alone is read again, for its uid and for the pointer of the fault.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
 use super::decision::{Decision, Outcome};
+use super::envelope::{Envelope, EnvelopeSeed, GroupKind, Slot};
 use super::workload::Kind;
+use super::workload::json::{Text, escape};
 use super::workload::object::{Object, ObjectSeed};
-use super::workload::pod::{Text, escape};
 
 /// The only version of the envelope that is spoken.
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -103,61 +103,8 @@ pub fn parse<'a>(body: &'a [u8], endpoint: Endpoint, kinds: &[Kind]) -> Result<R
     }
 }
 
-/// What stands around the request.
-#[derive(Default)]
-struct Envelope<'a> {
-    api_version: Text<'a>,
-    kind: Text<'a>,
-    request: Option<Request<'a>>,
-}
-
-/// The request, as it stands. Objects that come before their kind are kept raw and read afterwards.
-#[derive(Default)]
-struct Request<'a> {
-    uid: Text<'a>,
-    kind: Option<GroupKind<'a>>,
-    sub_resource: Option<Text<'a>>,
-    name: Option<Text<'a>>,
-    namespace: Option<Text<'a>>,
-    operation: Text<'a>,
-    user: User<'a>,
-    dry_run: bool,
-    object: Slot<'a>,
-    old_object: Slot<'a>,
-}
-
-#[derive(Default)]
-enum Slot<'a> {
-    #[default]
-    Empty,
-    Read(Option<Object<'a>>),
-    Raw(&'a RawValue),
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct GroupKind<'a> {
-    #[serde(borrow)]
-    group: Option<Text<'a>>,
-    kind: Option<Text<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct User<'a> {
-    #[serde(borrow)]
-    username: Option<Text<'a>>,
-    groups: Option<Vec<Text<'a>>>,
-}
-
-impl GroupKind<'_> {
-    fn row<'k>(&self, kinds: &'k [Kind]) -> Option<&'k Kind> {
-        let (group, kind) = (self.group.as_deref().unwrap_or_default(), self.kind.as_deref()?);
-        kinds.iter().find(|row| row.kind == kind && row.group == group)
-    }
-}
-
 impl<'a> Envelope<'a> {
+    /// Whether it is a review at all.
     fn is_review(&self) -> bool {
         &*self.api_version == API_VERSION
             && &*self.kind == "AdmissionReview"
@@ -316,113 +263,6 @@ fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
         uid: uid.to_string(),
         pointer: "/request".to_owned(),
         problem: "a field of the request is missing, doubled or of another type".to_owned(),
-    }
-}
-
-/// Reads the envelope; `kinds` tells which objects are worth reading.
-struct EnvelopeSeed<'k> {
-    kinds: &'k [Kind],
-}
-
-impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'_> {
-    type Value = Envelope<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
-    type Value = Envelope<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an AdmissionReview")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut envelope = Envelope::default();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            match &*key {
-                "apiVersion" => envelope.api_version = map.next_value()?,
-                "kind" => envelope.kind = map.next_value()?,
-                "request" if envelope.request.is_some() => {
-                    return Err(serde::de::Error::duplicate_field("request"));
-                }
-                "request" => envelope.request = Some(map.next_value_seed(RequestSeed { kinds: self.kinds })?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(envelope)
-    }
-}
-
-struct RequestSeed<'k> {
-    kinds: &'k [Kind],
-}
-
-impl<'de> DeserializeSeed<'de> for RequestSeed<'_> {
-    type Value = Request<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RequestSeed<'_> {
-    type Value = Request<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("the request of an AdmissionReview")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut request = Request::default();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            match &*key {
-                "uid" => request.uid = map.next_value()?,
-                "kind"
-                    if matches!(
-                        (&request.object, &request.old_object),
-                        (Slot::Read(_), _) | (_, Slot::Read(_))
-                    ) =>
-                {
-                    return Err(serde::de::Error::duplicate_field("kind"));
-                }
-                "kind" => request.kind = map.next_value()?,
-                "subResource" => request.sub_resource = map.next_value()?,
-                "name" => request.name = map.next_value()?,
-                "namespace" => request.namespace = map.next_value()?,
-                "operation" => request.operation = map.next_value()?,
-                "userInfo" => request.user = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                "dryRun" => request.dry_run = map.next_value::<Option<bool>>()?.unwrap_or_default(),
-                "object" => request.object = self.slot(&request, &request.object, &mut map)?,
-                "oldObject" => request.old_object = self.slot(&request, &request.old_object, &mut map)?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(request)
-    }
-}
-
-impl RequestSeed<'_> {
-    /// An object: read where its kind is known to have a pod template, skipped where it is known to have none, kept raw
-    /// where the kind is yet to come.
-    fn slot<'de, A: MapAccess<'de>>(
-        &self,
-        request: &Request<'de>,
-        before: &Slot<'de>,
-        map: &mut A,
-    ) -> Result<Slot<'de>, A::Error> {
-        if !matches!(before, Slot::Empty) {
-            return Err(serde::de::Error::duplicate_field("object"));
-        }
-        match &request.kind {
-            None => map.next_value().map(Slot::Raw),
-            Some(kind) => match kind.row(self.kinds) {
-                Some(row) => map.next_value_seed(ObjectSeed(row)).map(Slot::Read),
-                None => map.next_value::<IgnoredAny>().map(|_| Slot::Read(None)),
-            },
-        }
     }
 }
 

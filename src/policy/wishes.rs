@@ -3,8 +3,8 @@
 use super::message;
 use super::reference::{Reference, ReferenceError};
 use super::resolve::similar;
+use super::workload::json::escape;
 use super::workload::object::Template;
-use super::workload::pod::escape;
 
 /// Where files are mounted unless `refgate.dev/mount-path` says otherwise.
 pub const MOUNT_PATH: &str = "/run/refgate";

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::pod::{Annotations, Env};
+use super::json::Annotations;
+use super::pod::Env;
 
 /// Most text that the expansions of one pod may make, in bytes. Doubling a value forty times over would be a terabyte.
 pub const LIMIT_BYTES: usize = 1 << 20;

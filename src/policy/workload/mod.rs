@@ -1,8 +1,10 @@
 //! Kinds that carry a pod template: where in each of them it stands.
 
 pub mod expand;
+pub mod json;
 pub mod object;
 pub mod pod;
+pub mod volume;
 
 use std::borrow::Cow;
 
@@ -41,9 +43,8 @@ impl Kind {
 }
 
 /// The kinds of Kubernetes itself that end in pods (Kubernetes API reference, workload resources).
-pub const KINDS: [Kind; 9] = [
+pub const KINDS: [Kind; 8] = [
     Kind::new("", "Pod", "pods", ""),
-    Kind::new("", "PodTemplate", "podtemplates", "/template"),
     Kind::new("", "ReplicationController", "replicationcontrollers", "/spec/template"),
     Kind::new("apps", "Deployment", "deployments", "/spec/template"),
     Kind::new("apps", "StatefulSet", "statefulsets", "/spec/template"),

@@ -7,7 +7,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Kind;
-use super::pod::{Container, Metadata, PodSpec, Text};
+use super::json::Text;
+use super::pod::{Container, Metadata, PodSpec};
 
 /// One object of a review.
 #[derive(Debug, Default)]

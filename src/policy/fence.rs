@@ -1,0 +1,104 @@
+//! The fence, for what `judge` comes by: a Secret that is named, an attribute of a volume, a reference of another system.
+
+use super::decision::{ReferenceReport, Verdict};
+use super::foreign::{self, Foreign};
+use super::judge::Walk;
+use super::message;
+use super::snapshot::Binding;
+use super::workload::json::escape;
+use super::workload::object::Template;
+use super::workload::volume::Volume;
+
+impl Walk<'_, '_> {
+    /// What a CSI driver's attribute may not say in a bound namespace.
+    pub(super) fn attribute(&self, volume: &Volume<'_>, name: &str, text: &str) -> Option<String> {
+        if !self.is_bound() {
+            return None;
+        }
+        let driver = volume.driver.as_deref().unwrap_or_default();
+        let lower = name.to_ascii_lowercase().replace(['-', '_'], "");
+        if driver == "secrets-store.csi.k8s.io" && name != "secretProviderClass" {
+            // The driver lays a pod's attributes over the class's own parameters (NodePublishVolume).
+            return Some(format!(
+                "attribute {name} would override the SecretProviderClass and reach other paths; of this driver's attributes only \
+                 secretProviderClass may stand in a pod"
+            ));
+        }
+        if driver == "csi.vso.hashicorp.com" {
+            return Some("volumes of driver csi.vso.hashicorp.com name paths that RefGate cannot see; write secret:NAME instead".to_owned());
+        }
+        if lower.ends_with("secretnamespace") && text != self.world.namespace {
+            return Some(format!("attribute {name} names a Secret of another namespace"));
+        }
+        None
+    }
+
+    fn is_bound(&self) -> bool {
+        matches!(self.world.binding(), Binding::Bound { .. })
+    }
+
+    /// A Secret that the pod names, by whatever means: it may not hold a path that the namespace may not read.
+    pub(super) fn secret(
+        &mut self,
+        name: &str,
+        key: Option<&str>,
+        pointer: &dyn Fn() -> String,
+        subject: &dyn Fn() -> String,
+    ) {
+        let mut entries = self.world.state.catalogue.by_secret(name).peekable();
+        if entries.peek().is_none() {
+            return;
+        }
+        let foreign = self.world.foreign(name).is_some();
+        for entry in entries {
+            let verdict =
+                if self.world.binding().contains(&entry.path) { Verdict::Allowed } else { Verdict::Denied };
+            self.seen.references.push(ReferenceReport {
+                pointer: pointer(),
+                path: (verdict == Verdict::Allowed).then(|| entry.path.to_string()),
+                secret: Some(name.to_owned()),
+                key: key.map(str::to_owned),
+                verdict,
+            });
+        }
+        if foreign {
+            self.refuse(pointer(), subject(), message::foreign_secret(name));
+        }
+    }
+
+    /// A reference of another system.
+    pub(super) fn foreign(
+        &mut self,
+        reference: &Foreign<'_>,
+        pointer: &dyn Fn() -> String,
+        subject: &dyn Fn() -> String,
+    ) {
+        let verdict = match reference.judge(self.world) {
+            Ok(()) if self.is_bound() => Verdict::Allowed,
+            Ok(()) => Verdict::Unknown,
+            Err(why) => {
+                self.refuse(pointer(), subject(), why);
+                Verdict::Denied
+            }
+        };
+        let path = reference.path().map(str::to_owned);
+        self.seen.references.push(ReferenceReport {
+            pointer: pointer(),
+            path,
+            secret: None,
+            key: None,
+            verdict,
+        });
+    }
+
+    pub(super) fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
+        let pointer = || format!("{}/metadata/annotations/{}", template.pointer, escape(key));
+        let subject = || format!("annotation {key}");
+        for reference in foreign::annotation(key, value) {
+            self.foreign(&reference, &pointer, &subject);
+        }
+        if matches!(key, "vault.hashicorp.com/agent-extra-secret" | "vault.hashicorp.com/tls-secret") {
+            self.secret(value, None, &pointer, &subject);
+        }
+    }
+}

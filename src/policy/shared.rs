@@ -1,0 +1,164 @@
+//! What the annotations of a pod ask for, resolved once and given to each container that they mean. A part of `plan`.
+
+use super::message;
+use super::path::secret_name;
+use super::plan::{ContainerPlan, EnvSet, Plan, Source, container_pointer};
+use super::reference::{Reference, env_value};
+use super::resolve::{World, env_properties};
+use super::wishes::{NamedWish, Refusal};
+use super::workload::json::escape;
+use super::workload::object::{Place, Template};
+use super::workload::pod::Env;
+
+/// What the annotations ask for, resolved once for all containers.
+#[derive(Default)]
+pub struct Shared {
+    /// Env vars: name, source, other names of the Secret that would do, origin, whether what is there goes first.
+    env: Vec<SharedEnv>,
+    files: Vec<(String, Source, usize)>,
+}
+
+struct SharedEnv {
+    name: String,
+    source: Source,
+    /// The name that the Secret has if no catalogue says otherwise: an entry that reads it is resolved as well.
+    other_secret: String,
+    origin: usize,
+    /// `env-from`: an entry of the same name goes first, as in Kubernetes' own `envFrom`.
+    gives_way: bool,
+}
+
+impl Shared {
+    /// Resolves what the annotations of a pod ask for.
+    pub fn resolve(plan: &mut Plan<'_, '_>, template: &Template<'_>, world: &World<'_>, bare: bool) -> Self {
+        let mut shared = Self::default();
+        let annotation = |key: &str| format!("{}/metadata/annotations/{}", template.pointer, escape(key));
+        let wishes = std::mem::take(&mut plan.wishes);
+        let mut first_origin = None;
+        for (wish, is_file) in
+            wishes.env.iter().map(|wish| (wish, false)).chain(wishes.files.iter().map(|wish| (wish, true)))
+        {
+            let NamedWish { key, name, reference } = wish;
+            let origin = plan.origin(annotation(key), format!("annotation {key}"));
+            first_origin.get_or_insert(origin);
+            let Some(found) = plan.resolve(origin, reference, world) else { continue };
+            let other_secret = secret_name(&found.path);
+            let source = Source { secret: found.secret, key: found.key, optional: reference.optional };
+            if is_file {
+                shared.files.push(((*name).to_owned(), source, origin));
+            } else {
+                shared.env.push(SharedEnv {
+                    name: (*name).to_owned(),
+                    source,
+                    other_secret,
+                    origin,
+                    gives_way: false,
+                });
+            }
+        }
+        for reference in &wishes.env_from {
+            let origin =
+                plan.origin(annotation("refgate.dev/env-from"), "annotation refgate.dev/env-from".to_owned());
+            first_origin.get_or_insert(origin);
+            shared.env_from(plan, origin, reference, world, bare);
+        }
+        let selected = |place: Place<'_, '_>| {
+            place.list != "ephemeralContainers"
+                && wishes.selects(&place.container.name, &world.settings.skip_containers)
+        };
+        if let Some(origin) = first_origin
+            && !template.containers().any(selected)
+        {
+            plan.refuse(
+                origin,
+                "it means no container: all of them are known proxies; name one in refgate.dev/containers",
+            );
+        }
+        plan.wishes = wishes;
+        shared
+    }
+
+    fn env_from(
+        &mut self,
+        plan: &mut Plan<'_, '_>,
+        origin: usize,
+        reference: &Reference<'_>,
+        world: &World<'_>,
+        bare: bool,
+    ) {
+        let Some(found) = plan.resolve(origin, reference, world) else { return };
+        if let Some(report) = plan.references.last_mut() {
+            report.key = None;
+        }
+        let Some(entry) = found.entry else {
+            if !reference.optional {
+                // The note says that the pod waits; it does not, it is refused.
+                plan.notes.pop();
+                plan.refuse(origin, message::env_from_not_synced(&found.path, bare));
+            }
+            return;
+        };
+        let properties = env_properties(entry);
+        if properties.is_empty() {
+            // Without a whole `value`, or with nothing but it, there is nothing to spread out.
+            plan.refuse(origin, message::env_from_plain(&found.path));
+        }
+        for (name, key) in properties {
+            if let Some(other) = self.env.iter().find(|other| other.name == name) {
+                let first = plan.origins[other.origin].1.clone();
+                let first = if other.gives_way { format!("an earlier secret of {first}") } else { first };
+                plan.refuse(origin, message::clash(&format!("env var {name}"), &first, &found.path));
+                continue;
+            }
+            let source =
+                Source { secret: found.secret.clone(), key: key.to_owned(), optional: reference.optional };
+            let other_secret = secret_name(&found.path);
+            self.env.push(SharedEnv { name, source, other_secret, origin, gives_way: true });
+        }
+    }
+
+    /// Gives one container what the annotations ask for and what it does not have yet.
+    pub fn apply(
+        &self,
+        plan: &mut Plan<'_, '_>,
+        template: &Template<'_>,
+        container: &mut ContainerPlan<'_, '_>,
+    ) {
+        let env = container.place.container.env.as_deref().unwrap_or_default();
+        for shared in &self.env {
+            let index = env.iter().rposition(|entry| *entry.name == *shared.name);
+            let there = index.map(|index| &env[index]);
+            if there
+                .is_some_and(|entry| entry.value.as_deref().is_some_and(|value| env_value(value).is_some()))
+            {
+                let subject = message::env_place(&container.place.container.name, &shared.name);
+                let other = plan.origins[shared.origin].1.clone();
+                let pointer = container_pointer(template, &container.place);
+                let text = message::clash("env var", "its own value", &other);
+                plan.refusals.push(Refusal {
+                    pointer: format!("{pointer}/env/{}/value", index.unwrap_or_default()),
+                    subject,
+                    text,
+                });
+                continue;
+            }
+            let resolved = there.is_some_and(|entry| reads(entry, &shared.source, &shared.other_secret));
+            let stays = shared.gives_way && there.is_some();
+            if !(resolved || stays) {
+                let (name, source) = (shared.name.clone(), shared.source.clone());
+                container.env.push(EnvSet { index, name, source, origin: shared.origin });
+            }
+        }
+        for (name, source, origin) in &self.files {
+            plan.claim_file(container, name, source.clone(), *origin);
+        }
+    }
+}
+
+/// Whether an entry reads this key already, from either name that its Secret may have.
+fn reads(entry: &Env<'_>, source: &Source, other_secret: &str) -> bool {
+    let Some(secret) = entry.value_from.as_ref().and_then(|from| from.secret.as_ref()) else { return false };
+    entry.value.as_deref().is_none_or(str::is_empty)
+        && secret.key.as_deref() == Some(source.key.as_str())
+        && secret.name.as_deref().is_some_and(|name| name == source.secret || name == other_secret)
+}
