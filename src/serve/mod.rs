@@ -188,7 +188,7 @@ pub struct Server {
 /// What [`Mode`] becomes when it is looked at.
 enum Origin {
     Cluster { client: kube::Client, namespace: String, reloader: tls::Reloader },
-    World { world: crate::world::World, text: String, path: PathBuf },
+    World { world: crate::world::World, fingerprint: dev::Fingerprint, path: PathBuf },
 }
 
 impl Server {
@@ -197,7 +197,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let configuration = read_configuration(&options).await?;
         let listener = listen(options.listen, "--listen")?;
-        let health = listen(options.health, "--health")?;
+        let health = listen(options.health, "--health-listen")?;
         let mut banner = String::new();
         let (identity, origin) = match &options.mode {
             Mode::Cluster { tls, kubeconfig, namespace } => {
@@ -206,14 +206,14 @@ impl Server {
                 (identity, Origin::Cluster { client, namespace: namespace.clone(), reloader })
             }
             Mode::Dev(dev) => {
-                let (world, text) = dev::read_world(&dev.world).await?;
+                let (world, fingerprint) = dev::read_world(&dev.world).await?;
                 dev::say_problems(&world);
                 let address = local(&listener, options.listen);
                 let (pem, authority) = dev::identity(address)?;
                 let authority = dev::write_authority(&dev.certificates, &authority).await?;
                 banner = dev::banner(dev, &authority, address, local(&health, options.health), &world);
                 let identity = tls::Identity::fixed(&pem, &metrics)?;
-                (identity, Origin::World { world, text, path: dev.world.clone() })
+                (identity, Origin::World { world, fingerprint, path: dev.world.clone() })
             }
         };
         Ok(Self { options, listener, health, identity, metrics, configuration, origin, banner })
@@ -302,12 +302,12 @@ impl Server {
                     reloader.run(options.poll, Arc::clone(&metrics)),
                 );
             }
-            Origin::World { world, text, path } => {
+            Origin::World { world, fingerprint, path } => {
                 state.apply(Change::World(world));
                 publish.send_replace(state.snapshot().map(Arc::new));
                 tasks.spawn(
                     "the reading of the world file",
-                    dev::follow_world(path, text, options.poll, changes),
+                    dev::follow_world(path, fingerprint, options.poll, changes),
                 );
             }
         }

@@ -222,7 +222,7 @@ async fn what_is_wrong_at_the_start_is_said_by_name() {
     let said = error(&|_, options| options.listen = address).await;
     assert!(said.starts_with(&format!("cannot listen on {address}, which --listen names: ")), "{said}");
     let said = error(&|_, options| options.health = address).await;
-    assert!(said.contains("which --health names"), "{said}");
+    assert!(said.contains("which --health-listen names"), "{said}");
     let said =
         error(&|_, options| options.configuration = Some(PathBuf::from("/nowhere/refgate.yaml"))).await;
     assert!(said.starts_with("cannot read the configuration /nowhere/refgate.yaml: "), "{said}");
