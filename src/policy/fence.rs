@@ -1,10 +1,9 @@
 //! The fence, for what `judge` comes by: a Secret that is named, an attribute of a volume, a reference of another system.
 
 use super::decision::{ReferenceReport, Verdict};
-use super::foreign::{self, Foreign};
+use super::foreign::{self, Foreign, Reading};
 use super::judge::Walk;
 use super::message;
-use super::snapshot::Binding;
 use super::workload::json::escape;
 use super::workload::object::Template;
 use super::workload::volume::Volume;
@@ -12,7 +11,7 @@ use super::workload::volume::Volume;
 impl Walk<'_, '_> {
     /// What a CSI driver's attribute may not say in a bound namespace.
     pub(super) fn attribute(&self, volume: &Volume<'_>, name: &str, text: &str) -> Option<String> {
-        if !self.is_bound() {
+        if !self.world.binding().is_fenced() {
             return None;
         }
         let driver = volume.driver.as_deref().unwrap_or_default();
@@ -31,10 +30,6 @@ impl Walk<'_, '_> {
             return Some(format!("attribute {name} names a Secret of another namespace"));
         }
         None
-    }
-
-    fn is_bound(&self) -> bool {
-        matches!(self.world.binding(), Binding::Bound { .. })
     }
 
     /// A Secret that the pod names, by whatever means: it may not hold a path that the namespace may not read.
@@ -66,6 +61,28 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// What a text comes to as a reference of another system; gives whether it is one, and so no plaintext.
+    pub(super) fn reading(
+        &mut self,
+        reading: &Reading<'_>,
+        pointer: &dyn Fn() -> String,
+        subject: &dyn Fn() -> String,
+    ) -> bool {
+        match reading {
+            Reading::None => false,
+            Reading::Reference(reference) => {
+                self.foreign(reference, pointer, subject);
+                true
+            }
+            Reading::Malformed(system) => {
+                if self.world.binding().is_fenced() {
+                    self.refuse(pointer(), subject(), message::malformed(system));
+                }
+                false
+            }
+        }
+    }
+
     /// A reference of another system.
     pub(super) fn foreign(
         &mut self,
@@ -77,7 +94,7 @@ impl Walk<'_, '_> {
             return;
         }
         let verdict = match reference.judge(self.world) {
-            Ok(()) if self.is_bound() => Verdict::Allowed,
+            Ok(()) if self.world.binding().is_fenced() => Verdict::Allowed,
             Ok(()) => Verdict::Unknown,
             Err(why) => {
                 self.refuse(pointer(), subject(), why);
@@ -94,7 +111,7 @@ impl Walk<'_, '_> {
         for reference in foreign::annotation(key, value) {
             self.foreign(&reference, &pointer, &subject);
         }
-        if matches!(key, "vault.hashicorp.com/agent-extra-secret" | "vault.hashicorp.com/tls-secret") {
+        if foreign::SECRET_ANNOTATIONS.contains(&key) {
             self.secret(value, None, &pointer, &subject);
         }
     }

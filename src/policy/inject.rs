@@ -9,11 +9,12 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::message;
-use super::path::secret_name;
+use super::path::{SecretPath, secret_name};
 use super::plan::{ContainerPlan, EnvSet, Plan, Source};
 use super::reference::Use;
 use super::resolve::World;
 use super::wishes::MOUNT_PATH;
+use super::workload::json::Text;
 use super::workload::object::{Place, Template};
 use super::workload::volume::Volume;
 
@@ -218,6 +219,23 @@ struct Ref<'r> {
     at: Vec<String>,
 }
 
+/// Whether a text is nothing but what this annotation holds. Any other text in it is a text like any other.
+pub fn is_refs(text: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it reads matters")]
+    struct Row<'a> {
+        #[serde(borrow)]
+        path: Text<'a>,
+        secret: Text<'a>,
+        key: Text<'a>,
+        version: Option<Text<'a>>,
+        r#use: Text<'a>,
+        at: Vec<Text<'a>>,
+    }
+    serde_json::from_str::<Vec<Row<'_>>>(text).is_ok()
+}
+
 /// What an incoming annotation claims. Only the name of a Secret that its path gives by the hash is taken from it.
 #[derive(Deserialize)]
 struct Claim {
@@ -304,7 +322,8 @@ fn claims(claimed: Option<&str>, world: &World<'_>) -> BTreeMap<String, String> 
     let claims: Vec<Claim> = claimed.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     claims
         .into_iter()
-        .filter(|claim| world.binding().contains(&claim.path) && secret_name(&claim.path) == claim.secret)
+        .filter(|claim| SecretPath::absolute(&claim.path).is_ok() && world.binding().contains(&claim.path))
+        .filter(|claim| secret_name(&claim.path) == claim.secret)
         .map(|claim| (claim.secret, claim.path))
         .collect()
 }

@@ -39,7 +39,7 @@ use workload::object::{Object, Template};
 
 /// What one review comes to, in the world that `snapshot` shows. Total: whatever the review holds, there is a decision.
 pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
-    let Some((object, template)) = judged(review) else { return Decision::allow() };
+    let Some(object) = judged(review) else { return Decision::allow() };
     let nowhere = NamespaceState::default();
     let namespace = review.namespace.as_deref().unwrap_or_default();
     let state = match snapshot.namespaces.get(namespace) {
@@ -51,7 +51,7 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
     let kind =
         world.settings.kinds.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
     match review.endpoint {
-        Endpoint::Mutate => mutate(review, template, &world),
+        Endpoint::Mutate => mutate(review, object, &world),
         Endpoint::Validate => validate(review, object, kind, &world),
     }
 }
@@ -60,15 +60,11 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
 const IGNORED_SUBRESOURCES: [&str; 9] =
     ["status", "scale", "resize", "binding", "eviction", "exec", "attach", "portforward", "proxy"];
 
-/// The object to judge and its pod template; `None` where there is nothing to judge.
-fn judged<'r, 'a>(review: &'r Review<'a>) -> Option<(&'r Object<'a>, &'r Template<'a>)> {
-    if !matches!(&*review.operation, "CREATE" | "UPDATE")
-        || IGNORED_SUBRESOURCES.contains(&&*review.sub_resource)
-    {
-        return None;
-    }
-    let object = review.object.as_ref()?;
-    Some((object, object.template.as_ref()?))
+/// The object to judge; `None` where there is nothing to judge. One without a pod template still has annotations.
+fn judged<'r, 'a>(review: &'r Review<'a>) -> Option<&'r Object<'a>> {
+    let is_change = matches!(&*review.operation, "CREATE" | "UPDATE");
+    let is_ignored = IGNORED_SUBRESOURCES.contains(&&*review.sub_resource);
+    if is_change && !is_ignored { review.object.as_ref() } else { None }
 }
 
 fn not_seen_yet(namespace: &str) -> Decision {
@@ -82,7 +78,8 @@ fn is_bare(review: &Review<'_>, template: &Template<'_>) -> bool {
 }
 
 /// Injects; refuses what cannot or must not be resolved. Pods are patched when they are made, and never later.
-fn mutate(review: &Review<'_>, template: &Template<'_>, world: &World<'_>) -> Decision {
+fn mutate(review: &Review<'_>, object: &Object<'_>, world: &World<'_>) -> Decision {
+    let Some(template) = &object.template else { return Decision::allow() };
     let is_new_pod =
         template.pointer.is_empty() && review.operation == "CREATE" && review.sub_resource.is_empty();
     // A mirror pod shows what a kubelet runs already; changing it changes nothing.

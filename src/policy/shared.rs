@@ -102,7 +102,7 @@ impl Shared {
             report.key = None;
         }
         let Some(entry) = found.entry else {
-            if !reference.optional {
+            if !reference.optional && !world.state.catalogue.is_unknown() {
                 // The note says that the pod waits; it does not, it is refused.
                 plan.notes.truncate(notes);
                 plan.refuse(origin, message::env_from_not_synced(&found.path, bare));

@@ -7,8 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::json::Annotations;
-use super::pod::Env;
+use super::pod::{Env, Metadata};
 use crate::policy::reference::env_value;
 
 /// Most text that the expansions of one pod may make, in bytes. Doubling a value forty times over would be a terabyte.
@@ -20,19 +19,19 @@ pub struct TooLong;
 
 /// The env of one container, expanded as far as it can be known. Costs nothing until the first `$`.
 pub struct Expander<'a> {
-    /// What `fieldRef: metadata.annotations['key']` reads.
-    annotations: Option<&'a Annotations<'a>>,
+    /// What `fieldRef: metadata.annotations['key']` and `metadata.labels['key']` read.
+    metadata: &'a Metadata<'a>,
     /// The same by key, from the first `fieldRef` on.
-    by_key: Option<HashMap<&'a str, &'a str>>,
+    fields: Option<[HashMap<&'a str, &'a str>; 2]>,
     values: Option<HashMap<&'a str, Option<Cow<'a, str>>>>,
     /// Bytes of text that was expanded so far. What is too long once stays so: the next try costs nothing.
     made: usize,
 }
 
 impl<'a> Expander<'a> {
-    /// For the containers of one pod, whose annotations a `fieldRef` may read.
-    pub fn new(annotations: Option<&'a Annotations<'a>>) -> Self {
-        Self { annotations, by_key: None, values: None, made: 0 }
+    /// For the containers of one pod, whose annotations and labels a `fieldRef` may read.
+    pub fn new(metadata: &'a Metadata<'a>) -> Self {
+        Self { metadata, fields: None, values: None, made: 0 }
     }
 
     /// Starts on the next container; what was made so far still counts.
@@ -57,15 +56,20 @@ impl<'a> Expander<'a> {
         Ok(value)
     }
 
-    /// The text of an annotation that an entry reads by `fieldRef`; it is not expanded.
+    /// The text of an annotation or label that an entry reads by `fieldRef`: empty where there is none, and not expanded.
     fn elsewhere(&mut self, entry: &Env<'_>) -> Option<&'a str> {
-        let field = entry.value_from.as_ref()?.field_path.as_deref()?;
-        let key = field.strip_prefix("metadata.annotations[")?.strip_suffix(']')?.trim_matches(['\'', '"']);
-        let annotations = self.annotations?;
-        let by_key = self
-            .by_key
-            .get_or_insert_with(|| annotations.0.iter().map(|(key, value)| (&**key, &**value)).collect());
-        by_key.get(key).copied()
+        let path = entry.value_from.as_ref()?.field_path.as_deref()?;
+        let (field, rest) = path.strip_prefix("metadata.")?.split_once('[')?;
+        let index = ["annotations", "labels"].iter().position(|name| *name == field)?;
+        let key = rest.strip_suffix(']')?.trim_matches(['\'', '"']);
+        let metadata = self.metadata;
+        let fields = self.fields.get_or_insert_with(|| {
+            [&metadata.annotations, &metadata.labels].map(|map| {
+                let pairs = map.iter().flat_map(|map| &map.0);
+                pairs.map(|(key, value)| (&**key, &**value)).collect()
+            })
+        });
+        Some(fields[index].get(key).copied().unwrap_or_default())
     }
 
     /// A word of a command or an argument, expanded; `env` is the whole env of the container.
@@ -167,7 +171,8 @@ mod tests {
             .collect();
         let json = serde_json::to_string(&json).unwrap();
         let env: Vec<Env<'_>> = serde_json::from_str(&json).unwrap();
-        let mut expander = Expander::new(None);
+        let metadata = Metadata::default();
+        let mut expander = Expander::new(&metadata);
         let mut result = Ok(String::new());
         for index in 0..env.len() {
             result = expander.env(&env, index).map(Cow::into_owned);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A string, borrowed where the JSON holds no escapes.
@@ -113,7 +114,55 @@ pub fn escape(token: &str) -> Cow<'_, str> {
     }
 }
 
-/// A list that reads `null` as empty, of at most `MOST` elements.
+/// An object, and nothing else: what serde derives for a struct also reads a list of its fields.
+struct Strict<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strict<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MapVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for MapVisitor<T> {
+            type Value = T;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(MapVisitor(PhantomData)).map(Self)
+    }
+}
+
+/// An object, or `null`.
+pub struct Nullable<T>(pub Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nullable<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::<Strict<T>>::deserialize(deserializer)?.map(|strict| strict.0)))
+    }
+}
+
+/// An object, or `null`, for a field.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Nullable::deserialize(deserializer).map(|nullable| nullable.0)
+}
+
+/// The same on the heap: what few containers have should not make all of them large.
+pub fn boxed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<T>>, D::Error> {
+    Ok(object(deserializer)?.map(Box::new))
+}
+
+/// A list of strings that reads `null` as empty.
+pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Text<'de>>, D::Error> {
+    Ok(elements::<D, Text<'de>, ENTRIES>(deserializer)?.unwrap_or_default())
+}
+
+/// A list of objects that reads `null` as empty, of at most `MOST` elements.
 pub fn list<'de, D, T, const MOST: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -122,9 +171,20 @@ where
     Ok(optional_list::<D, T, MOST>(deserializer)?.unwrap_or_default())
 }
 
+/// A list of objects that may be `null`, of at most `MOST` elements.
+pub fn optional_list<'de, D, T, const MOST: usize>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    // `Strict<T>` is nothing but a `T`, and the compiler turns the one list into the other in place.
+    let list = elements::<D, Strict<T>, MOST>(deserializer)?;
+    Ok(list.map(|list| list.into_iter().map(|strict| strict.0).collect()))
+}
+
 /// A list that may be `null`, of at most `MOST` elements: an element takes many times the bytes that `{}` does, and no
 /// request may use memory without bound. Room for a few is made at once, since growing costs more.
-pub fn optional_list<'de, D, T, const MOST: usize>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+fn elements<'de, D, T, const MOST: usize>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

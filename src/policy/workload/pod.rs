@@ -9,7 +9,10 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::json::{Annotations, CONTAINERS, ENTRIES, Text, VOLUMES, list, name, optional_list};
+use super::json::{
+    Annotations, CONTAINERS, ENTRIES, Nullable, Text, VOLUMES, boxed, list, name, object, optional_list,
+    texts,
+};
 use super::volume::Volume;
 
 /// Metadata: what a decision needs of it.
@@ -23,6 +26,8 @@ pub struct Metadata<'a> {
     pub generate_name: Option<Text<'a>>,
     /// `None` where there is no such map: a patch then has to make it.
     pub annotations: Option<Annotations<'a>>,
+    /// Labels, which an env var may read.
+    pub labels: Option<Annotations<'a>>,
 }
 
 /// The pod spec.
@@ -45,6 +50,7 @@ pub struct PodSpec<'a> {
     #[serde(deserialize_with = "list::<_, _, ENTRIES>")]
     pub image_pull_secrets: Vec<Named<'a>>,
     /// Only whether `fsGroup` is set matters.
+    #[serde(deserialize_with = "object")]
     pub security_context: Option<PodSecurityContext>,
 }
 
@@ -79,25 +85,25 @@ pub struct Container<'a> {
     #[serde(default, deserialize_with = "list::<_, _, ENTRIES>")]
     pub env_from: Vec<EnvFrom<'a>>,
     /// Entry point.
-    #[serde(default, deserialize_with = "list::<_, _, ENTRIES>")]
+    #[serde(default, deserialize_with = "texts")]
     pub command: Vec<Text<'a>>,
     /// Its arguments.
-    #[serde(default, deserialize_with = "list::<_, _, ENTRIES>")]
+    #[serde(default, deserialize_with = "texts")]
     pub args: Vec<Text<'a>>,
     /// `None` where there is no such list: a patch then has to make it.
     #[serde(default, deserialize_with = "optional_list::<_, _, VOLUMES>")]
     pub volume_mounts: Option<Vec<Mount<'a>>>,
     /// Commands and requests on start and stop.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub lifecycle: Option<Box<Lifecycle<'a>>>,
     /// Probe.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub liveness_probe: Option<Box<Handler<'a>>>,
     /// Probe.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub readiness_probe: Option<Box<Handler<'a>>>,
     /// Probe.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub startup_probe: Option<Box<Handler<'a>>>,
 }
 
@@ -158,10 +164,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for ValueFrom<'a> {
                 let mut source = ValueFrom::default();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     match &*key {
-                        "secretKeyRef" => source.secret = map.next_value()?,
+                        "secretKeyRef" if source.secret.is_some() => {
+                            return Err(serde::de::Error::duplicate_field("secretKeyRef"));
+                        }
+                        "secretKeyRef" => source.secret = map.next_value::<Nullable<_>>()?.0,
                         "fieldRef" => {
-                            source.field_path =
-                                map.next_value::<Option<FieldRef<'de>>>()?.and_then(|field| field.field_path);
+                            source.field_path = map
+                                .next_value::<Nullable<FieldRef<'de>>>()?
+                                .0
+                                .and_then(|field| field.field_path);
                         }
                         "configMapKeyRef" | "resourceFieldRef" | "fileKeyRef" => {
                             map.next_value::<IgnoredAny>()?;
@@ -184,7 +195,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for ValueFrom<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub struct EnvFrom<'a> {
     /// `secretRef`: all keys of a Secret.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub secret_ref: Option<Named<'a>>,
 }
 
@@ -210,9 +221,10 @@ pub struct Mount<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub struct Lifecycle<'a> {
     /// After the start.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub post_start: Option<Handler<'a>>,
     /// Before the stop.
+    #[serde(deserialize_with = "object")]
     pub pre_stop: Option<Handler<'a>>,
 }
 
@@ -221,9 +233,10 @@ pub struct Lifecycle<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub struct Handler<'a> {
     /// A command.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub exec: Option<Exec<'a>>,
     /// A request.
+    #[serde(deserialize_with = "object")]
     pub http_get: Option<HttpGet<'a>>,
 }
 
@@ -232,7 +245,7 @@ pub struct Handler<'a> {
 #[serde(default)]
 pub struct Exec<'a> {
     /// Its words.
-    #[serde(borrow, deserialize_with = "list::<_, _, ENTRIES>")]
+    #[serde(borrow, deserialize_with = "texts")]
     pub command: Vec<Text<'a>>,
 }
 
