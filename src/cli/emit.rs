@@ -25,7 +25,7 @@ pub fn yaml(value: &Value, place: &Place<'_>) -> String {
 }
 
 /// One token of an RFC 6901 pointer, escaped.
-pub fn push_token(pointer: &mut String, token: &str) {
+fn push_token(pointer: &mut String, token: &str) {
     pointer.push('/');
     for character in token.chars() {
         match character {

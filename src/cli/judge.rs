@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
 
-use super::{Against, envelope, reasons};
+use super::{Against, envelope};
 use crate::config;
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
@@ -17,7 +17,9 @@ use crate::policy::finding::Finding;
 use crate::policy::level::{Level, LevelLabels};
 use crate::policy::path::Scope;
 use crate::policy::review::{self, Endpoint, ParseError};
-use crate::policy::snapshot::{Binding, NamespaceState, Settings, Snapshot};
+use crate::policy::snapshot::{Binding, Catalogue, NamespaceState, Settings, Snapshot};
+use crate::policy::verdict;
+use crate::policy::wishes::Refusal;
 use crate::policy::workload::Kind;
 use crate::world::World;
 
@@ -59,8 +61,10 @@ impl Workload<'_> {
 /// What one document comes to.
 #[derive(Debug)]
 pub struct Judged {
-    /// Why it may not come in; `None` where it may.
-    pub refusal: Option<String>,
+    /// Why it may not come in, in the words of the webhook; `None` where it may.
+    pub denial: Option<String>,
+    /// What is refused whatever the level, with pointers into the document.
+    pub refusals: Vec<Refusal>,
     /// What counts at the level that is enforced, with pointers into the document.
     pub findings: Vec<Finding>,
     /// Every reference in the document.
@@ -164,14 +168,14 @@ impl Judge {
             self.ask(Endpoint::Validate, workload, workload.object)?
         };
         let level = self.enforced(&workload.namespace);
-        let refusal = match decision.outcome {
+        let denial = match decision.outcome {
             Outcome::Allow => None,
             Outcome::Deny { message, .. } => Some(message),
             Outcome::Unavailable { message } => return Err(Unjudged::new("", message)),
         };
-        let findings =
-            decision.findings.into_iter().filter(|finding| level.counts(finding.certainty)).collect();
-        Ok(Judged { refusal, findings, references: decision.references, warnings: decision.warnings })
+        let Decision { refusals, mut findings, references, warnings, .. } = decision;
+        findings.retain(|finding| level.counts(finding.certainty));
+        Ok(Judged { denial, refusals, findings, references, warnings })
     }
 
     /// What comes of a review as it went over the wire, with its uid.
@@ -216,6 +220,9 @@ impl Judge {
         for finding in &mut decision.findings {
             shorten(workload.object, &mut finding.pointer);
         }
+        for refusal in &mut decision.refusals {
+            shorten(workload.object, &mut refusal.pointer);
+        }
         if decision.outcome == Outcome::Allow {
             let mut warnings = mutated.warnings;
             warnings.append(&mut decision.warnings);
@@ -259,12 +266,15 @@ impl Judge {
         decision.findings.iter_mut().for_each(|finding| strip(&mut finding.pointer));
         decision.references.iter_mut().for_each(|reference| strip(&mut reference.pointer));
         decision.warnings.clear();
-        decision.outcome = match (mutated.outcome, decision.outcome) {
-            (Outcome::Deny { code, message }, Outcome::Deny { message: template, .. }) => {
-                Outcome::Deny { code, message: reasons::merge(&message, &template) }
-            }
-            (outcome, _) => outcome,
-        };
+        decision.refusals.iter_mut().for_each(|refusal| strip(&mut refusal.pointer));
+        // Of one place the mutating webhook has spoken already, and in the words that fit a pod.
+        let spoken_of: BTreeSet<&str> = mutated.refusals.iter().map(|refusal| &*refusal.pointer).collect();
+        decision.refusals.retain(|refusal| !spoken_of.contains(&*refusal.pointer));
+        decision.refusals.extend(mutated.refusals);
+        decision.refusals.sort();
+        let level = self.enforced(&workload.namespace);
+        let denying = decision.findings.iter().filter(|finding| level.counts(finding.certainty));
+        decision.outcome = verdict::outcome(&decision.refusals, &denying.collect::<Vec<_>>());
         Ok(decision)
     }
 
@@ -292,7 +302,10 @@ impl Judge {
                     ),
                 ));
             }
-            (None, _) => NamespaceState::default(),
+            // Bound by a flag alone: what is synced there, nobody has said.
+            (None, _) => {
+                NamespaceState { catalogue: Arc::new(Catalogue::unknown()), ..NamespaceState::default() }
+            }
         };
         let labels = Arc::make_mut(&mut state.namespace);
         if let Some(own) = self.scope.clone() {
@@ -310,6 +323,11 @@ impl Judge {
         self.snapshot.namespaces.insert(name.into(), Arc::new(state));
         self.ready.insert(name.to_owned());
         Ok(())
+    }
+
+    /// Whether a namespace is bound by a flag alone, so that nobody can say what is synced there.
+    pub fn knows_nothing_of(&self, namespace: &str) -> bool {
+        self.snapshot.namespaces.get(namespace).is_some_and(|state| state.catalogue.is_unknown())
     }
 
     fn enforced(&self, namespace: &str) -> Level {

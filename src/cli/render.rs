@@ -117,7 +117,7 @@ impl Renderer {
         let Some(workload) = self.judge.workload(&document.value)? else { return Ok(Rendered::NoWorkload) };
         let what = format!("{} in {}", workload.title(), workload.namespace);
         let judged = self.judge.judge(&workload)?;
-        if let Some(why) = judged.refusal {
+        if let Some(why) = judged.denial {
             return Ok(Rendered::Refused { what, why });
         }
         let Some(pod) = judge::pod(&workload) else {
@@ -133,10 +133,15 @@ impl Renderer {
         };
         let mut warnings = judged.warnings;
         for reference in &decision.references {
+            let pointer = &reference.pointer;
             if reference.verdict == Verdict::Unknown {
                 warnings.push(format!(
-                    "the reference at {} is not resolved: say --scope GROUP/APP/ENV or --world FILE",
-                    reference.pointer
+                    "the reference at {pointer} is not resolved: say --scope GROUP/APP/ENV or --world FILE"
+                ));
+            } else if reference.key.is_none() && self.judge.knows_nothing_of(&workload.namespace) {
+                // Only `env-from` resolves to no key: it is spread out where the properties are known.
+                warnings.push(format!(
+                    "the variables of {pointer} are not shown, since only a world knows them: say --world FILE"
                 ));
             }
         }

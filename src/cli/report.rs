@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::input::{Document, Problem};
 use super::judge::{Judged, Workload};
-use super::{CLEAN, REFUSED, UNREADABLE, place, reasons};
+use super::{CLEAN, REFUSED, UNREADABLE, place};
 use crate::policy::decision::{ReferenceReport, Verdict};
 use crate::policy::finding::Finding;
-use crate::policy::{message, verdict};
+use crate::policy::wishes;
 
 const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
@@ -45,12 +45,12 @@ pub struct Entry {
     findings: Vec<FindingEntry>,
     references: Vec<ReferenceEntry>,
     warnings: Vec<String>,
-    /// What the message says besides the findings.
+    /// What is refused, besides the findings.
     #[serde(skip)]
     refusals: Vec<Refusal>,
 }
 
-/// One reason of a denial, and where it stands.
+/// What is refused, and where it stands.
 #[derive(Debug)]
 struct Refusal {
     at: At,
@@ -68,9 +68,6 @@ struct FindingEntry {
     detail: String,
     #[serde(skip)]
     instead: String,
-    /// What the message of a denial says of it.
-    #[serde(skip)]
-    sentence: String,
     #[serde(skip)]
     at: At,
 }
@@ -106,7 +103,6 @@ impl Entry {
             rule: finding.rule,
             certainty: finding.certainty.as_str(),
             at: At::new(document, &finding.pointer),
-            sentence: message::printable(&verdict::finding_line(&finding)),
             container: finding.container,
             name: finding.name,
             pointer: finding.pointer,
@@ -121,19 +117,21 @@ impl Entry {
             key: reference.key,
             verdict: reference.verdict.as_str(),
         };
-        let findings: Vec<FindingEntry> = judged.findings.into_iter().map(finding).collect();
-        let refusals = judged.refusal.as_deref().map(|message| refusals(document, message, &findings));
+        let refusal =
+            |wishes::Refusal { pointer, text, .. }| Refusal { at: At::new(document, &pointer), text };
+        let mut refusals: Vec<Refusal> = judged.refusals.into_iter().map(refusal).collect();
+        refusals.sort_by_key(|refusal| refusal.at.line);
         Self {
-            refusals: refusals.unwrap_or_default(),
+            refusals,
             file: document.file.clone(),
             line: document.line,
             api_version: workload.api_version.to_owned(),
             kind: workload.kind.kind.into_owned(),
             namespace: workload.namespace,
             name: workload.name,
-            decision: if judged.refusal.is_some() { "deny" } else { "allow" },
-            message: judged.refusal,
-            findings,
+            decision: if judged.denial.is_some() { "deny" } else { "allow" },
+            message: judged.denial,
+            findings: judged.findings.into_iter().map(finding).collect(),
             references: judged.references.into_iter().map(reference).collect(),
             warnings: judged.warnings,
         }
@@ -173,28 +171,6 @@ impl Entry {
         let cells = [format!("{}:{}", self.file, at.line), object, container, at.what.clone()];
         Line::Row { cells: cells.map(|cell| printable(&cell)), mark }
     }
-}
-
-/// What a message says besides the findings, each reason with the place that it begins with.
-fn refusals(document: &Document, message: &str, findings: &[FindingEntry]) -> Vec<Refusal> {
-    let said = |reason: &str| findings.iter().any(|finding| finding.sentence == reason);
-    let reasons: Vec<&str> = reasons::split(message).into_iter().filter(|reason| !said(reason)).collect();
-    if reasons.is_empty() {
-        return Vec::new();
-    }
-    let places = place::all(&document.value);
-    let refusal = |reason: &str| {
-        let found = reason.match_indices(": ").find_map(|(at, _)| Some((at, places.get(&reason[..at])?)));
-        match found {
-            Some((at, pointer)) => {
-                Refusal { at: At::new(document, pointer), text: reason[at + 2..].to_owned() }
-            }
-            None => Refusal { at: At::new(document, ""), text: reason.to_owned() },
-        }
-    };
-    let mut refusals: Vec<Refusal> = reasons.into_iter().map(refusal).collect();
-    refusals.sort_by_key(|refusal| refusal.at.line);
-    refusals
 }
 
 /// One line of text output.

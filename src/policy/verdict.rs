@@ -155,7 +155,8 @@ const REASONS: usize = 20;
 /// A denial is cut after so many bytes; kubectl prints it on one line.
 const MESSAGE_BYTES: usize = 6_000;
 
-fn outcome(refusals: &[Refusal], denying: &[&Finding]) -> Outcome {
+/// What refusals and findings that deny come to: a denial with one line that numbers them, or none.
+pub fn outcome(refusals: &[Refusal], denying: &[&Finding]) -> Outcome {
     let count = refusals.len() + denying.len();
     if count == 0 {
         return Outcome::Allow;

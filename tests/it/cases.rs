@@ -192,7 +192,7 @@ fn essence(judged: &Judged, template: &str) -> String {
         .iter()
         .map(|reference| format!("{} {:?} {:?}", cut(&reference.pointer), reference.path, reference.verdict))
         .collect();
-    let verdict = if judged.refusal.is_some() { "deny" } else { "allow" };
+    let verdict = if judged.denial.is_some() { "deny" } else { "allow" };
     format!("{verdict}\n{findings:#?}\n{references:#?}\n")
 }
 

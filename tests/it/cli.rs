@@ -236,6 +236,33 @@ fn a_scope_binds_every_namespace() {
 }
 
 #[test]
+fn a_scope_alone_says_nothing_of_what_is_synced() {
+    let manifest = pod("a", REFERENCE).replace("spec:", "  annotations: {refgate.dev/env-from: smtp}\nspec:");
+    let ran = check(&manifest, &SCOPE);
+    let warnings = ran.json()["results"][0]["warnings"].to_string();
+    assert_eq!(ran.code, Some(0), "{}", ran.out);
+    assert!(!warnings.contains("synced"), "{warnings}");
+    let ran = run_with(&[&["render", "-"], &SCOPE[..]].concat(), &manifest);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.contains("refgate.dev~1env-from are not shown"), "{}", ran.err);
+}
+
+#[test]
+fn a_refusal_stands_at_its_line() {
+    let ran = run(&["check", "examples/fence.yaml", "--world", "examples/world.yaml"]);
+    let lines: Vec<&str> = ran.out.lines().filter(|line| line.ends_with("refused")).collect();
+    for (place, what) in
+        [(":15 ", "env STRIPE_KEY"), (":23 ", "env DEV_DATABASE_URL"), (":38 ", "volume dev")]
+    {
+        assert!(
+            lines.iter().any(|line| line.contains(place) && line.contains(what)),
+            "{what} in\n{}",
+            ran.out
+        );
+    }
+}
+
+#[test]
 fn the_world_says_what_a_namespace_may_read() {
     let world = ["--world", "examples/world.yaml"];
     let shared = "    - name: A\n      value: \"secret:/mozmeao/shared/stage/sentry_dsn\"\n";

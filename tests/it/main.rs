@@ -11,6 +11,7 @@ mod attacks;
 mod cases;
 mod cli;
 mod config;
+mod docs;
 mod harness;
 mod http;
 mod serve;

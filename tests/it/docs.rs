@@ -1,0 +1,107 @@
+//! The documentation, held to what it speaks of: tests that it names, files that it links, rules, limits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use refgate::policy::rules::{RULES, SCAN_LIMIT};
+use refgate::policy::workload::json::{CONTAINERS, ENTRIES, VOLUMES};
+use refgate::serve::{connection, http};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// What stands between backticks, outside of blocks of code.
+fn quoted(text: &str) -> Vec<String> {
+    let prose: Vec<&str> = text.split("```").step_by(2).collect();
+    prose.iter().flat_map(|part| part.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+/// The code of every file that is called `module` or lies in a folder of that name.
+fn code_of(module: &str, folder: &Path) -> String {
+    let mut code = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            code.push_str(&code_of(module, &path));
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && (path.file_stem().is_some_and(|stem| stem == module) || folder.ends_with(module))
+        {
+            code.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+    code
+}
+
+#[test]
+fn architecture_names_tests_and_cases_that_are_there() {
+    let text = page("ARCHITECTURE.md");
+    assert!(text.lines().count() < 150, "ARCHITECTURE.md is a map, and no map has so many lines");
+    let mut tests = 0;
+    for name in quoted(&text) {
+        let Some((module, test)) = name.split_once("::").filter(|(_, test)| test.matches('_').count() > 1)
+        else {
+            continue;
+        };
+        tests += 1;
+        let code = code_of(module, &root().join("tests/it")) + &code_of(module, &root().join("src"));
+        assert!(code.contains(&format!("fn {test}(")), "there is no test {name}");
+    }
+    assert!(tests > 40, "only {tests} tests were found in ARCHITECTURE.md");
+    for part in text.split("case `").skip(1) {
+        let case = part.split('`').next().unwrap();
+        assert!(root().join("tests/cases").join(case).is_dir(), "there is no case {case}");
+    }
+}
+
+#[test]
+fn links_lead_to_files() {
+    for name in ["README.md", "ARCHITECTURE.md", "docs/reference.md", "docs/detector.md"] {
+        let folder = root().join(name).parent().unwrap().to_path_buf();
+        for part in page(name).split("](").skip(1) {
+            let link = part.split([')', '#']).next().unwrap();
+            let is_there = link.is_empty() || link.starts_with("https://") || folder.join(link).is_file();
+            assert!(is_there, "{name} links {link}");
+        }
+    }
+}
+
+#[test]
+fn the_table_of_rules_is_that_of_the_code() {
+    let text = page("docs/detector.md");
+    let written: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).take(RULES.len()).collect();
+    let rows: Vec<String> = RULES
+        .iter()
+        .map(|rule| format!("| `{}` | {} | {} |", rule.id, rule.certainty.as_str(), rule.summary))
+        .collect();
+    assert_eq!(written, rows);
+}
+
+#[test]
+fn limits_are_those_of_the_code() {
+    let text = page("docs/reference.md");
+    let (reviews, ports) = (http::Limits::default(), connection::Limits::default());
+    let thousands = |number: usize| format!("{},{:03}", number / 1000, number % 1000);
+    for row in [
+        format!("| containers in one list | {} |", thousands(CONTAINERS)),
+        format!("of a projected volume | {} |", thousands(VOLUMES)),
+        format!("every other list | {} |", thousands(ENTRIES)),
+        format!("the first {} MiB of each", SCAN_LIMIT >> 20),
+        format!("| body of a review | {} MiB | 413 |", reviews.body >> 20),
+        format!("| reviews at once | {} | 503 |", thousands(reviews.reviews)),
+        format!("| bytes of bodies at once | {} MiB | 503 |", reviews.bytes >> 20),
+        format!("| {} s; {} s, or", reviews.body_time.as_secs(), reviews.review_time.as_secs()),
+        format!("| {} ms | 503 |", reviews.namespace_wait.as_millis()),
+        format!("| {}; {} | the next one waits |", thousands(ports.connections), ports.handshakes),
+        format!("| {} s; {} s | closed |", ports.handshake.as_secs(), ports.first_request.as_secs()),
+        format!("| {} s, longer than", ports.idle.as_secs()),
+        format!("| {} KiB, {} headers |", ports.head_bytes >> 10, ports.headers),
+        format!("| {} | refused |", ports.streams),
+    ] {
+        assert!(text.contains(&row), "docs/reference.md does not say: {row}");
+    }
+}
