@@ -8,4 +8,6 @@
 mod architecture;
 mod cases;
 mod cli;
+mod oracle;
+mod properties;
 mod traps;
