@@ -14,6 +14,8 @@ mod config;
 mod docs;
 mod harness;
 mod http;
+mod oracle;
+mod properties;
 mod serve;
 mod state;
 mod telemetry;
