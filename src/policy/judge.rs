@@ -207,12 +207,12 @@ impl<'t> Walk<'_, 't> {
     }
 
     /// Command and arguments, and the commands of probes and of the lifecycle. The kubelet expands those of probes too
-    /// (`ExpandContainerCommandOnlyStatic`).
+    /// (`ExpandContainerCommandOnlyStatic`), those of the lifecycle it does not.
     fn commands(&mut self, template: &Template<'_>, place: Place<'t, '_>, expander: &mut Expander<'t>) {
         let container = place.container;
         let base = container_pointer(template, &place);
-        self.words(place, At::Argument, &container.command, &format!("{base}/command"), expander);
-        self.words(place, At::Argument, &container.args, &format!("{base}/args"), expander);
+        self.words(place, At::Argument, &container.command, &format!("{base}/command"), Some(expander));
+        self.words(place, At::Argument, &container.args, &format!("{base}/args"), Some(expander));
         let (start, stop) = container
             .lifecycle
             .as_ref()
@@ -227,6 +227,7 @@ impl<'t> Walk<'_, 't> {
             let Some(handler) = handler else { continue };
             if let Some(exec) = &handler.exec {
                 let base = format!("{base}/{field}/exec/command");
+                let expander = (!field.starts_with("lifecycle")).then_some(&mut *expander);
                 self.words(place, At::Command, &exec.command, &base, expander);
             }
             if let Some(request) = &handler.http_get {
@@ -242,14 +243,15 @@ impl<'t> Walk<'_, 't> {
         at: At,
         words: &'t [Text<'_>],
         base: &str,
-        expander: &mut Expander<'t>,
+        mut expander: Option<&mut Expander<'t>>,
     ) {
         let container = &*place.container.name;
         let env = place.container.env.as_deref().unwrap_or_default();
         let mut before: Option<Cow<'t, str>> = None;
         for (index, word) in words.iter().enumerate() {
             let pointer = || format!("{base}/{index}");
-            let Ok(text) = expander.argument(env, word) else {
+            let text = expander.as_mut().map_or(Ok(borrowed(word)), |expander| expander.argument(env, word));
+            let Ok(text) = text else {
                 self.refuse(pointer(), format!("container {container}"), message::EXPANSION);
                 return;
             };

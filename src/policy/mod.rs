@@ -34,8 +34,8 @@ use review::{Endpoint, Review};
 use snapshot::{NamespaceState, Snapshot};
 use verdict::{Case, Subject};
 use wishes::Refusal;
-use workload::Kind;
 use workload::object::{Object, Template};
+use workload::{KINDS, Kind};
 
 /// What one review comes to, in the world that `snapshot` shows. Total: whatever the review holds, there is a decision.
 pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
@@ -44,8 +44,12 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
     let namespace = review.namespace.as_deref().unwrap_or_default();
     let state = match snapshot.namespaces.get(namespace) {
         Some(state) => state,
-        None if namespace.is_empty() => &nowhere,
-        None => return not_seen_yet(namespace),
+        None if !namespace.is_empty() => return not_seen_yet(namespace),
+        // All kinds of Kubernetes itself that make pods live in namespaces.
+        None if KINDS.iter().any(|kind| kind.kind == review.kind && kind.group == review.group) => {
+            return review::unreadable("/request/namespace", "it is missing");
+        }
+        None => &nowhere,
     };
     let world = World { settings: &snapshot.settings, state, namespace, stale: snapshot.stale };
     let kind =

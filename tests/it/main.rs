@@ -13,6 +13,8 @@ mod cli;
 mod config;
 mod harness;
 mod http;
+mod oracle;
+mod properties;
 mod serve;
 mod state;
 mod telemetry;
