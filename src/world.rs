@@ -4,6 +4,9 @@
 //! cannot be read is a problem that names it, and never takes the others with it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::Path;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -22,6 +25,9 @@ pub const OWN_NAMESPACE: &str = "refgate-system";
 pub const CATALOGUE_LABEL: &str = "refgate.dev/catalogue";
 /// What the name of a catalogue starts with; the namespace that it speaks of follows.
 pub const CATALOGUE_PREFIX: &str = "catalogue.";
+
+/// Bytes of a world file that are read together, at least.
+const PIECE: usize = 256 << 10;
 
 /// Something that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,18 +132,45 @@ impl World {
     /// Reads multi-document YAML. Objects of kinds that say nothing here are passed over.
     pub fn read(text: &str) -> Self {
         let mut world = Self::default();
-        for document in yaml::documents(text) {
+        world.extend(text, 1);
+        world
+    }
+
+    /// Reads a file piece by piece: a large one is never in memory as a whole.
+    pub fn read_file(path: &Path) -> io::Result<Self> {
+        let mut reader = BufReader::new(File::open(path)?);
+        let (mut world, mut piece) = (Self::default(), String::new());
+        let (mut first_line, mut line) = (1, 1);
+        loop {
+            let start = piece.len();
+            if reader.read_line(&mut piece)? == 0 {
+                break;
+            }
+            // A document ends before such a line, whatever it holds.
+            let separates = matches!(piece[start..].trim_end(), "---");
+            if separates && start > PIECE {
+                let rest = piece.split_off(start);
+                world.extend(&piece, first_line);
+                (piece, first_line) = (rest, line);
+            }
+            line += 1;
+        }
+        world.extend(&piece, first_line);
+        Ok(world)
+    }
+
+    fn extend(&mut self, text: &str, first_line: usize) {
+        for document in yaml::documents_from(text, first_line) {
             match document {
                 Ok(document) => {
                     let line = document.line;
-                    world.object(document.value, line);
+                    self.object(document.value, line);
                 }
                 Err(error) => {
-                    world.problems.push(problem(&format!("line {}", error.line), &error.message));
+                    self.problems.push(problem(&format!("line {}", error.line), &error.message));
                 }
             }
         }
-        world
     }
 
     fn object(&mut self, mut value: Value, line: usize) {

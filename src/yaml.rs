@@ -84,6 +84,11 @@ pub fn documents(text: &str) -> Documents<'_> {
     Documents { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 }
 }
 
+/// The documents of one piece of a text that starts in line `line`; it was cut before a `---` line.
+pub fn documents_from(text: &str, line: usize) -> Documents<'_> {
+    Documents { line, ..documents(text) }
+}
+
 /// Iterator over the documents of a text: one is read at a time.
 #[derive(Debug, Clone)]
 pub struct Documents<'a> {

@@ -3,10 +3,10 @@
 //! The authority that signs is written where curl can find it; every key stays in memory.
 
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hasher as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -63,21 +63,23 @@ pub enum DevError {
     },
 }
 
-/// What tells whether a file changed, without keeping it: a world may be large.
-pub type Fingerprint = u64;
+/// What tells whether a file changed, without keeping or reading it: a world may be large.
+pub type Fingerprint = (Option<SystemTime>, u64);
 
-async fn read(path: &Path) -> Result<(String, Fingerprint), DevError> {
-    let text = tokio::fs::read_to_string(path).await;
-    let text = text.map_err(|source| DevError::World { path: path.to_owned(), source })?;
-    let mut hasher = DefaultHasher::new();
-    hasher.write(text.as_bytes());
-    Ok((text, hasher.finish()))
+async fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
+    let metadata = tokio::fs::metadata(path).await?;
+    Ok((metadata.modified().ok(), metadata.len()))
 }
 
-/// Reads the world file for the first time.
+/// Reads the world file, with the fingerprint that it had before: what changes meanwhile is read again.
 pub async fn read_world(path: &Path) -> Result<(World, Fingerprint), DevError> {
-    let (text, fingerprint) = read(path).await?;
-    Ok((World::read(&text), fingerprint))
+    let read = async {
+        let before = fingerprint(path).await?;
+        let file = path.to_owned();
+        let world = tokio::task::spawn_blocking(move || World::read_file(&file)).await;
+        Ok((world.map_err(io::Error::other)??, before))
+    };
+    read.await.map_err(|source| DevError::World { path: path.to_owned(), source })
 }
 
 /// Makes an authority and a certificate for `localhost` and the address that is listened on.
@@ -123,7 +125,7 @@ pub async fn write_authority(folder: &Path, pem: &str) -> Result<PathBuf, DevErr
     }
 }
 
-/// Reads the world again whenever its text changes, for ever.
+/// Reads the world again whenever its file changes, for ever.
 pub async fn follow_world(
     path: PathBuf,
     mut last: Fingerprint,
@@ -132,12 +134,12 @@ pub async fn follow_world(
 ) {
     loop {
         tokio::time::sleep(interval).await;
-        match read(&path).await {
-            Ok((_, fingerprint)) if fingerprint == last => {}
-            Ok((text, fingerprint)) => {
+        if fingerprint(&path).await.is_ok_and(|fingerprint| fingerprint == last) {
+            continue;
+        }
+        match read_world(&path).await {
+            Ok((world, fingerprint)) => {
                 last = fingerprint;
-                let world = World::read(&text);
-                drop(text);
                 say_problems(&world);
                 tracing::info!(namespaces = world.namespaces.len(), "the world file was read again");
                 if changes.send(Change::World(world)).await.is_err() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch as channel};
 
-use crate::cluster::{self, ClusterError, Pace};
+use crate::cluster::{self, ClusterError};
 use crate::config::{self, Config, ConfigError};
 use crate::policy;
 use crate::telemetry::{self, LogFormat, Metrics};
@@ -291,24 +291,16 @@ impl Server {
         }
         match origin {
             Origin::Cluster { client, namespace, reloader } => {
-                let feed =
-                    watch::Feed { changes, freshness: Arc::clone(&freshness), snapshots: snapshots.clone() };
-                let namespaces = watch::namespaces(client.clone(), Pace::default(), feed.clone());
-                tasks.spawn("the watch of namespaces", namespaces);
-                let catalogues = watch::catalogues(client, namespace, Pace::default(), feed);
-                tasks.spawn("the watch of catalogues", catalogues);
-                tasks.spawn(
-                    "the reading of the certificate",
-                    reloader.run(options.poll, Arc::clone(&metrics)),
-                );
+                let (freshness, snapshots) = (Arc::clone(&freshness), snapshots.clone());
+                tasks.watch(client, namespace, watch::Feed { changes, freshness, snapshots });
+                let follow = reloader.run(options.poll, Arc::clone(&metrics));
+                tasks.spawn("the reading of the certificate", follow);
             }
             Origin::World { world, fingerprint, path } => {
                 state.apply(Change::World(world));
                 publish.send_replace(state.snapshot().map(Arc::new));
-                tasks.spawn(
-                    "the reading of the world file",
-                    dev::follow_world(path, fingerprint, options.poll, changes),
-                );
+                let follow = dev::follow_world(path, fingerprint, options.poll, changes);
+                tasks.spawn("the reading of the world file", follow);
             }
         }
         tasks.spawn("the writer of snapshots", state::run(state, queue, publish, Arc::clone(&freshness)));

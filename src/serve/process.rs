@@ -6,6 +6,8 @@ use std::future::Future;
 use tokio::task::{Id, JoinSet};
 
 use super::ServeError;
+use super::watch::{self, Feed};
+use crate::cluster::Pace;
 
 /// SIGTERM, which Kubernetes sends, and SIGINT, which a keyboard does.
 pub(super) struct Signals {
@@ -39,6 +41,14 @@ pub(super) struct Tasks {
 impl Tasks {
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.names.insert(self.set.spawn(task).id(), name);
+    }
+
+    /// Starts the watches of a cluster.
+    pub fn watch(&mut self, client: kube::Client, own_namespace: String, feed: Feed) {
+        let namespaces = watch::namespaces(client.clone(), Pace::default(), feed.clone());
+        self.spawn("the watch of namespaces", namespaces);
+        let catalogues = watch::catalogues(client, own_namespace, Pace::default(), feed);
+        self.spawn("the watch of catalogues", catalogues);
     }
 
     /// The first one to end, for whatever reason.

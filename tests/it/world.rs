@@ -135,3 +135,27 @@ fn twice_is_said() {
     assert!(problems(&text)[0].ends_with("snippets-stage: is there twice; the last one counts"));
     assert_eq!(world.namespaces["snippets-stage"].binding, Binding::Unbound);
 }
+
+#[test]
+fn a_large_file_is_read_piece_by_piece_with_its_lines() {
+    let folder = crate::harness::Folder::new();
+    let mut text = String::new();
+    for number in 0..5000 {
+        let filler = "x".repeat(200);
+        text.push_str(&format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: n{number}, uid: {filler}}}\n---\n"
+        ));
+    }
+    let lines = text.lines().count();
+    text.push_str("kind: [\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: last}\n");
+    let world = World::read_file(&folder.write("world.yaml", &text)).unwrap();
+    assert_eq!(world.namespaces.len(), 5001);
+    let (pieces, whole) = (world.problems, World::read(&text).problems);
+    assert_eq!(pieces, whole);
+    assert!(
+        pieces[0].object.starts_with(&format!("line {}", lines + 2))
+            || pieces[0].object == format!("line {}", lines + 1),
+        "{pieces:?}"
+    );
+    assert!(World::read_file(&folder.path("nowhere")).is_err());
+}
