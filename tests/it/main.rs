@@ -5,9 +5,21 @@
     reason = "clippy.toml lets off #[test] functions, not their helpers"
 )]
 
+mod api;
 mod architecture;
+mod attacks;
 mod cases;
 mod cli;
+mod config;
+mod harness;
+mod http;
 mod oracle;
 mod properties;
+mod serve;
+mod state;
+mod telemetry;
+mod tls;
 mod traps;
+mod watch;
+mod world;
+mod yaml;

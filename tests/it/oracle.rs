@@ -119,7 +119,9 @@ impl Injection<'_> {
                 return Err("its properties are not known yet".to_owned());
             };
             let mut any = false;
-            for key in &entry.keys {
+            let mut keys: Vec<&String> = entry.keys.iter().collect();
+            keys.sort();
+            for key in keys {
                 let Some(name) = names::property(key).filter(|name| names::is_env_name(name)) else {
                     continue;
                 };
