@@ -69,9 +69,8 @@ proptest! {
         let mut pod = oracle::inject(&pod, &before).unwrap_or(pod.0);
         for index in lost {
             let mut found = Vec::new();
-            let losable = |value: &Value| {
-                value.get("mountPath").is_some() || value.get("projected").is_some() || value.get("value").is_some()
-            };
+            let losable =
+                |value: &Value| ["mountPath", "projected", "value"].iter().any(|key| value.get(key).is_some());
             pointers(&pod, "", &losable, &mut found);
             if let Some(at) = found.get(index.index(found.len().max(1))) {
                 let (list, position) = at.rsplit_once('/').unwrap();

@@ -146,9 +146,17 @@ proptest! {
     fn secrets_in_annotations_of_ours_come_out_nowhere(
         pod in any_pod(),
         key in select(vec![
-            "env.refgate.dev/A", "file.refgate.dev/ca", "refgate.dev/env-from", "refgate.dev/mount-path",
-            "refgate.dev/file-mode", "refgate.dev/restart", "refgate.dev/refs", "refgate.dev/unknown", "x.refgate.dev/y",
-            "vault.hashicorp.com/agent-inject-template-x", "secrets.k8s.aws/secret-arn",
+            "env.refgate.dev/A",
+            "file.refgate.dev/ca",
+            "refgate.dev/env-from",
+            "refgate.dev/mount-path",
+            "refgate.dev/file-mode",
+            "refgate.dev/restart",
+            "refgate.dev/refs",
+            "refgate.dev/unknown",
+            "x.refgate.dev/y",
+            "vault.hashicorp.com/agent-inject-template-x",
+            "secrets.k8s.aws/secret-arn",
         ]),
         (mark, text) in planted(),
     ) {

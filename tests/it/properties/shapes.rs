@@ -202,7 +202,10 @@ proptest! {
 
     #[test]
     fn objects_out_of_shape_have_a_verdict(
-        kind in select(&KINDS[..]), pod in prop_oneof![spots::pod(), any_pod()], old in any_json(), changes in altered(),
+        kind in select(&KINDS[..]),
+        pod in prop_oneof![spots::pod(), any_pod()],
+        old in any_json(),
+        changes in altered(),
     ) {
         let mut object = wrapped(kind, &pod);
         changes.apply(&mut object);

@@ -121,35 +121,56 @@ pub fn name() -> impl Strategy<Value = String> {
     prop_oneof![4 => plain.prop_map(str::to_owned), 1 => odd.prop_map(str::to_owned), 1 => "[A-Z_]{1,300}"]
 }
 
-/// Texts that are findings, references of other systems, references of ours that come together late, and noise.
+const FINDINGS: [&str; 7] = [
+    "Zq8mT3vLx0RbNc5W",
+    "postgres://app:Zq8mT3vLx0RbNc5W@db/x",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1\n-----END RSA PRIVATE KEY-----",
+    "--password=Zq8mT3vLx0RbNc5W",
+    "{\"password\": \"Zq8mT3vLx0RbNc5W\"}",
+    "Bearer Zq8mT3vLx0RbNc5WZq8mT3vLx0RbNc5W",
+    "changeme",
+];
+
+/// References of other systems, and references of ours that come together late.
+const REFERENCES: [&str; 7] = [
+    "vault:secret/data/x#key",
+    "op://vault/item/field",
+    "arn:aws:secretsmanager:us-west-2:111122223333:secret:mozmeao/snippets/stage/x-AbCdEf",
+    "mozmeao-secret@azurekeyvault",
+    "secret:smtp",
+    "ret:smtp",
+    "sec$(PASSWORD)",
+];
+
 fn text() -> impl Strategy<Value = String> {
-    const TEXTS: [&str; 14] = [
-        "Zq8mT3vLx0RbNc5W",
-        "postgres://app:Zq8mT3vLx0RbNc5W@db/x",
-        "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1\n-----END RSA PRIVATE KEY-----",
-        "--password=Zq8mT3vLx0RbNc5W",
-        "{\"password\": \"Zq8mT3vLx0RbNc5W\"}",
-        "Bearer Zq8mT3vLx0RbNc5WZq8mT3vLx0RbNc5W",
-        "changeme",
-        "vault:secret/data/x#key",
-        "op://vault/item/field",
-        "arn:aws:secretsmanager:us-west-2:111122223333:secret:mozmeao/snippets/stage/x-AbCdEf",
-        "mozmeao-secret@azurekeyvault",
-        "secret:smtp",
-        "ret:smtp",
-        "sec$(PASSWORD)",
-    ];
-    prop_oneof![5 => select(&TEXTS[..]).prop_map(str::to_owned), 1 => ".{0,20}", 1 => "[a-zA-Z0-9+/=]{0,80}"]
+    prop_oneof![
+        3 => select(&FINDINGS[..]).prop_map(str::to_owned),
+        3 => select(&REFERENCES[..]).prop_map(str::to_owned),
+        1 => ".{0,20}",
+        1 => "[a-zA-Z0-9+/=]{0,80}",
+    ]
+}
+
+/// A pod with plaintext all over, and nothing that denies it at level `off`.
+pub fn plaintext_pod() -> impl Strategy<Value = Json> {
+    let planted = prop::collection::vec((select(&SPOTS[..]), name(), select(&FINDINGS[..])), 0..80);
+    planted.prop_map(|planted| {
+        let mut pod = json!({"metadata": {}, "spec": {"containers": [{"name": "web"}]}});
+        for (spot, name, text) in planted {
+            put(&mut pod, spot, &name, text);
+        }
+        Json(pod)
+    })
 }
 
 /// A pod with texts in a few places.
 pub fn pod() -> impl Strategy<Value = Json> {
-    pod_with(&SPOTS)
+    pod_with(&SPOTS, 8)
 }
 
-/// A pod with texts in a few of some places.
-pub fn pod_with(spots: &'static [Spot]) -> impl Strategy<Value = Json> {
-    let planted = prop::collection::vec((select(spots), name(), text()), 0..8);
+/// A pod with texts in some places, fewer than `most`.
+pub fn pod_with(spots: &'static [Spot], most: usize) -> impl Strategy<Value = Json> {
+    let planted = prop::collection::vec((select(spots), name(), text()), 0..most);
     (any_pod(), planted).prop_map(|(Json(mut pod), planted)| {
         for (spot, name, text) in planted {
             put(&mut pod, spot, &name, &text);

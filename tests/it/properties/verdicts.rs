@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use refgate::policy::decide;
 use refgate::policy::decision::Decision;
-use refgate::policy::level::Level;
+use refgate::policy::level::{Level, LevelLabels};
 use refgate::policy::review::{Endpoint, parse};
 use refgate::policy::snapshot::Snapshot;
 use serde_json::Value;
@@ -14,8 +14,16 @@ use super::{config, denial, generate, judged, mutated, patched, review, spots, v
 const KINDS: [&str; 6] = ["Pod", "Deployment", "Job", "CronJob", "PodTemplate", "ReplicationController"];
 const ENDPOINTS: [Endpoint; 2] = [Endpoint::Mutate, Endpoint::Validate];
 
-fn level() -> impl Strategy<Value = Option<Level>> {
-    select(vec![None, Some(Level::Off), Some(Level::Baseline), Some(Level::Restricted)])
+/// What the labels of a namespace may say; at the last, findings abound and nothing denies them.
+fn levels() -> impl Strategy<Value = LevelLabels> {
+    let level = select(vec![None, Some(Level::Off), Some(Level::Baseline), Some(Level::Restricted)]);
+    let any = (level.clone(), level.clone(), level);
+    let talkative = (Some(Level::Off), Some(Level::Restricted), Some(Level::Restricted));
+    prop_oneof![2 => any, 1 => Just(talkative)].prop_map(|(enforce, warn, audit)| LevelLabels {
+        enforce,
+        warn,
+        audit,
+    })
 }
 
 /// The same JSON with the members of all its objects in the opposite order.
@@ -66,13 +74,16 @@ proptest! {
 
     #[test]
     fn chance_and_the_order_of_members_decide_nothing(
-        pod in spots::pod(), world in world::any(), level in level(), kind in select(&KINDS[..]),
+        pod in spots::pod(),
+        world in world::any(),
+        levels in levels(),
+        kind in select(&KINDS[..]),
     ) {
-        let snapshot = world::snapshot(&world, level);
+        let snapshot = world::snapshot_at(&world, levels);
         for endpoint in ENDPOINTS {
             let review = review("CREATE", kind, &wrapped(kind, &pod), &Value::Null);
             let decision = judged(endpoint, &review, &snapshot);
-            prop_assert_eq!(&decision, &judged(endpoint, &review, &world::snapshot(&world, level)));
+            prop_assert_eq!(&decision, &judged(endpoint, &review, &world::snapshot_at(&world, levels)));
             let mut turned = String::new();
             reversed(&review, &mut turned);
             let turned = body_judged(&turned, endpoint, &snapshot);
@@ -88,25 +99,16 @@ proptest! {
     }
 
     #[test]
-    fn warnings_and_denials_heed_the_budgets(
-        pod in spots::pod(), before in spots::pod(), world in world::any(), level in level(), kind in select(&KINDS[..]),
-    ) {
-        let snapshot = world::snapshot(&world, level);
-        for endpoint in ENDPOINTS {
-            for (operation, old) in [("CREATE", Value::Null), ("UPDATE", wrapped(kind, &before))] {
-                let review = review(operation, kind, &wrapped(kind, &pod), &old);
-                heeds_budgets(&judged(endpoint, &review, &snapshot))?;
-            }
-        }
-    }
-
-    #[test]
     fn an_update_that_changes_nothing_is_never_denied(
-        pod in spots::pod(), world in world::any(), level in level(), kind in select(&KINDS[..]),
+        pod in spots::pod(),
+        world in world::any(),
+        levels in levels(),
+        kind in select(&KINDS[..]),
     ) {
         let object = wrapped(kind, &pod);
         for endpoint in ENDPOINTS {
-            let decision = judged(endpoint, &review("UPDATE", kind, &object, &object), &world::snapshot(&world, level));
+            let review = review("UPDATE", kind, &object, &object);
+            let decision = judged(endpoint, &review, &world::snapshot_at(&world, levels));
             prop_assert_eq!(denial(&decision), None);
             prop_assert_eq!(decision.patch, None);
         }
@@ -115,11 +117,13 @@ proptest! {
     /// The person at the keyboard sees what the pods will meet: no less, and no more.
     #[test]
     fn a_workload_is_denied_where_its_pods_are(
-        pod in prop_oneof![spots::pod_with(&spots::SPOTS[..12]), generate::any_pod()], world in world::any(), level in level(),
+        pod in prop_oneof![spots::pod_with(&spots::SPOTS[..12], 8), generate::any_pod()],
+        world in world::any(),
+        levels in levels(),
     ) {
         // A mirror pod is no controller's.
         prop_assume!(pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null());
-        let snapshot = world::snapshot(&world, level);
+        let snapshot = world::snapshot_at(&world, levels);
         let of_workload = validated("Deployment", &wrapped("Deployment", &pod), &snapshot);
         let first = mutated(&pod, &snapshot);
         let of_pod = match denial(&first) {
@@ -127,6 +131,28 @@ proptest! {
             None => validated("Pod", &patched(&pod, &first), &snapshot),
         };
         let (of_workload, of_pod) = (denial(&of_workload), denial(&of_pod));
-        prop_assert_eq!(of_workload.is_some(), of_pod.is_some(), "workload: {:?}, pod: {:?}", of_workload, of_pod);
+        prop_assert_eq!(of_workload.is_some(), of_pod.is_some(), "{:?}, pod: {:?}", of_workload, of_pod);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(40))]
+
+    /// Pods with so much wrong that not all of it can be said.
+    #[test]
+    fn warnings_and_denials_heed_the_budgets(
+        pod in prop_oneof![spots::pod_with(&spots::SPOTS, 40), spots::plaintext_pod()],
+        before in spots::pod(),
+        world in world::any(),
+        levels in levels(),
+        kind in select(&KINDS[..]),
+    ) {
+        let snapshot = world::snapshot_at(&world, levels);
+        for endpoint in ENDPOINTS {
+            for (operation, old) in [("CREATE", Value::Null), ("UPDATE", wrapped(kind, &before))] {
+                let review = review(operation, kind, &wrapped(kind, &pod), &old);
+                heeds_budgets(&judged(endpoint, &review, &snapshot))?;
+            }
+        }
     }
 }

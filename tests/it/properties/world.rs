@@ -92,7 +92,11 @@ pub fn any() -> impl Strategy<Value = World> {
 
 /// The snapshot that shows a world, with one level for all.
 pub fn snapshot(world: &World, level: Option<Level>) -> Snapshot {
-    let levels = level.map(LevelLabels::all).unwrap_or_default();
+    snapshot_at(world, level.map(LevelLabels::all).unwrap_or_default())
+}
+
+/// The snapshot that shows a world, with levels as labels give them.
+pub fn snapshot_at(world: &World, levels: LevelLabels) -> Snapshot {
     let labels: Vec<(&str, &str)> = match world.own.as_deref().map(|own| own.split('/').collect::<Vec<_>>()) {
         Some(own) => {
             vec![("refgate.dev/group", own[0]), ("refgate.dev/app", own[1]), ("refgate.dev/env", own[2])]
