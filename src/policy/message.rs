@@ -13,7 +13,7 @@ pub const STALE: &str = "RefGate has not heard from the API server for longer th
 pub fn unbound(namespace: &str) -> String {
     format!(
         "namespace {namespace} is not bound to a group/app/env, so it has no secrets; bind the namespace first: who may \
-         do that runs `refgate bind {namespace} GROUP/APP/ENV`"
+         do that gives it the labels refgate.dev/group, refgate.dev/app and refgate.dev/env"
     )
 }
 
