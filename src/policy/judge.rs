@@ -212,9 +212,11 @@ impl<'t> Walk<'_, 't> {
     /// (`ExpandContainerCommandOnlyStatic`), those of the lifecycle it does not.
     fn commands(&mut self, template: &Template<'_>, place: Place<'t, '_>, expander: &mut Expander<'t>) {
         let container = place.container;
-        let base = container_pointer(template, &place);
-        self.words(place, At::Argument, &container.command, &format!("{base}/command"), Some(expander));
-        self.words(place, At::Argument, &container.args, &format!("{base}/args"), Some(expander));
+        let base = || container_pointer(template, &place);
+        let command = || format!("{}/command", base());
+        let args = || format!("{}/args", base());
+        self.words(place, At::Argument, &container.command, &command, Some(expander));
+        self.words(place, At::Argument, &container.args, &args, Some(expander));
         let (start, stop) = container
             .lifecycle
             .as_ref()
@@ -228,12 +230,12 @@ impl<'t> Walk<'_, 't> {
         ] {
             let Some(handler) = handler else { continue };
             if let Some(exec) = &handler.exec {
-                let base = format!("{base}/{field}/exec/command");
+                let base = || format!("{}/{field}/exec/command", base());
                 let expander = (!field.starts_with("lifecycle")).then_some(&mut *expander);
                 self.words(place, At::Command, &exec.command, &base, expander);
             }
             if let Some(request) = &handler.http_get {
-                self.request(&container.name, request, &|| format!("{base}/{field}/httpGet"));
+                self.request(&container.name, request, &|| format!("{}/{field}/httpGet", base()));
             }
         }
     }
@@ -244,16 +246,17 @@ impl<'t> Walk<'_, 't> {
         place: Place<'t, '_>,
         at: At,
         words: &'t [Text<'_>],
-        base: &str,
+        base: &dyn Fn() -> String,
         mut expander: Option<&mut Expander<'t>>,
     ) {
         let container = &*place.container.name;
         let env = place.container.env.as_deref().unwrap_or_default();
         let mut before: Option<Cow<'t, str>> = None;
         for (index, word) in words.iter().enumerate() {
-            let pointer = || format!("{base}/{index}");
+            let pointer = || format!("{}/{index}", base());
             let text = expander.as_mut().map_or(Ok(borrowed(word)), |expander| expander.argument(env, word));
             let Ok(text) = text else {
+                let base = base();
                 let field = base.rsplit('/').next().unwrap_or_default();
                 self.refuse(pointer(), format!("container {container}, {field}"), message::EXPANSION);
                 return;
