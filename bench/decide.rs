@@ -3,18 +3,21 @@
 //! `cargo bench --bench decide`. The baseline of each row reads the same bytes into a `serde_json::Value` and does
 //! nothing with them: compare within one run, machines differ.
 
+mod reviews;
+
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::hint::black_box;
 use std::sync::Arc;
 
+use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher};
 use mimalloc::MiMalloc;
 use refgate::policy::decide;
 use refgate::policy::decision::Outcome;
 use refgate::policy::review::{self, Endpoint};
 use refgate::policy::snapshot::{Catalogue, Entry, NamespaceLabels, NamespaceState, Settings, Snapshot};
-use serde_json::{Value, json};
+use reviews::{NAMESPACE, applied, body, pod};
+use serde_json::Value;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler<MiMalloc> = AllocProfiler::new(MiMalloc);
@@ -22,8 +25,6 @@ static ALLOCATOR: AllocProfiler<MiMalloc> = AllocProfiler::new(MiMalloc);
 fn main() {
     divan::main();
 }
-
-const NAMESPACE: &str = "snippets-stage";
 
 /// A bound namespace with fifty synced Secrets.
 fn world() -> Snapshot {
@@ -48,128 +49,16 @@ fn world() -> Snapshot {
     }
 }
 
-/// Env entries as applications have them: none of them holds a secret.
-const ENV: [(&str, &str); 20] = [
-    ("LOG_LEVEL", "info"),
-    ("PORT", "8000"),
-    ("DATABASE_HOST", "postgres.snippets-stage.svc"),
-    ("DATABASE_NAME", "snippets"),
-    ("REDIS_URL", "redis://redis.snippets-stage.svc:6379/0"),
-    ("ALLOWED_HOSTS", "snippets.example.com,localhost"),
-    ("CACHE_TTL_SECONDS", "300"),
-    ("SECRET_NAME", "snippets-tls"),
-    ("TOKEN_FILE", "/var/run/secrets/tokens/vault-token"),
-    ("WORKERS", "4"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel-collector.observability.svc:4317"),
-    ("OTEL_SERVICE_NAME", "snippets"),
-    ("AWS_REGION", "us-west-2"),
-    ("S3_BUCKET", "mozmeao-snippets-stage-media"),
-    ("FEATURE_FLAGS", "new-editor,fast-search"),
-    ("PYTHONUNBUFFERED", "1"),
-    ("GUNICORN_CMD_ARGS", "--workers 4 --bind 0.0.0.0:8000"),
-    ("SENTRY_ENVIRONMENT", "stage"),
-    ("MAX_TOKENS", "4096"),
-    ("ADMIN_EMAIL", "snippets-admin@example.com"),
-];
-
-/// A pod of a ReplicaSet, as the API server sends it.
-fn pod(containers: usize, env: usize, references: usize) -> Value {
-    let containers: Vec<Value> = (0..containers)
-        .map(|container| {
-            let mut entries: Vec<Value> = (0..env)
-                .map(|number| {
-                    let (name, value) = ENV[number % ENV.len()];
-                    let suffix = if number < ENV.len() { String::new() } else { format!("_{}", number / ENV.len()) };
-                    json!({"name": format!("{name}{suffix}"), "value": value})
-                })
-                .collect();
-            for (number, entry) in entries.iter_mut().take(if container == 0 { references } else { 0 }).enumerate() {
-                *entry = json!({"name": format!("SETTING_{number}"), "value": format!("secret:secret_{number}")});
-            }
-            json!({
-                "name": format!("web-{container}"),
-                "image": "registry.example.com/mozmeao/snippets:2026.11.22",
-                "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
-                "env": entries,
-                "resources": {"limits": {"memory": "512Mi"}, "requests": {"cpu": "100m", "memory": "256Mi"}},
-                "volumeMounts": [
-                    {"name": "data", "mountPath": "/data"},
-                    {"name": "kube-api-access-x7k2p", "readOnly": true, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
-                ],
-                "livenessProbe": {"httpGet": {"path": "/healthz", "port": 8000, "scheme": "HTTP"}, "timeoutSeconds": 1, "periodSeconds": 10},
-                "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8000, "scheme": "HTTP"}, "timeoutSeconds": 1, "periodSeconds": 10},
-                "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent"
-            })
-        })
-        .collect();
-    json!({
-        "kind": "Pod", "apiVersion": "v1",
-        "metadata": {
-            "generateName": "web-7b54f8b855-", "namespace": NAMESPACE,
-            "labels": {"app": "web", "pod-template-hash": "7b54f8b855"},
-            "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8000"},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7b54f8b855",
-                "uid": "a1e18b2e-3700-482a-adc7-008f8b1fc0cd", "controller": true, "blockOwnerDeletion": true}]
-        },
-        "spec": {
-            "volumes": [
-                {"name": "data", "emptyDir": {}},
-                {"name": "kube-api-access-x7k2p", "projected": {"defaultMode": 420, "sources": [
-                    {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
-                    {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-                    {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}
-                ]}}
-            ],
-            "containers": containers,
-            "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
-            "serviceAccountName": "default", "securityContext": {}, "schedulerName": "default-scheduler"
-        },
-        "status": {}
-    })
-}
-
-/// `managedFields` and `last-applied-configuration`, as `kubectl apply` leaves them.
-fn applied(mut pod: Value) -> Value {
-    let manifest = pod.to_string();
-    let mut fields = String::from("{\"f:spec\":{\"f:containers\":{");
-    for number in 0..60 {
-        let comma = if number > 0 { "," } else { "" };
-        let _ = write!(
-            fields,
-            "{comma}\"k:{{\\\"name\\\":\\\"SETTING_{number}\\\"}}\":{{\".\":{{}},\"f:name\":{{}},\"f:value\":{{}}}}"
-        );
+/// The bodies of reviews, by the names of their rows.
+fn review(row: &str) -> Vec<u8> {
+    match row {
+        "9 KB" => body(&pod(4, 20, 0)),
+        "9 KB, five references" => body(&pod(4, 20, 5)),
+        "19 KB, managedFields" => body(&applied(pod(4, 20, 0))),
+        "250 KB" => body(&pod(4, 900, 0)),
+        "2 MB" => body(&pod(4, 7_200, 0)),
+        _ => Vec::new(),
     }
-    fields.push_str("}}}");
-    let fields: Value = serde_json::from_str(&fields).unwrap_or_default();
-    pod["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = manifest.into();
-    pod["metadata"]["managedFields"] = json!([{"manager": "kubectl-client-side-apply", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields}]);
-    pod
-}
-
-fn body(pod: &Value) -> Vec<u8> {
-    // Written by hand, because the order of keys is the API server's: kind before object.
-    format!(
-        concat!(
-            r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"06e841e6-a9f6-466e-87b8-1f1b359faea6","#,
-            r#""kind":{{"group":"","version":"v1","kind":"Pod"}},"resource":{{"group":"","version":"v1","resource":"pods"}},"#,
-            r#""requestKind":{{"group":"","version":"v1","kind":"Pod"}},"requestResource":{{"group":"","version":"v1","resource":"pods"}},"#,
-            r#""namespace":"snippets-stage","operation":"CREATE","userInfo":{{"username":"system:serviceaccount:kube-system:replicaset-controller","#,
-            r#""uid":"c3802f48","groups":["system:serviceaccounts","system:serviceaccounts:kube-system","system:authenticated"]}},"#,
-            r#""object":{},"oldObject":null,"dryRun":false,"options":{{"kind":"CreateOptions","apiVersion":"meta.k8s.io/v1"}}}}}}"#
-        ),
-        pod
-    )
-    .into_bytes()
-}
-
-/// The rows: a name, and the body of a review.
-fn rows() -> Vec<(&'static str, Vec<u8>)> {
-    vec![
-        ("9 KB, 80 env entries, no reference", body(&pod(4, 20, 0))),
-        ("9 KB, 80 env entries, five references", body(&pod(4, 20, 5))),
-        ("19 KB, managedFields and last-applied", body(&applied(pod(4, 20, 0)))),
-        ("250 KB", body(&pod(4, 1100, 0))),
-    ]
 }
 
 /// Reads, decides and answers, as the server does.
@@ -180,26 +69,37 @@ fn answer(body: &[u8], endpoint: Endpoint, world: &Snapshot) -> Vec<u8> {
     review::respond(&review.uid, &decision)
 }
 
-#[divan::bench(args = [0, 1, 2, 3])]
-fn mutate(bencher: Bencher<'_, '_>, row: usize) {
-    let (world, rows) = (world(), rows());
-    bencher
-        .counter(divan::counter::BytesCount::new(rows[row].1.len()))
-        .bench_local(|| answer(black_box(&rows[row].1), Endpoint::Mutate, &world));
+/// Bytes per second are those of the body: they stay the same from row to row where cost is linear.
+fn judge(bencher: Bencher<'_, '_>, row: &str, endpoint: Endpoint) {
+    let (world, body) = (world(), review(row));
+    bencher.counter(BytesCount::new(body.len())).bench_local(|| answer(black_box(&body), endpoint, &world));
 }
 
-#[divan::bench(args = [0, 2, 3])]
-fn validate(bencher: Bencher<'_, '_>, row: usize) {
-    let (world, rows) = (world(), rows());
-    bencher
-        .counter(divan::counter::BytesCount::new(rows[row].1.len()))
-        .bench_local(|| answer(black_box(&rows[row].1), Endpoint::Validate, &world));
+#[divan::bench(args = ["9 KB", "9 KB, five references", "19 KB, managedFields", "250 KB", "2 MB"])]
+fn mutate(bencher: Bencher<'_, '_>, row: &str) {
+    judge(bencher, row, Endpoint::Mutate);
 }
 
-#[divan::bench(args = [0, 2, 3])]
-fn baseline_value(bencher: Bencher<'_, '_>, row: usize) {
-    let rows = rows();
+#[divan::bench(args = ["9 KB", "19 KB, managedFields", "250 KB", "2 MB"])]
+fn validate(bencher: Bencher<'_, '_>, row: &str) {
+    judge(bencher, row, Endpoint::Validate);
+}
+
+#[divan::bench(args = ["9 KB", "19 KB, managedFields", "250 KB", "2 MB"])]
+fn baseline_value(bencher: Bencher<'_, '_>, row: &str) {
+    let body = review(row);
     bencher
-        .counter(divan::counter::BytesCount::new(rows[row].1.len()))
-        .bench_local(|| serde_json::from_slice::<Value>(black_box(&rows[row].1)).is_ok());
+        .counter(BytesCount::new(body.len()))
+        .bench_local(|| serde_json::from_slice::<Value>(black_box(&body)).is_ok());
+}
+
+/// The review with five references, in a cluster of so many namespaces: the world does not show in the time.
+#[divan::bench(args = [1, 50, 100_000])]
+fn namespaces(bencher: Bencher<'_, '_>, namespaces: usize) {
+    let (mut world, body) = (world(), review("9 KB, five references"));
+    let state = Arc::clone(&world.namespaces[NAMESPACE]);
+    for number in 1..namespaces {
+        world.namespaces.insert(format!("namespace-{number}").into(), Arc::clone(&state));
+    }
+    bencher.bench_local(|| answer(black_box(&body), Endpoint::Mutate, &world));
 }

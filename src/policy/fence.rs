@@ -90,9 +90,6 @@ impl Walk<'_, '_> {
         pointer: &dyn Fn() -> String,
         subject: &dyn Fn() -> String,
     ) {
-        if self.seen.overflow {
-            return;
-        }
         let verdict = match reference.judge(self.world) {
             Ok(()) if self.world.binding().is_fenced() => Verdict::Allowed,
             Ok(()) => Verdict::Unknown,

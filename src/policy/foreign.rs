@@ -1,5 +1,6 @@
 //! References in the syntax of other systems: recognised when well-formed, so that they are never taken for plaintext,
-//! and fenced by their literal path. What only starts like one is none.
+//! and fenced by their literal path. What only starts like one, a bound namespace does not get, and it is judged as a
+//! plaintext besides.
 //!
 //! Sources of the syntaxes: bank-vaults/internal `pkg/injector`, doitintl/secrets-init `pkg/secrets`,
 //! 1Password/kubernetes-secrets-injector, SparebankenVest/azure-key-vault-to-kubernetes `cmd/azure-keyvault-env`,
@@ -79,9 +80,11 @@ fn starts_like(text: &str) -> Option<&'static str> {
     let rest = text.strip_prefix(">>").unwrap_or(text);
     let arn = rest.strip_prefix("arn:aws").and_then(|rest| rest.split_once(':')).map(|(_, rest)| rest);
     let arn = arn.is_some_and(|rest| {
-        rest.starts_with("secretsmanager:") || (rest.starts_with("ssm:") && rest.contains(":parameter/"))
+        rest.starts_with("secretsmanager") || (rest.starts_with("ssm") && rest.contains(":parameter/"))
     });
+    let transit = rest.strip_prefix("vault:").is_some_and(|rest| ciphertext(rest).is_some());
     match rest {
+        _ if transit => Some("Vault"),
         _ if (rest.starts_with("vault:") || rest.starts_with("bao:")) && rest.contains('#') => Some("Vault"),
         _ if rest.starts_with("op://") => Some("1Password"),
         _ if rest.starts_with("sm://") || rest.starts_with("berglas://") => Some("Berglas"),
@@ -135,13 +138,19 @@ fn vault(text: &str) -> Option<Foreign<'_>> {
         ("bao", rest) => ("OpenBao", rest),
         _ => return None,
     };
-    if rest == "login" || rest.strip_prefix("v1:").is_some_and(|cipher| cipher.len() >= 16 && is_word(cipher))
-    {
+    if rest == "login" || ciphertext(rest).is_some_and(|cipher| cipher.len() >= 16 && is_word(cipher)) {
         return Some(Foreign { system, target: Target::Opaque });
     }
     let (path, key) = rest.split_once('#')?;
     let well_formed = is_word(path) && path.contains('/') && !key.is_empty() && !key.starts_with('#');
     well_formed.then_some(Foreign { system, target: Target::Path(path) })
+}
+
+/// `v2:…`: what Vault's transit engine has encrypted with the second version of a key (vault-sdk, `Transit.IsEncrypted`).
+fn ciphertext(text: &str) -> Option<&str> {
+    let (version, cipher) = text.split_once(':')?;
+    let digits = version.strip_prefix('v')?;
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(cipher)
 }
 
 /// `op://VAULT/ITEM[/SECTION]/FIELD`.
@@ -345,6 +354,9 @@ pub fn holds_paths(key: &str) -> bool {
         .any(|(_, start, meaning)| key.starts_with(start) && !matches!(meaning, Meaning::Anything))
 }
 
+/// Most paths that one annotation lists.
+const LISTED: usize = 256;
+
 /// The references that an annotation of another system makes; empty where it makes none.
 pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
     let Some((system, _, meaning)) = ANNOTATIONS.iter().find(|(_, start, _)| key.starts_with(start)) else {
@@ -354,6 +366,8 @@ pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
     match meaning {
         Meaning::Anything => opaque(),
         Meaning::Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),
+        // A list that nobody would write cannot be compared path by path.
+        Meaning::Paths if value.split(',').nth(LISTED).is_some() => opaque(),
         Meaning::Paths => value
             .split(',')
             .map(|path| path.split('#').next().unwrap_or_default().trim_matches(' '))

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::message;
-use super::path::{SecretPath, secret_name};
+use super::path::secret_name;
 use super::plan::{ContainerPlan, EnvSet, Plan, Source};
 use super::reference::Use;
 use super::resolve::World;
@@ -113,7 +113,8 @@ fn set_env(patch: &mut Patch, pointer: &str, container: &ContainerPlan<'_, '_>, 
 
 /// Volumes for sets of files: containers with the same set share one.
 struct Volumes<'t, 'a> {
-    there: &'t [Volume<'a>],
+    /// Volumes that are there and could be ours, with the number of their files.
+    there: Vec<(usize, &'t Volume<'a>)>,
     mode: u32,
     by_files: BTreeMap<Vec<(String, Source)>, String>,
     names: BTreeSet<String>,
@@ -129,9 +130,16 @@ impl<'t, 'a> Volumes<'t, 'a> {
         // A mount of a volume that is not there must not become a mount of ours.
         let mounts = template.containers().flat_map(|place| place.container.volume_mounts.iter().flatten());
         let mounted = mounts.map(|mount| mount.name.to_string());
+        let mode = plan.wishes.file_mode.unwrap_or(if group { 0o440 } else { 0o444 });
+        let could_be_ours = |volume: &&Volume<'_>| {
+            volume.only_secrets
+                && volume.default_mode == Some(i64::from(mode))
+                && volume.projected.iter().all(|secret| !secret.items.is_empty())
+        };
+        let files = |volume: &Volume<'_>| volume.projected.iter().map(|secret| secret.items.len()).sum();
         Self {
-            there,
-            mode: plan.wishes.file_mode.unwrap_or(if group { 0o440 } else { 0o444 }),
+            there: there.iter().filter(could_be_ours).map(|volume| (files(volume), volume)).collect(),
+            mode,
             by_files: BTreeMap::new(),
             names: there.iter().map(|volume| volume.name.to_string()).chain(mounted).collect(),
             next: 1,
@@ -146,34 +154,13 @@ impl<'t, 'a> Volumes<'t, 'a> {
         if let Some(name) = self.by_files.get(&files) {
             return name.clone();
         }
-        let name = match self.there.iter().find(|volume| self.is(volume, &files)) {
-            Some(volume) => volume.name.to_string(),
+        let name = match self.there.iter().find(|(count, volume)| *count == files.len() && is(volume, &files))
+        {
+            Some((_, volume)) => volume.name.to_string(),
             None => self.make(&files),
         };
         self.by_files.insert(files, name.clone());
         name
-    }
-
-    fn is(&self, volume: &Volume<'_>, files: &[(String, Source)]) -> bool {
-        let items: usize = volume.projected.iter().map(|secret| secret.items.len()).sum();
-        let alike = volume.only_secrets
-            && items == files.len()
-            && volume.default_mode == Some(i64::from(self.mode))
-            && volume.projected.iter().all(|secret| !secret.items.is_empty());
-        if !alike {
-            return false;
-        }
-        let mut shown: Vec<(&str, &str, &str, bool)> = Vec::with_capacity(items);
-        for secret in &volume.projected {
-            let (name, optional) =
-                (secret.name.as_deref().unwrap_or_default(), secret.optional == Some(true));
-            shown.extend(secret.items.iter().map(|item| (&*item.path, name, &*item.key, optional)));
-        }
-        shown.sort_unstable();
-        let wanted = files
-            .iter()
-            .map(|(name, source)| (name.as_str(), &*source.secret, &*source.key, source.optional));
-        shown.into_iter().eq(wanted)
     }
 
     fn make(&mut self, files: &[(String, Source)]) -> String {
@@ -207,6 +194,19 @@ impl<'t, 'a> Volumes<'t, 'a> {
     }
 }
 
+/// Whether a volume shows these files and no others.
+fn is(volume: &Volume<'_>, files: &[(String, Source)]) -> bool {
+    let mut shown: Vec<(&str, &str, &str, bool)> = Vec::with_capacity(files.len());
+    for secret in &volume.projected {
+        let (name, optional) = (secret.name.as_deref().unwrap_or_default(), secret.optional == Some(true));
+        shown.extend(secret.items.iter().map(|item| (&*item.path, name, &*item.key, optional)));
+    }
+    shown.sort_unstable();
+    let wanted =
+        files.iter().map(|(name, source)| (name.as_str(), &*source.secret, &*source.key, source.optional));
+    shown.into_iter().eq(wanted)
+}
+
 /// One row of the annotation.
 #[derive(Serialize)]
 struct Ref<'r> {
@@ -219,21 +219,26 @@ struct Ref<'r> {
     at: Vec<String>,
 }
 
-/// Whether a text is nothing but what this annotation holds. Any other text in it is a text like any other.
-pub fn is_refs(text: &str) -> bool {
+/// The texts in a value of this annotation; `None` where it is not in its form.
+pub fn texts_of_refs(value: &str) -> Option<Vec<Text<'_>>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only whether it reads matters")]
     struct Row<'a> {
         #[serde(borrow)]
         path: Text<'a>,
         secret: Text<'a>,
         key: Text<'a>,
-        version: Option<Text<'a>>,
+        #[serde(default)]
+        version: Text<'a>,
         r#use: Text<'a>,
         at: Vec<Text<'a>>,
     }
-    serde_json::from_str::<Vec<Row<'_>>>(text).is_ok()
+    let rows: Vec<Row<'_>> = serde_json::from_str(value).ok()?;
+    Some(
+        rows.into_iter()
+            .flat_map(|row| [row.path, row.secret, row.key, row.version, row.r#use].into_iter().chain(row.at))
+            .collect(),
+    )
 }
 
 /// What an incoming annotation claims. Only the name of a Secret that its path gives by the hash is taken from it.
@@ -322,7 +327,7 @@ fn claims(claimed: Option<&str>, world: &World<'_>) -> BTreeMap<String, String> 
     let claims: Vec<Claim> = claimed.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     claims
         .into_iter()
-        .filter(|claim| SecretPath::absolute(&claim.path).is_ok() && world.binding().contains(&claim.path))
+        .filter(|claim| world.binding().contains(&claim.path))
         .filter(|claim| secret_name(&claim.path) == claim.secret)
         .map(|claim| (claim.secret, claim.path))
         .collect()

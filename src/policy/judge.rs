@@ -10,7 +10,7 @@ use serde::de::DeserializeSeed;
 use super::decision::ReferenceReport;
 use super::finding::Finding;
 use super::foreign::{self, Reading};
-use super::inject::{REFS, is_refs};
+use super::inject::{REFS, texts_of_refs};
 use super::message;
 use super::plan::container_pointer;
 use super::reference::env_value;
@@ -54,8 +54,10 @@ pub struct Seen<'t> {
     pub references: Vec<ReferenceReport>,
     /// Env vars that read a synced Secret, by name.
     pub as_env: Vec<String>,
-    /// Whether there was more to find fault with than is kept.
-    pub overflow: bool,
+    /// How many refusals there are besides those that are kept.
+    pub dropped: usize,
+    /// How many findings there are besides those that are kept.
+    pub unlisted: usize,
 }
 
 /// The walk over one object; `fence` has the other half of it.
@@ -252,7 +254,8 @@ impl<'t> Walk<'_, 't> {
             let pointer = || format!("{base}/{index}");
             let text = expander.as_mut().map_or(Ok(borrowed(word)), |expander| expander.argument(env, word));
             let Ok(text) = text else {
-                self.refuse(pointer(), format!("container {container}"), message::EXPANSION);
+                let field = base.rsplit('/').next().unwrap_or_default();
+                self.refuse(pointer(), format!("container {container}, {field}"), message::EXPANSION);
                 return;
             };
             let candidate = candidate(at, None, &text, before.as_deref());
@@ -314,13 +317,18 @@ impl<'t> Walk<'_, 't> {
                 continue;
             }
             let is_path = foreign::holds_paths(key) || matches!(foreign::read(value), Reading::Reference(_));
-            if is_path || (&**key == REFS && is_refs(value)) {
+            if is_path || (&**key == REFS && self.are_refs(value)) {
                 continue;
             }
             let name = (!is_ours(key)).then_some(&**key);
             let candidate = candidate(At::Annotation, name, value, None);
             self.scan(&Spot { candidate, text: borrowed(value), container: None, pointer: &pointer });
         }
+    }
+
+    /// Whether a value of `refgate.dev/refs` holds names alone.
+    fn are_refs(&self, value: &str) -> bool {
+        texts_of_refs(value).is_some_and(|texts| !texts.iter().any(|text| self.world.is_value(text)))
     }
 
     /// The manifest in `last-applied-configuration`, read as its kind; what the live object holds as well is not said
@@ -334,8 +342,19 @@ impl<'t> Walk<'_, 't> {
             return false;
         }
         let applied = judge(&object, None, self.world);
-        self.seen.overflow |= applied.overflow;
-        for Struck { mut finding, text, .. } in applied.struck {
+        self.seen.unlisted += applied.unlisted;
+        let mut struck = applied.struck;
+        // The walk passes over most fields; a token in one of them shows in the text itself. Rules that go by names
+        // would take the names in a manifest for those of values.
+        let candidate = candidate(At::Annotation, None, value, None);
+        self.world.settings.detector.scan_shapes(&candidate, &mut self.hits);
+        for hit in std::mem::take(&mut self.hits) {
+            if !struck.iter().any(|struck| struck.finding.rule == hit.rule.id) {
+                let finding = finding(hit, &candidate, None, pointer());
+                struck.push(Struck { finding, text: Cow::Owned(value.to_owned()), is_applied: true });
+            }
+        }
+        for Struck { mut finding, text, .. } in struck {
             finding.pointer = pointer();
             finding.detail = format!("{}, in the manifest that kubectl apply keeps here", finding.detail);
             self.seen.struck.push(Struck { finding, text: Cow::Owned(text.into_owned()), is_applied: true });
@@ -347,7 +366,7 @@ impl<'t> Walk<'_, 't> {
         if self.seen.refusals.len() < MANY {
             self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
         } else {
-            self.seen.overflow = true;
+            self.seen.dropped += 1;
         }
     }
 
@@ -370,20 +389,25 @@ impl<'t> Walk<'_, 't> {
             self.note(pointer(), message::CLIPPED.to_owned());
         }
         let room = MANY.saturating_sub(self.seen.struck.len());
-        self.seen.overflow |= self.hits.len() > room;
+        self.seen.unlisted += self.hits.len().saturating_sub(room);
         for hit in self.hits.drain(..).take(room) {
-            let finding = Finding {
-                rule: hit.rule.id,
-                pointer: pointer(),
-                container: container.map(str::to_owned),
-                name: candidate.name.map(str::to_owned),
-                certainty: hit.rule.certainty,
-                reason: hit.rule.reason,
-                detail: hit.detail,
-                instead: message::instead(candidate.place, candidate.name),
-            };
+            let finding = finding(hit, candidate, *container, pointer());
             self.seen.struck.push(Struck { finding, text: text.clone(), is_applied: false });
         }
+    }
+}
+
+/// A hit, with where it stands and what to write instead.
+fn finding(hit: Hit, candidate: &Candidate<'_>, container: Option<&str>, pointer: String) -> Finding {
+    Finding {
+        rule: hit.rule.id,
+        pointer,
+        container: container.map(str::to_owned),
+        name: candidate.name.map(str::to_owned),
+        certainty: hit.rule.certainty,
+        reason: hit.rule.reason,
+        detail: hit.detail,
+        instead: message::instead(candidate.place, candidate.name),
     }
 }
 

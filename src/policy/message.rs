@@ -1,4 +1,4 @@
-//! Every sentence that a user may read, in one place, so that they sound alike.
+//! The sentences that a user may read, so that they sound alike; what belongs to one reader of texts stands there.
 //!
 //! A sentence names paths, Secrets, containers and variables. It never holds a value, nor a text that might be one.
 
@@ -118,8 +118,7 @@ pub const EPHEMERAL: &str = "references are not resolved in ephemeral containers
 pub const TOO_LATE: &str = "references are resolved only when a pod is made; make the pod anew";
 
 /// A reference that arrives by `$(VAR)`.
-pub const ASSEMBLED: &str =
-    "the reference only comes together by $(VAR), and references are not expanded; write it out in one piece";
+pub const ASSEMBLED: &str = "the text becomes a reference only once $(VAR) is expanded, and such references are not resolved; write it out in one piece";
 
 /// A reference that arrives by `fieldRef`.
 pub const BY_FIELD: &str = "the annotation that this variable reads holds a reference, and those are not resolved; write the reference \
@@ -133,7 +132,7 @@ pub const EXPANSION: &str = "$(VAR) expands to more than 1 MiB of text, which is
 
 /// More faults than are kept.
 pub const TOO_MANY_FAULTS: &str =
-    "it has more than 1,000 faults, and not all of them are listed; mend those that are";
+    "more than 1,000 references or values in it are refused; mend those that are listed first";
 
 /// More references than any pod has.
 pub const TOO_MANY_REFERENCES: &str = "it has more than 2,000 references to secrets; no pod needs so many";

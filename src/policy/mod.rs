@@ -97,9 +97,9 @@ fn mutate(review: &Review<'_>, object: &Object<'_>, world: &World<'_>) -> Decisi
     }
     let plan = plan(template, world, is_bare(review, template));
     let patch = if plan.is_refused() { Ok(None) } else { inject::patch(&plan, template, world) };
-    let Plan { refusals, notes, references, overflow, .. } = plan;
+    let Plan { refusals, notes, references, dropped, overflow, .. } = plan;
     let overflow = overflow.or(patch.as_ref().err().copied());
-    let case = Case { refusals, notes, references, overflow, ..Case::default() };
+    let case = Case { refusals, notes, references, dropped, overflow, ..Case::default() };
     Decision { patch: patch.ok().flatten(), ..verdict::decide(case, world, Subject::Pod) }
 }
 
@@ -122,10 +122,10 @@ fn examine<'t>(
     kind: Option<&Kind>,
     world: &World<'_>,
 ) -> Case<'t> {
-    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env, overflow } =
+    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env, mut dropped, unlisted } =
         judge(object, kind, world);
     verdict::drop_repeats(&mut struck);
-    let mut overflow = overflow.then_some(message::TOO_MANY_FAULTS);
+    let mut overflow = None;
     if let Some(template) = &object.template {
         let plan = plan(template, world, is_bare(review, template));
         if template.pointer.is_empty() {
@@ -136,9 +136,10 @@ fn examine<'t>(
         refusals.extend(plan.refusals);
         notes.extend(plan.notes);
         references.extend(plan.references);
-        overflow = overflow.or(plan.overflow);
+        overflow = plan.overflow;
+        dropped += plan.dropped;
     }
-    Case { refusals, notes, references, struck, as_env, unchanged: Vec::new(), overflow }
+    Case { refusals, notes, references, struck, as_env, unchanged: Vec::new(), dropped, unlisted, overflow }
 }
 
 /// References of a pod that the mutating webhook should have resolved, each once.

@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::wishes::{MOUNT_PATH, Refusal, Wishes, check_file};
 use super::workload::object::{Place, Template};
 use super::workload::pod::Env;
-use super::workload::volume::{ProjectedSecret, Volume};
+use super::workload::volume::Volume;
 
 /// So many notes are worth a "did you mean"; looking for one costs more than all the rest.
 const SUGGESTIONS: usize = 8;
@@ -81,6 +81,8 @@ pub struct Plan<'t, 'a> {
     pub references: Vec<ReferenceReport>,
     /// Paths by the Secret that holds them, as far as this plan found out.
     pub paths: BTreeMap<String, String>,
+    /// How many refusals there are besides those that are kept.
+    pub dropped: usize,
     /// Why not all of it was planned; then nothing is injected.
     pub overflow: Option<&'static str>,
 }
@@ -89,6 +91,7 @@ pub struct Plan<'t, 'a> {
 pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, bare: bool) -> Plan<'t, 'a> {
     let mut plan = Plan { wishes: Wishes::read(template), ..Plan::default() };
     plan.refusals.append(&mut plan.wishes.refusals);
+    plan.dropped = plan.wishes.dropped;
     if plan.wishes.is_empty() && !template.containers().any(|place| has_reference(&place)) {
         return plan;
     }
@@ -102,7 +105,7 @@ pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, bare: bool) -
         plan.overflow = Some(message::TOO_MANY_INJECTIONS);
         return plan;
     }
-    let volumes = template.spec.volumes.iter().flatten().map(|volume| (&*volume.name, volume)).collect();
+    let mut mounted = Mounted::new(template);
     for place in template.containers() {
         let mut container =
             ContainerPlan { place, env: Vec::new(), paths: Vec::new(), files: BTreeMap::new(), mount: false };
@@ -110,7 +113,7 @@ pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, bare: bool) -
         if plan.selects(&place, world) {
             shared.apply(&mut plan, template, &mut container);
         }
-        plan.mount(&volumes, &mut container);
+        plan.mount(&mut mounted, &mut container);
         if !(container.env.is_empty() && container.paths.is_empty() && container.files.is_empty()) {
             plan.containers.push(container);
         }
@@ -151,7 +154,7 @@ impl<'t, 'a> Plan<'t, 'a> {
         if self.refusals.len() < MANY {
             self.refusals.push(Refusal { pointer, subject, text });
         } else {
-            self.overflow = Some(message::TOO_MANY_FAULTS);
+            self.dropped += 1;
         }
     }
 
@@ -296,7 +299,7 @@ impl<'t, 'a> Plan<'t, 'a> {
     }
 
     /// Finds out whether the files of a container are mounted already, and whether there is room for them.
-    fn mount(&mut self, volumes: &HashMap<&str, &Volume<'_>>, container: &mut ContainerPlan<'_, '_>) {
+    fn mount(&mut self, mounted: &mut Mounted<'_, '_>, container: &mut ContainerPlan<'_, '_>) {
         if container.files.is_empty() {
             return;
         }
@@ -306,7 +309,7 @@ impl<'t, 'a> Plan<'t, 'a> {
             container.mount = true;
             return;
         };
-        let shown = volumes.get(&*mount.name).map(|volume| shown(volume)).unwrap_or_default();
+        let shown = mounted.shown(&mount.name);
         let whole = mount.sub_path.as_deref().is_none_or(str::is_empty) && mount.sub_path_expr.is_none();
         for (file, (source, origin)) in &container.files {
             let other = self.paths.get(&source.secret).map(|path| secret_name(path)).unwrap_or_default();
@@ -323,11 +326,33 @@ impl<'t, 'a> Plan<'t, 'a> {
     }
 }
 
-/// What a projected volume shows: file, Secret and key.
-fn shown<'v>(volume: &'v Volume<'_>) -> HashSet<(&'v str, &'v str, &'v str)> {
-    let item = |secret: &'v ProjectedSecret<'_>| {
-        let name = secret.name.as_deref().unwrap_or_default();
-        secret.items.iter().map(move |item| (&*item.path, name, &*item.key))
-    };
-    volume.projected.iter().flat_map(item).collect()
+/// What the volumes of a pod show, each looked at once, however many containers mount it.
+struct Mounted<'t, 'a> {
+    volumes: HashMap<&'t str, &'t Volume<'a>>,
+    shown: HashMap<&'t str, HashSet<Shown<'t>>>,
+}
+
+/// File, Secret and key.
+type Shown<'t> = (&'t str, &'t str, &'t str);
+
+impl<'t, 'a> Mounted<'t, 'a> {
+    fn new(template: &'t Template<'a>) -> Self {
+        let volumes = template.spec.volumes.iter().flatten().map(|volume| (&*volume.name, volume)).collect();
+        Self { volumes, shown: HashMap::new() }
+    }
+
+    /// What the volume of a name shows; nothing if there is none.
+    fn shown(&mut self, name: &str) -> &HashSet<Shown<'t>> {
+        let volume = self.volumes.get_key_value(name);
+        let (name, volume) = volume.map_or(("", None), |(name, volume)| (*name, Some(*volume)));
+        self.shown.entry(name).or_insert_with(|| {
+            let secrets = volume.into_iter().flat_map(|volume| &volume.projected);
+            secrets
+                .flat_map(|secret| {
+                    let name = secret.name.as_deref().unwrap_or_default();
+                    secret.items.iter().map(move |item| (&*item.path, name, &*item.key))
+                })
+                .collect()
+        })
+    }
 }

@@ -85,7 +85,8 @@ impl<'s> World<'s> {
                 return Resolution::Unknown(reference.absolute.then(|| reference.path.to_owned()));
             }
         };
-        if self.is_value(reference.path) {
+        if self.is_value(reference.path) || reference.property.is_some_and(|property| self.is_value(property))
+        {
             return refused(None, message::PASTED.to_owned());
         }
         let path = match reference.path_in(own) {
@@ -178,16 +179,19 @@ pub fn similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option<
         .map(|(_, other)| other)
 }
 
-/// Properties of a JSON secret, with their keys, as far as they can be env vars: printable ASCII without `=`
-/// (Kubernetes, `IsRelaxedEnvVarName`, on by default from 1.32).
+/// Whether a text can be the name of an env var: printable ASCII without `=` (Kubernetes, `IsRelaxedEnvVarName`, on by
+/// default from 1.32).
+pub fn is_env_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
+}
+
+/// Properties of a JSON secret, with their keys, as far as they can be env vars.
 pub fn env_properties(entry: &Entry) -> Vec<(String, &str)> {
-    let legal =
-        |name: &str| !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=');
     entry
         .keys
         .iter()
         .filter(|key| ***key != *path::WHOLE)
         .filter_map(|key| key_property(key).map(|property| (property, &**key)))
-        .filter(|(property, _)| legal(property))
+        .filter(|(property, _)| is_env_name(property))
         .collect()
 }

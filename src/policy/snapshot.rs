@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::level::{Level, LevelLabels, Levels};
-use super::path::Scope;
+use super::path::{Scope, SecretPath};
 use super::rules::Detector;
 use super::workload::Kind;
 
@@ -109,8 +109,10 @@ impl Binding {
     /// Whether a path lies inside; an unbound namespace reaches nothing.
     pub fn contains(&self, path: &str) -> bool {
         match self {
+            // A text that is no clean path may begin like one that is inside: `…/stage/../prod/x`.
             Self::Bound { own, shared } => {
-                own.contains(path) || shared.iter().any(|prefix| prefix.contains(path))
+                SecretPath::absolute(path).is_ok()
+                    && (own.contains(path) || shared.iter().any(|prefix| prefix.contains(path)))
             }
             Self::Unbound | Self::Broken(_) | Self::Unknown => false,
         }
@@ -155,7 +157,7 @@ impl NamespaceLabels {
     fn level(&mut self, name: &str, word: &str) -> Option<Level> {
         Some(Level::parse(word).unwrap_or_else(|| {
             self.problems.push(format!(
-                "label refgate.dev/{name} of the namespace is none of off, baseline, restricted; restricted holds"
+                "label refgate.dev/{name} of the namespace is none of off, baseline, restricted, so it counts as restricted"
             ));
             Level::Restricted
         }))

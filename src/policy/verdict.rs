@@ -25,7 +25,11 @@ pub struct Case<'t> {
     pub as_env: Vec<String>,
     /// What an update left as it was: it does not deny, and it is said.
     pub unchanged: Vec<String>,
-    /// Why not all of it was judged; then nothing passes, an update of an old rule-breaker either.
+    /// How many refusals there are besides those that are kept.
+    pub dropped: usize,
+    /// How many findings there are besides those that are kept.
+    pub unlisted: usize,
+    /// Why not all of it was judged.
     pub overflow: Option<&'static str>,
 }
 
@@ -40,7 +44,15 @@ pub enum Subject {
 
 impl<'t> Case<'t> {
     /// What an update added to `old`. The same text at the same place, wherever it stands in its list, is no addition.
+    ///
+    /// Of what is over the limits only the number is known: an update that does not raise it is let pass, or an old
+    /// rule-breaker could not even lose a finalizer.
     pub fn without(mut self, old: Case<'_>) -> Self {
+        self.dropped = self.dropped.saturating_sub(old.dropped);
+        self.unlisted = self.unlisted.saturating_sub(old.unlisted);
+        if self.overflow == old.overflow {
+            self.overflow = None;
+        }
         let refused: HashSet<(String, String)> =
             old.refusals.into_iter().map(|old| (old.subject, old.text)).collect();
         let struck: HashSet<_> = old.struck.iter().map(identity).collect();
@@ -93,13 +105,12 @@ pub fn drop_repeats(struck: &mut Vec<Struck<'_>>) {
 /// Weighs a case by the levels of its namespace.
 pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
     let levels = world.state.namespace.levels.over(world.settings.defaults);
-    let Case { mut refusals, notes, mut references, struck, as_env, unchanged, overflow } = case;
-    if let Some(text) = overflow {
-        refusals.push(Refusal {
-            pointer: String::new(),
-            subject: "object".to_owned(),
-            text: text.to_owned(),
-        });
+    let Case { mut refusals, notes, mut references, struck, as_env, unchanged, dropped, unlisted, overflow } =
+        case;
+    let too_many = dropped > 0 || (unlisted > 0 && levels.enforce != Level::Off);
+    for text in overflow.into_iter().chain(too_many.then_some(message::TOO_MANY_FAULTS)) {
+        let what = if subject == Subject::Pod { "pod" } else { "workload" };
+        refusals.push(Refusal { pointer: String::new(), subject: what.to_owned(), text: text.to_owned() });
     }
     refusals.sort();
     refusals.dedup();
@@ -199,7 +210,9 @@ fn warnings(
     all.extend(findings.iter().filter(|finding| levels.warn.counts(finding.certainty)).map(finding_line));
     all.extend(notes.iter().map(|(subject, text)| format!("{subject}: {text}")));
     if subject == Subject::Workload {
-        all.extend(unchanged.iter().map(|text| format!("unchanged, but new pods are refused: {text}")));
+        all.extend(unchanged.iter().map(|text| {
+            format!("this was there before and is left alone, but new pods are refused for it: {text}")
+        }));
     }
     if levels.warn == Level::Restricted && !as_env.is_empty() {
         all.push(message::secrets_in_env(as_env));

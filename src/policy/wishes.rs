@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use super::judge::MANY;
 use super::message;
 use super::reference::{Reference, ReferenceError};
-use super::resolve::similar;
+use super::resolve::{is_env_name, similar};
 use super::workload::json::escape;
 use super::workload::object::Template;
 
@@ -52,6 +53,8 @@ pub struct Wishes<'t> {
     pub claimed_refs: Option<&'t str>,
     /// What does not read.
     pub refusals: Vec<Refusal>,
+    /// How many refusals there are besides those that are kept.
+    pub dropped: usize,
 }
 
 /// The names behind `refgate.dev/`.
@@ -73,9 +76,14 @@ impl<'t> Wishes<'t> {
         let mut wishes = Self::default();
         let Some(annotations) = &template.metadata.annotations else { return wishes };
         for (key, value) in &annotations.0 {
-            if is_ours(key)
-                && let Err(text) = wishes.take(template, key, value)
-            {
+            if !is_ours(key) {
+                continue;
+            }
+            if let Err(text) = wishes.take(template, key, value) {
+                if wishes.refusals.len() >= MANY {
+                    wishes.dropped += 1;
+                    continue;
+                }
                 let pointer = format!("{}/metadata/annotations/{}", template.pointer, escape(key));
                 wishes.refusals.push(Refusal { pointer, subject: format!("annotation {}", &**key), text });
             }
@@ -109,7 +117,12 @@ impl<'t> Wishes<'t> {
             Ok(NamedWish { key, name, reference })
         };
         match key.split_once('/') {
-            Some(("env.refgate.dev", name)) => self.env.push(wish(name)?),
+            Some(("env.refgate.dev", name)) => {
+                if !is_env_name(name) {
+                    return Err("what stands behind the slash cannot be the name of an env var".to_owned());
+                }
+                self.env.push(wish(name)?);
+            }
             Some(("file.refgate.dev", name)) => {
                 check_file(name)?;
                 self.files.push(wish(name)?);
@@ -200,7 +213,7 @@ fn mount_path(value: &str) -> Result<&str, String> {
     if clean && path.len() <= 1024 {
         Ok(path)
     } else {
-        Err("it is no absolute path of plain segments, such as /run/refgate".to_owned())
+        Err("it is no absolute path such as /run/refgate; it may hold no .. and none of : and $".to_owned())
     }
 }
 

@@ -20,6 +20,7 @@ pub mod connection;
 pub mod dev;
 pub mod health;
 pub mod http;
+pub mod intake;
 mod judge;
 mod process;
 pub mod state;
@@ -150,13 +151,7 @@ pub enum ServeError {
 pub fn run(options: Options, out: &mut dyn io::Write) -> Result<(), ServeError> {
     let json = matches!(options.mode, Mode::Cluster { .. });
     telemetry::start(if json { LogFormat::Json } else { LogFormat::Text });
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .max_blocking_threads(workers * 2)
-        .enable_all()
-        .build()
-        .map_err(ServeError::System)?;
+    let runtime = runtime().map_err(ServeError::System)?;
     let result = runtime.block_on(async {
         let (mut first, mut second) = (Signals::new()?, Signals::new()?);
         let server = Server::bind(options).await?;
@@ -171,6 +166,16 @@ pub fn run(options: Options, out: &mut dyn io::Write) -> Result<(), ServeError> 
     // Whatever is still open had its time.
     runtime.shutdown_background();
     result
+}
+
+/// The threads of the process.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .max_blocking_threads(workers * 2)
+        .enable_all()
+        .build()
 }
 
 /// A server that is bound and has its certificate, and does nothing yet.
@@ -336,7 +341,8 @@ fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
 }
 
-fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
+/// Binds a port; `flag` is what chooses it.
+pub fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
     let bind = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A restart must not wait for the connections of the process before it to be forgotten.

@@ -206,6 +206,17 @@ impl Detector {
     /// The time is linear in the length of the candidate. Nothing is allocated unless something is found, or a word is
     /// base64 of text and has to be decoded.
     pub fn scan(&self, candidate: &Candidate<'_>, hits: &mut Vec<Hit>) -> Extent {
+        self.scan_with(self.enabled, candidate, hits)
+    }
+
+    /// The same with the rules alone that go by shape: for texts in which names are not those of values.
+    pub fn scan_shapes(&self, candidate: &Candidate<'_>, hits: &mut Vec<Hit>) -> Extent {
+        let shapes = RULES.iter().enumerate().filter(|(_, rule)| matches!(rule.id, "private-key" | "token"));
+        let mask = shapes.fold(0, |mask, (position, _)| mask | 1 << position);
+        self.scan_with(self.enabled & mask, candidate, hits)
+    }
+
+    fn scan_with(&self, enabled: u32, candidate: &Candidate<'_>, hits: &mut Vec<Hit>) -> Extent {
         if candidate.value.is_empty() {
             return Extent::Whole;
         }
@@ -216,7 +227,7 @@ impl Detector {
         };
         let sight = Sight::new(&self.index, candidate, text);
         if sight.traits() & sight::WORTH_A_LOOK != 0 {
-            sight::judge(&sight, self.enabled, hits);
+            sight::judge(&sight, enabled, hits);
         }
         extent
     }

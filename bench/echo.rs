@@ -1,0 +1,90 @@
+//! The yardstick of the server: port, TLS, threads, bounds and log line of `refgate serve`, and no work.
+//!
+//! `echo --listen ADDRESS:PORT` reads each body to its end, logs one line and answers a constant AdmissionReview.
+//! `bench/load.sh` puts it beside `refgate serve`.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode};
+use axum::routing::post;
+use refgate::serve::connection::{Limits, Phase, Port};
+use refgate::serve::intake::{Intake, respond};
+use refgate::serve::{self, dev, http, tls};
+use refgate::telemetry::{self, LogFormat, Metrics, ReviewLine};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let address = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--listen", address] => address.parse::<SocketAddr>().ok(),
+        _ => None,
+    };
+    let Some(address) = address else {
+        let _ = writeln!(io::stderr(), "usage: echo --listen ADDRESS:PORT");
+        return ExitCode::from(2);
+    };
+    match run(address) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "echo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(address: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
+    telemetry::start(LogFormat::Text);
+    serve::runtime()?.block_on(async {
+        let listener = serve::listen(address, "--listen")?;
+        writeln!(io::stdout(), "echo: https://{}", listener.local_addr()?)?;
+        let (pem, _) = dev::identity(listener.local_addr()?)?;
+        let identity = Some(tls::Identity::fixed(&pem, &Metrics::default())?);
+        let (_keep, phase) = watch::channel(Phase::Serving);
+        Port { listener, identity, router: router(), limits: Limits::default(), phase }.run().await;
+        Ok(())
+    })
+}
+
+fn router() -> Router {
+    let intake = Arc::new(Intake::new(http::Limits::default()));
+    Router::new().route("/mutate", post(answer)).route("/validate", post(answer)).with_state(intake)
+}
+
+/// What `refgate serve` answers to a review that needs nothing.
+const ANSWER: &[u8] = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"06e841e6-a9f6-466e-87b8-1f1b359faea6","allowed":true,"auditAnnotations":{"verdict":"allow"}}}"#;
+
+async fn answer(State(intake): State<Arc<Intake>>, request: Request) -> Response<Body> {
+    let started = Instant::now();
+    let received = match Box::pin(intake.receive(request, started)).await {
+        Ok(received) => received,
+        Err(failed) => return failed.failure.response(),
+    };
+    ReviewLine {
+        uid: "06e841e6-a9f6-466e-87b8-1f1b359faea6",
+        endpoint: "mutate",
+        user: "system:serviceaccount:kube-system:replicaset-controller",
+        groups: &[],
+        operation: "CREATE",
+        kind: "Pod",
+        namespace: "snippets-stage",
+        name: "",
+        dry_run: false,
+        paths: &[],
+        verdict: if received.body.is_empty() { "deny" } else { "allow" },
+        rules: &[],
+        duration: started.elapsed(),
+    }
+    .log();
+    respond(StatusCode::OK, "application/json", Bytes::from_static(ANSWER).into())
+}
