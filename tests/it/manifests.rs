@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const NAMESPACES_LEFT_OUT: [&str; 3] = ["kube-system", "kube-node-lease", OWN_NAMESPACE];
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base")
 }
 
 fn documents(file: &Path) -> Vec<Value> {
@@ -221,6 +221,17 @@ fn the_shipped_configuration_says_the_defaults() {
         (Level::Baseline, Level::Restricted, Level::Restricted)
     );
     assert_eq!(levels, Config::default().settings.defaults, "the file says what holds without it");
+}
+
+#[test]
+fn audit_first_turns_enforcing_off_and_changes_nothing_else() {
+    let overlay = documents(&folder().join("../overlays/audit-first/config.yaml")).remove(0);
+    assert_eq!(overlay["metadata"]["name"], only("ConfigMap")["metadata"]["name"]);
+    let mut overlay = config::parse(text(&overlay, "/data/config.yaml")).unwrap();
+    assert_eq!(overlay.settings.defaults.enforce, Level::Off);
+    let shipped = shipped_configuration();
+    overlay.settings.defaults.enforce = shipped.settings.defaults.enforce;
+    assert_eq!(format!("{overlay:?}"), format!("{shipped:?}"));
 }
 
 #[test]
