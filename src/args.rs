@@ -22,6 +22,9 @@ Start here:
 `refgate COMMAND --help` has more examples.
 ";
 
+const SERVE_USAGE: &str = "refgate serve --tls-cert FILE --tls-key FILE [OPTIONS]
+       refgate serve --dev [--world FILE] [OPTIONS]";
+
 const SERVE_HELP: &str = "\
 In a cluster it watches Namespaces and the catalogue's ConfigMaps, with the service account of its pod or a kubeconfig. \
 SIGTERM stops it in two steps: it goes on serving for --grace, then ends what it has accepted within --drain.
@@ -91,7 +94,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer the API server: the admission webhook, over HTTPS
-    #[command(after_help = SERVE_HELP)]
+    #[command(after_help = SERVE_HELP, override_usage = SERVE_USAGE)]
     Serve(Serve),
     /// Judge manifests as admission would: files, folders, standard input
     #[command(after_help = CHECK_HELP)]
@@ -154,7 +157,7 @@ pub struct WithoutCluster {
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
     dev: bool,
     /// The world: Namespaces and their catalogues as YAML [default: examples/world.yaml]
-    #[arg(long, value_name = "FILE", requires = "dev")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tls_cert", "tls_key"])]
     world: Option<PathBuf>,
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
 
-use super::{Against, envelope};
+use super::{Against, envelope, reasons};
 use crate::config;
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
@@ -44,6 +44,16 @@ pub struct Workload<'a> {
     /// Its name, or what its name starts with.
     pub name: String,
     object: &'a Value,
+}
+
+impl Workload<'_> {
+    /// `Kind/name`, for eyes.
+    pub fn title(&self) -> String {
+        match &*self.name {
+            "" => self.kind.kind.to_string(),
+            name => format!("{}/{name}", self.kind.kind),
+        }
+    }
 }
 
 /// What one document comes to.
@@ -174,7 +184,7 @@ impl Judge {
     pub fn mutate(&mut self, workload: &Workload<'_>, pod: &Value) -> Result<Decision, Unjudged> {
         self.prepare(&workload.namespace)?;
         let as_pod = Workload {
-            kind: kind("Pod", "pods", ""),
+            kind: Kind { group: "".into(), kind: "Pod".into(), resource: "pods".into(), pointer: "".into() },
             api_version: "v1",
             namespace: workload.namespace.clone(),
             name: if workload.kind.is_pod() { workload.name.clone() } else { String::new() },
@@ -219,35 +229,42 @@ impl Judge {
     /// A pod that the mutating webhook refused never reaches the validating one. What that one would say is said all
     /// the same, so that one run names everything: the pod is judged as a template, where references are still whole.
     fn refused_pod(&mut self, workload: &Workload<'_>, mutated: Decision) -> Result<Decision, Unjudged> {
-        const AT: &str = "/template";
+        let Some(kind) = self.snapshot.settings.kinds.iter().find(|kind| !kind.is_pod()).cloned() else {
+            return Ok(mutated);
+        };
+        let at = kind.pointer.to_string();
         let mut template = Map::new();
         for key in ["metadata", "spec"] {
             if let Some(part) = workload.object.get(key) {
                 template.insert(key.into(), part.clone());
             }
         }
-        let wrapped = serde_json::json!({
-            "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": workload.name}, "template": template,
-        });
+        let mut wrapped = Value::Object(template);
+        for token in at.rsplit('/').filter(|token| !token.is_empty()) {
+            wrapped = Value::Object(Map::from_iter([(token.to_owned(), wrapped)]));
+        }
         let as_template = Workload {
-            kind: kind("PodTemplate", "podtemplates", AT),
-            api_version: "v1",
+            kind,
+            api_version: workload.api_version,
             namespace: workload.namespace.clone(),
             name: workload.name.clone(),
             object: &wrapped,
         };
         let mut decision = self.ask(Endpoint::Validate, &as_template, &wrapped)?;
         let strip = |pointer: &mut String| {
-            if let Some(rest) = pointer.strip_prefix(AT) {
+            if let Some(rest) = pointer.strip_prefix(&*at) {
                 *pointer = rest.to_owned();
             }
         };
         decision.findings.iter_mut().for_each(|finding| strip(&mut finding.pointer));
         decision.references.iter_mut().for_each(|reference| strip(&mut reference.pointer));
         decision.warnings.clear();
-        if decision.outcome == Outcome::Allow {
-            decision.outcome = mutated.outcome;
-        }
+        decision.outcome = match (mutated.outcome, decision.outcome) {
+            (Outcome::Deny { code, message }, Outcome::Deny { message: template, .. }) => {
+                Outcome::Deny { code, message: reasons::merge(&message, &template) }
+            }
+            (outcome, _) => outcome,
+        };
         Ok(decision)
     }
 
@@ -304,11 +321,6 @@ impl Judge {
 
 fn text_of(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| file.display().to_string())
-}
-
-/// A kind of the core group.
-fn kind(kind: &'static str, resource: &'static str, pointer: &'static str) -> Kind {
-    Kind { group: "".into(), kind: kind.into(), resource: resource.into(), pointer: pointer.into() }
 }
 
 /// The pod that would come of a workload; `None` where it has no template. A pod is its own.

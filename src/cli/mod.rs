@@ -18,6 +18,7 @@ mod envelope;
 pub mod input;
 pub mod judge;
 pub mod place;
+mod reasons;
 pub mod render;
 pub mod report;
 pub mod rules;

@@ -1,6 +1,10 @@
 //! Where in a manifest a pointer leads, in the words that people use for it: container `web`, env `DATABASE_URL`.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
+
+use super::emit;
 
 /// A place, for eyes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,6 +32,41 @@ pub fn of(document: &Value, pointer: &str) -> Place {
     Place { container, what: what(document, &tokens, start) }
 }
 
+/// Every place of a document by the words that sentences name it with.
+pub fn all(document: &Value) -> HashMap<String, String> {
+    let mut places = HashMap::new();
+    collect(document, document, &mut String::new(), &mut places);
+    places
+}
+
+fn collect(document: &Value, value: &Value, pointer: &mut String, places: &mut HashMap<String, String>) {
+    let length = pointer.len();
+    let mut enter = |token: &str, inner: &Value| {
+        emit::push_token(pointer, token);
+        collect(document, inner, pointer, places);
+        pointer.truncate(length);
+    };
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, inner)| enter(key, inner)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, inner)| enter(&index.to_string(), inner));
+        }
+        _ => {
+            let Place { container, what } = of(document, pointer);
+            let sentence = match container {
+                Some(container) => format!("container {container}, {what}"),
+                None => what,
+            };
+            // Of an env entry it is the value that is spoken of, not its name.
+            if pointer.ends_with("/value") {
+                places.insert(sentence, pointer.clone());
+            } else {
+                places.entry(sentence).or_insert_with(|| pointer.clone());
+            }
+        }
+    }
+}
+
 fn what(document: &Value, tokens: &[&str], start: usize) -> String {
     let tail = &tokens[start..];
     let listed = |list: &str, word: &str| {
@@ -48,6 +87,9 @@ fn what(document: &Value, tokens: &[&str], start: usize) -> String {
         && let Some(volume) = listed("volumes", "volume")
     {
         return volume;
+    }
+    if let Some(list) = ["envFrom", "imagePullSecrets"].into_iter().find(|list| tail.contains(list)) {
+        return list.to_owned();
     }
     // Without a container the whole pointer says more than its end.
     let shown = if start == 0 { tail.iter().rev().take(3).rev().copied().collect() } else { tail.to_vec() };
@@ -115,7 +157,7 @@ mod tests {
             ),
             ("/metadata/annotations/env.refgate.dev~1A", None, "annotation env.refgate.dev/A"),
             ("/spec/volumes/0/secret/secretName", None, "volume tls"),
-            ("/spec/imagePullSecrets/0/name", None, "imagePullSecrets[0].name"),
+            ("/spec/imagePullSecrets/0/name", None, "imagePullSecrets"),
             ("", None, ""),
         ] {
             let expected = Place { container: container.map(str::to_owned), what: what.to_owned() };

@@ -48,13 +48,12 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     if against.world.is_none() && against.scope.is_none() {
         against.world = options.paths.first().and_then(|path| beside(path));
     }
-    let mut renderer = Renderer {
-        judge: Judge::load(&against)?,
-        output: options.output,
-        screen: Screen::new(),
-        code: CLEAN,
-        first: true,
-    };
+    let judge = Judge::load(&against)?;
+    let mut renderer =
+        Renderer { judge, output: options.output, screen: Screen::new(), code: CLEAN, first: true };
+    if let Some(world) = against.world.filter(|_| options.against.world.is_none()) {
+        renderer.complain(CLEAN, &format!("the world is that of {}", world.display()));
+    }
     let mut failure = None;
     input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
         let done = match read {
@@ -116,7 +115,7 @@ impl Renderer {
 
     fn render(&mut self, document: &Document) -> Result<Rendered, Unjudged> {
         let Some(workload) = self.judge.workload(&document.value)? else { return Ok(Rendered::NoWorkload) };
-        let what = format!("{}/{} in {}", workload.kind.kind, workload.name, workload.namespace);
+        let what = format!("{} in {}", workload.title(), workload.namespace);
         let judged = self.judge.judge(&workload)?;
         if let Some(why) = judged.refusal {
             return Ok(Rendered::Refused { what, why });

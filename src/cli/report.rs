@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::input::{Document, Problem};
 use super::judge::{Judged, Workload};
-use super::{CLEAN, REFUSED, UNREADABLE, place};
+use super::{CLEAN, REFUSED, UNREADABLE, place, reasons};
 use crate::policy::decision::{ReferenceReport, Verdict};
 use crate::policy::finding::Finding;
 use crate::policy::{message, verdict};
@@ -45,6 +45,16 @@ pub struct Entry {
     findings: Vec<FindingEntry>,
     references: Vec<ReferenceEntry>,
     warnings: Vec<String>,
+    /// What the message says besides the findings.
+    #[serde(skip)]
+    refusals: Vec<Refusal>,
+}
+
+/// One reason of a denial, and where it stands.
+#[derive(Debug)]
+struct Refusal {
+    at: At,
+    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,14 +82,6 @@ struct ReferenceEntry {
     secret: Option<String>,
     key: Option<String>,
     verdict: &'static str,
-    #[serde(skip)]
-    at: At,
-}
-
-impl ReferenceEntry {
-    fn is_denied(&self) -> bool {
-        self.verdict == Verdict::Denied.as_str()
-    }
 }
 
 /// Where something stands, for eyes.
@@ -94,14 +96,6 @@ impl At {
     fn new(document: &Document, pointer: &str) -> Self {
         let place::Place { container, what } = place::of(&document.value, pointer);
         Self { line: document.line_of(pointer), container, what }
-    }
-
-    /// The place as sentences name it.
-    fn sentence(&self) -> String {
-        match &self.container {
-            Some(container) => format!("container {container}, {}", self.what),
-            None => self.what.clone(),
-        }
     }
 }
 
@@ -121,14 +115,16 @@ impl Entry {
             instead: finding.instead,
         };
         let reference = |reference: ReferenceReport| ReferenceEntry {
-            at: At::new(document, &reference.pointer),
             pointer: reference.pointer,
             path: reference.path,
             secret: reference.secret,
             key: reference.key,
             verdict: reference.verdict.as_str(),
         };
+        let findings: Vec<FindingEntry> = judged.findings.into_iter().map(finding).collect();
+        let refusals = judged.refusal.as_deref().map(|message| refusals(document, message, &findings));
         Self {
+            refusals: refusals.unwrap_or_default(),
             file: document.file.clone(),
             line: document.line,
             api_version: workload.api_version.to_owned(),
@@ -137,7 +133,7 @@ impl Entry {
             name: workload.name,
             decision: if judged.refusal.is_some() { "deny" } else { "allow" },
             message: judged.refusal,
-            findings: judged.findings.into_iter().map(finding).collect(),
+            findings,
             references: judged.references.into_iter().map(reference).collect(),
             warnings: judged.warnings,
         }
@@ -146,29 +142,23 @@ impl Entry {
     /// What there is to see: a row for each finding and each refusal, then what the warnings say of the whole.
     fn lines(&self) -> Vec<Line> {
         let mut lines = Vec::new();
-        for finding in &self.findings {
+        // By line, where JSON has them by pointer.
+        let mut findings: Vec<&FindingEntry> = self.findings.iter().collect();
+        findings.sort_by_key(|finding| finding.at.line);
+        for finding in findings {
             lines.push(self.row(&finding.at, finding.rule));
             lines.push(Line::note("", &format!("{}: {}", finding.reason, finding.detail)));
             lines.push(Line::note("instead: ", &finding.instead));
         }
-        let mut reasons = self.message.as_deref().map(split).unwrap_or_default();
-        // What a finding says has been said.
-        reasons.retain(|reason| self.findings.iter().all(|finding| finding.sentence != *reason));
-        for reference in self.references.iter().filter(|reference| reference.is_denied()) {
-            let place = reference.at.sentence();
-            let why: Vec<&str> = reasons.iter().filter_map(|reason| after_place(reason, &place)).collect();
-            if why.is_empty() {
-                continue;
+        let mut previous = None;
+        for refusal in &self.refusals {
+            let place = (refusal.at.line, &refusal.at.what);
+            if previous.replace(place) != Some(place) {
+                lines.push(self.row(&refusal.at, "refused"));
             }
-            lines.push(self.row(&reference.at, "refused"));
-            lines.extend(why.into_iter().map(|text| Line::note("", text)));
-            reasons.retain(|reason| after_place(reason, &place).is_none());
+            lines.push(Line::note("", &refusal.text));
         }
         let whole = At { line: self.line, container: None, what: String::new() };
-        if !reasons.is_empty() {
-            lines.push(self.row(&whole, "refused"));
-            lines.extend(reasons.into_iter().map(|reason| Line::note("", reason)));
-        }
         if !self.warnings.is_empty() {
             lines.push(self.row(&whole, "warning"));
             lines.extend(self.warnings.iter().map(|warning| Line::note("", warning)));
@@ -185,20 +175,26 @@ impl Entry {
     }
 }
 
-/// The reasons of a denial, which numbers them when there are several.
-fn split(message: &str) -> Vec<&str> {
-    let Some(mut rest) = message.strip_prefix("(1) ") else { return vec![message] };
-    let mut reasons = Vec::new();
-    while let Some((reason, next)) = rest.split_once(&format!("; ({}) ", reasons.len() + 2)) {
-        reasons.push(reason);
-        rest = next;
+/// What a message says besides the findings, each reason with the place that it begins with.
+fn refusals(document: &Document, message: &str, findings: &[FindingEntry]) -> Vec<Refusal> {
+    let said = |reason: &str| findings.iter().any(|finding| finding.sentence == reason);
+    let reasons: Vec<&str> = reasons::split(message).into_iter().filter(|reason| !said(reason)).collect();
+    if reasons.is_empty() {
+        return Vec::new();
     }
-    reasons.push(rest);
-    reasons
-}
-
-fn after_place<'a>(reason: &'a str, place: &str) -> Option<&'a str> {
-    reason.strip_prefix(place)?.strip_prefix(": ")
+    let places = place::all(&document.value);
+    let refusal = |reason: &str| {
+        let found = reason.match_indices(": ").find_map(|(at, _)| Some((at, places.get(&reason[..at])?)));
+        match found {
+            Some((at, pointer)) => {
+                Refusal { at: At::new(document, pointer), text: reason[at + 2..].to_owned() }
+            }
+            None => Refusal { at: At::new(document, ""), text: reason.to_owned() },
+        }
+    };
+    let mut refusals: Vec<Refusal> = reasons.into_iter().map(refusal).collect();
+    refusals.sort_by_key(|refusal| refusal.at.line);
+    refusals
 }
 
 /// One line of text output.

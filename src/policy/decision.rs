@@ -1,6 +1,7 @@
 //! A decision: all that one review comes to.
 
 use super::finding::Finding;
+use super::wishes::Refusal;
 
 /// What a review comes to. Nothing else happened; the caller logs it and counts it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -11,6 +12,8 @@ pub struct Decision {
     pub patch: Option<String>,
     /// For the person at the keyboard; empty when denied.
     pub warnings: Vec<String>,
+    /// Why it was denied, findings apart: each reference, Secret or limit that stands in the way.
+    pub refusals: Vec<Refusal>,
     /// Every finding, whatever level it counts at, ordered by pointer, then rule.
     pub findings: Vec<Finding>,
     /// Every reference and every synced Secret that the object uses, ordered by pointer.

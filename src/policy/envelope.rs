@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::workload::Kind;
-use super::workload::json::Text;
+use super::workload::json::{Nullable, Text};
 use super::workload::object::{Object, ObjectSeed};
 
 /// What stands around the request.
@@ -151,21 +151,21 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
         let mut request = Request::default();
         while let Some(key) = map.next_key::<Text<'de>>()? {
             match &*key {
-                "uid" => request.uid = map.next_value()?,
-                "kind"
-                    if matches!(
-                        (&request.object, &request.old_object),
-                        (Slot::Read(_), _) | (_, Slot::Read(_))
-                    ) =>
-                {
-                    return Err(serde::de::Error::duplicate_field("kind"));
+                "uid" if !request.uid.is_empty() => return Err(serde::de::Error::duplicate_field("uid")),
+                "operation" if !request.operation.is_empty() => {
+                    return Err(serde::de::Error::duplicate_field("operation"));
                 }
-                "kind" => request.kind = map.next_value()?,
+                "namespace" if request.namespace.is_some() => {
+                    return Err(serde::de::Error::duplicate_field("namespace"));
+                }
+                "uid" => request.uid = map.next_value()?,
+                "kind" if request.kind.is_some() => return Err(serde::de::Error::duplicate_field("kind")),
+                "kind" => request.kind = map.next_value::<Nullable<_>>()?.0,
                 "subResource" => request.sub_resource = map.next_value()?,
                 "name" => request.name = map.next_value()?,
                 "namespace" => request.namespace = map.next_value()?,
                 "operation" => request.operation = map.next_value()?,
-                "userInfo" => request.user = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                "userInfo" => request.user = map.next_value::<Nullable<_>>()?.0.unwrap_or_default(),
                 "dryRun" => request.dry_run = map.next_value::<Option<bool>>()?.unwrap_or_default(),
                 "object" => request.object = self.slot(&request, &request.object, &mut map)?,
                 "oldObject" => request.old_object = self.slot(&request, &request.old_object, &mut map)?,

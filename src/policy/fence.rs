@@ -1,10 +1,9 @@
 //! The fence, for what `judge` comes by: a Secret that is named, an attribute of a volume, a reference of another system.
 
 use super::decision::{ReferenceReport, Verdict};
-use super::foreign::{self, Foreign};
+use super::foreign::{self, Foreign, Reading};
 use super::judge::Walk;
 use super::message;
-use super::snapshot::Binding;
 use super::workload::json::escape;
 use super::workload::object::Template;
 use super::workload::volume::Volume;
@@ -12,7 +11,7 @@ use super::workload::volume::Volume;
 impl Walk<'_, '_> {
     /// What a CSI driver's attribute may not say in a bound namespace.
     pub(super) fn attribute(&self, volume: &Volume<'_>, name: &str, text: &str) -> Option<String> {
-        if !self.is_bound() {
+        if !self.world.binding().is_fenced() {
             return None;
         }
         let driver = volume.driver.as_deref().unwrap_or_default();
@@ -33,10 +32,6 @@ impl Walk<'_, '_> {
         None
     }
 
-    fn is_bound(&self) -> bool {
-        matches!(self.world.binding(), Binding::Bound { .. })
-    }
-
     /// A Secret that the pod names, by whatever means: it may not hold a path that the namespace may not read.
     pub(super) fn secret(
         &mut self,
@@ -53,7 +48,7 @@ impl Walk<'_, '_> {
         for entry in entries {
             let verdict =
                 if self.world.binding().contains(&entry.path) { Verdict::Allowed } else { Verdict::Denied };
-            self.seen.references.push(ReferenceReport {
+            self.report(ReferenceReport {
                 pointer: pointer(),
                 path: (verdict == Verdict::Allowed).then(|| entry.path.to_string()),
                 secret: Some(name.to_owned()),
@@ -66,6 +61,28 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// What a text comes to as a reference of another system; gives whether it is one, and so no plaintext.
+    pub(super) fn reading(
+        &mut self,
+        reading: &Reading<'_>,
+        pointer: &dyn Fn() -> String,
+        subject: &dyn Fn() -> String,
+    ) -> bool {
+        match reading {
+            Reading::None => false,
+            Reading::Reference(reference) => {
+                self.foreign(reference, pointer, subject);
+                true
+            }
+            Reading::Malformed(system) => {
+                if self.world.binding().is_fenced() {
+                    self.refuse(pointer(), subject(), message::malformed(system));
+                }
+                false
+            }
+        }
+    }
+
     /// A reference of another system.
     pub(super) fn foreign(
         &mut self,
@@ -73,8 +90,11 @@ impl Walk<'_, '_> {
         pointer: &dyn Fn() -> String,
         subject: &dyn Fn() -> String,
     ) {
+        if self.seen.overflow {
+            return;
+        }
         let verdict = match reference.judge(self.world) {
-            Ok(()) if self.is_bound() => Verdict::Allowed,
+            Ok(()) if self.world.binding().is_fenced() => Verdict::Allowed,
             Ok(()) => Verdict::Unknown,
             Err(why) => {
                 self.refuse(pointer(), subject(), why);
@@ -82,13 +102,7 @@ impl Walk<'_, '_> {
             }
         };
         let path = reference.path().map(str::to_owned);
-        self.seen.references.push(ReferenceReport {
-            pointer: pointer(),
-            path,
-            secret: None,
-            key: None,
-            verdict,
-        });
+        self.report(ReferenceReport { pointer: pointer(), path, secret: None, key: None, verdict });
     }
 
     pub(super) fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
@@ -97,7 +111,7 @@ impl Walk<'_, '_> {
         for reference in foreign::annotation(key, value) {
             self.foreign(&reference, &pointer, &subject);
         }
-        if matches!(key, "vault.hashicorp.com/agent-extra-secret" | "vault.hashicorp.com/tls-secret") {
+        if foreign::SECRET_ANNOTATIONS.contains(&key) {
             self.secret(value, None, &pointer, &subject);
         }
     }

@@ -6,9 +6,9 @@
 //! GoogleCloudPlatform/berglas `pkg/berglas/reference.go`, helmfile/vals README, hashicorp/vault-k8s
 //! `agent-inject/agent/annotations.go`.
 
+use super::message;
 use super::path::SecretPath;
 use super::resolve::World;
-use super::snapshot::Binding;
 
 /// A reference in another system's syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,34 +38,86 @@ struct Arn<'a> {
     rest: &'a str,
 }
 
+/// What a text is, taken as a reference of another system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading<'a> {
+    /// None of them.
+    None,
+    /// A reference.
+    Reference(Foreign<'a>),
+    /// It starts as the system named here would have it, and does not read on: the tool may take it all the same, so a
+    /// bound namespace does not get it, and it is judged as a plaintext besides.
+    Malformed(&'static str),
+}
+
 /// The first bytes of all syntaxes; nearly every value is told apart by its first byte alone.
 fn may_be(text: &str) -> bool {
     matches!(text.as_bytes().first(), Some(b'v' | b'b' | b'>' | b'o' | b's' | b'a' | b'g' | b'r'))
-        || text.contains("@azurekeyvault")
+        || (memchr::memchr(b'@', text.as_bytes()).is_some() && text.contains("@azurekeyvault"))
 }
 
-/// Reads a whole text as a reference of another system.
-pub fn recognise(text: &str) -> Option<Foreign<'_>> {
+/// Reads a whole text.
+pub fn read(text: &str) -> Reading<'_> {
     if !may_be(text) {
-        return None;
+        return Reading::None;
     }
-    vault(text)
+    let reference = vault(text)
         .or_else(|| one_password(text))
         .or_else(|| berglas(text))
         .or_else(|| aws(text))
         .or_else(|| google(text))
         .or_else(|| azure(text))
-        .or_else(|| vals(text))
+        .or_else(|| vals(text));
+    match reference {
+        Some(reference) => Reading::Reference(reference),
+        None => starts_like(text).map_or(Reading::None, Reading::Malformed),
+    }
+}
+
+/// Whether the tool itself would try a text, by its own test of the beginning.
+fn starts_like(text: &str) -> Option<&'static str> {
+    let rest = text.strip_prefix(">>").unwrap_or(text);
+    let arn = rest.strip_prefix("arn:aws").and_then(|rest| rest.split_once(':')).map(|(_, rest)| rest);
+    let arn = arn.is_some_and(|rest| {
+        rest.starts_with("secretsmanager:") || (rest.starts_with("ssm:") && rest.contains(":parameter/"))
+    });
+    match rest {
+        _ if (rest.starts_with("vault:") || rest.starts_with("bao:")) && rest.contains('#') => Some("Vault"),
+        _ if rest.starts_with("op://") => Some("1Password"),
+        _ if rest.starts_with("sm://") || rest.starts_with("berglas://") => Some("Berglas"),
+        _ if arn => Some("AWS"),
+        _ if rest.starts_with("gcp:secretmanager:") => Some("Google Secret Manager"),
+        _ if rest.starts_with("azure:keyvault:") || rest.ends_with("@azurekeyvault") => {
+            Some("Azure Key Vault")
+        }
+        _ if rest.starts_with("ref+") && rest.contains("://") => Some("vals"),
+        _ => None,
+    }
 }
 
 /// The references of bank-vaults inside a longer text: `pre-${vault:path#key}-post`.
-pub fn inline(text: &str) -> Vec<Foreign<'_>> {
+///
+/// What counts is the path, up to its `#`; one that holds anything but the characters of a path does not read, because
+/// the tool's own expression may take more of the text than is seen here.
+pub fn inline(text: &str) -> Vec<Reading<'_>> {
     let mut found = Vec::new();
+    if memchr::memchr(b'$', text.as_bytes()).is_none() {
+        return found;
+    }
     for (start, _) in text.match_indices("${") {
-        // Up to the next brace of either kind, which keeps this linear; a template in the key (`${.user}`) may be cut.
-        let inner = &text[start + 2..];
-        let inner = &inner[..inner.find(['{', '}']).unwrap_or(inner.len())];
-        found.extend(vault(inner));
+        let inner = text[start + 2..].trim_start_matches('>');
+        let Some(rest) = inner.strip_prefix("vault:").or_else(|| inner.strip_prefix("bao:")) else {
+            continue;
+        };
+        // Up to the next brace at most, which keeps this linear.
+        let end = rest.find(['#', '{', '}']);
+        let path = &rest[..end.unwrap_or(rest.len())];
+        let ends_well = end.is_some_and(|end| rest.as_bytes()[end] == b'#');
+        found.push(if ends_well && SecretPath::absolute(path).is_ok() {
+            Reading::Reference(Foreign { system: "Vault", target: Target::Path(path) })
+        } else {
+            Reading::Malformed("Vault")
+        });
     }
     found
 }
@@ -158,7 +210,8 @@ fn vals(text: &str) -> Option<Foreign<'_>> {
     let (backend, path) = text.strip_prefix("ref+")?.split_once("://")?;
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let well_formed = !backend.is_empty() && backend.bytes().all(legal) && is_word(path);
+    // `echo` gives back what stands behind it: that is a value, not a reference.
+    let well_formed = !backend.is_empty() && backend != "echo" && backend.bytes().all(legal) && is_word(path);
     well_formed.then_some(Foreign { system: "vals", target: Target::Path(path) })
 }
 
@@ -167,7 +220,7 @@ impl Foreign<'_> {
     pub fn path(&self) -> Option<&str> {
         let text = match &self.target {
             Target::Path(path) => path,
-            Target::Arn(arn) => arn.rest,
+            Target::Arn(arn) => arn.cut().unwrap_or(arn.rest),
             Target::Opaque => return None,
         };
         SecretPath::absolute(text).ok().map(|_| text)
@@ -176,8 +229,11 @@ impl Foreign<'_> {
     /// Whether a bound namespace may have it, or why not. Unbound namespaces are not asked.
     pub fn judge(&self, world: &World<'_>) -> Result<(), String> {
         let binding = world.binding();
-        if !matches!(binding, Binding::Bound { .. }) {
+        if !binding.is_fenced() {
             return Ok(());
+        }
+        if world.stale {
+            return Err(message::STALE.to_owned());
         }
         let system = self.system;
         let advice = "write secret:NAME for a secret of its own scope";
@@ -195,7 +251,13 @@ impl Foreign<'_> {
     }
 }
 
-impl Arn<'_> {
+impl<'a> Arn<'a> {
+    /// The name without the hyphen and six random characters that end a full ARN.
+    fn cut(&self) -> Option<&'a str> {
+        let (name, suffix) = self.rest.rsplit_once('-')?;
+        (suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(name)
+    }
+
     /// An ARN ends in a hyphen and six random characters, which a partial ARN leaves out: `…/my-secret` can be read both
     /// ways, so both readings have to lie inside (AWS Secrets Manager user guide, troubleshooting of partial ARNs).
     fn judge(&self, world: &World<'_>) -> Result<(), String> {
@@ -214,11 +276,8 @@ impl Arn<'_> {
         }
         let whole =
             SecretPath::absolute(self.rest).map_err(|error| format!("this ARN names no path: {error}"))?;
-        let cut = self
-            .rest
-            .rsplit_once('-')
-            .filter(|(_, suffix)| suffix.len() == 6 && suffix.bytes().all(|b| b.is_ascii_alphanumeric()));
-        let readings = [Some(whole.as_str()), cut.map(|(name, _)| name)];
+        let cut = self.cut();
+        let readings = [Some(whole.as_str()), cut];
         if readings
             .into_iter()
             .flatten()
@@ -226,7 +285,7 @@ impl Arn<'_> {
         {
             Ok(())
         } else {
-            Err(super::message::outside(whole.as_str(), world.binding()))
+            Err(message::outside(whole.as_str(), world.binding()))
         }
     }
 }
@@ -251,7 +310,7 @@ enum Meaning {
 }
 
 /// Annotations of other systems that bring secrets into a pod, by the beginning of their keys.
-const ANNOTATIONS: [(&str, &str, Meaning); 13] = [
+const ANNOTATIONS: [(&str, &str, Meaning); 17] = [
     ("Vault Agent", "vault.hashicorp.com/agent-inject-secret-", Meaning::Paths),
     ("Vault Agent", "vault.hashicorp.com/agent-inject-template-", Meaning::Anything),
     ("Vault Agent", "vault.hashicorp.com/agent-inject-command-", Meaning::Anything),
@@ -262,10 +321,29 @@ const ANNOTATIONS: [(&str, &str, Meaning); 13] = [
     ("Vault Agent", "vault.hashicorp.com/agent-cache-use-auto-auth-token", Meaning::Anything),
     ("bank-vaults", "secrets-webhook.security.bank-vaults.io/vault-from-path", Meaning::Paths),
     ("bank-vaults", "vault.security.banzaicloud.io/vault-env-from-path", Meaning::Paths),
+    ("bank-vaults", "secrets-webhook.security.bank-vaults.io/vault-agent-configmap", Meaning::Anything),
+    ("bank-vaults", "secrets-webhook.security.bank-vaults.io/vault-ct-configmap", Meaning::Anything),
+    ("bank-vaults", "vault.security.banzaicloud.io/vault-agent-configmap", Meaning::Anything),
+    ("bank-vaults", "vault.security.banzaicloud.io/vault-ct-configmap", Meaning::Anything),
     ("1Password", "operator.1password.io/item-path", Meaning::Paths),
     ("the AWS secret sidecar", "secrets.k8s.aws/secret-arn", Meaning::Arn),
     ("argocd-vault-plugin", "avp.kubernetes.io/path", Meaning::Paths),
 ];
+
+/// Annotations of other systems whose value is the name of a Secret.
+pub const SECRET_ANNOTATIONS: [&str; 4] = [
+    "vault.hashicorp.com/agent-extra-secret",
+    "vault.hashicorp.com/tls-secret",
+    "secrets-webhook.security.bank-vaults.io/credentials-secret-name",
+    "vault.security.banzaicloud.io/vault-tls-secret",
+];
+
+/// Whether an annotation of another system holds paths, and nothing that could be a plaintext.
+pub fn holds_paths(key: &str) -> bool {
+    ANNOTATIONS
+        .iter()
+        .any(|(_, start, meaning)| key.starts_with(start) && !matches!(meaning, Meaning::Anything))
+}
 
 /// The references that an annotation of another system makes; empty where it makes none.
 pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
@@ -278,7 +356,7 @@ pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
         Meaning::Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),
         Meaning::Paths => value
             .split(',')
-            .map(|path| path.split('#').next().unwrap_or_default().trim())
+            .map(|path| path.split('#').next().unwrap_or_default().trim_matches(' '))
             .map(|path| Foreign { system, target: Target::Path(path) })
             .collect(),
     }
@@ -309,7 +387,8 @@ mod tests {
             ("ref+vault://secret/a#/key", "vals"),
             ("ref+awssecrets://a/b/c/d?region=x", "vals"),
         ] {
-            assert_eq!(recognise(text).map(|foreign| foreign.system), Some(system), "{text}");
+            let Reading::Reference(foreign) = read(text) else { panic!("{text}") };
+            assert_eq!(foreign.system, system, "{text}");
         }
     }
 
@@ -334,13 +413,39 @@ mod tests {
             "ref+hunter2",
             "",
         ] {
-            assert_eq!(recognise(text), None, "{text}");
+            assert!(!matches!(read(text), Reading::Reference(_)), "{text}");
         }
     }
 
     #[test]
     fn references_inside_a_text_are_found() {
-        let found = inline("postgres://${vault:secret/a#user}:${>>vault:secret/b#pw}@${HOST}/x${vault:no}");
-        assert_eq!(found.iter().filter_map(Foreign::path).collect::<Vec<_>>(), ["secret/a", "secret/b"]);
+        let found = inline(
+            "postgres://${vault:secret/a#user}:${>>vault:secret/b#pw}@${HOST}/x${vault:no}${vault:a b/../c#d}",
+        );
+        let paths: Vec<Option<&str>> = found
+            .iter()
+            .map(|reading| match reading {
+                Reading::Reference(foreign) => foreign.path(),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(paths, [Some("secret/a"), Some("secret/b"), None, None]);
+    }
+
+    #[test]
+    fn what_a_tool_would_try_is_told_apart_from_plain_text() {
+        for (text, system) in [
+            ("vault:a b/../secret/data/payroll/prod/x#k", Some("Vault")),
+            ("arn:aws:ssm:us-west-2:parameter/:/mozmeao/payroll/prod/x", Some("AWS")),
+            ("gcp:secretmanager:projects/example.com:payroll/secrets/x", Some("Google Secret Manager")),
+            ("berglas://bucket/signing key", Some("Berglas")),
+            ("Passw0rd@azurekeyvault", Some("Azure Key Vault")),
+            ("ref+echo://hunter2", Some("vals")),
+            ("vault: our storage", None),
+            ("operator", None),
+        ] {
+            let expected = system.map_or(Reading::None, Reading::Malformed);
+            assert_eq!(read(text), expected, "{text}");
+        }
     }
 }

@@ -8,11 +8,13 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::path::secret_name;
+use super::message;
+use super::path::{SecretPath, secret_name};
 use super::plan::{ContainerPlan, EnvSet, Plan, Source};
 use super::reference::Use;
 use super::resolve::World;
 use super::wishes::MOUNT_PATH;
+use super::workload::json::Text;
 use super::workload::object::{Place, Template};
 use super::workload::volume::Volume;
 
@@ -49,8 +51,12 @@ impl Patch {
     }
 }
 
-/// The patch that carries out a plan on a pod; `None` where nothing is to be changed.
-pub fn patch(plan: &Plan<'_, '_>, template: &Template<'_>, world: &World<'_>) -> Option<String> {
+/// The patch that carries out a plan on a pod; `None` where nothing is to be changed. An error says why it cannot be.
+pub fn patch(
+    plan: &Plan<'_, '_>,
+    template: &Template<'_>,
+    world: &World<'_>,
+) -> Result<Option<String>, &'static str> {
     let mut patch = Patch::default();
     let mut volumes = Volumes::new(template, plan);
     for container in &plan.containers {
@@ -68,8 +74,8 @@ pub fn patch(plan: &Plan<'_, '_>, template: &Template<'_>, world: &World<'_>) ->
         }
     }
     patch.append("/spec/volumes", template.spec.volumes.is_some(), &volumes.made);
-    set_refs(&mut patch, plan, template, world);
-    (!patch.0.is_empty()).then(|| patch.0 + "]")
+    set_refs(&mut patch, plan, template, world)?;
+    Ok((!patch.0.is_empty()).then(|| patch.0 + "]"))
 }
 
 fn json(text: &str) -> String {
@@ -111,6 +117,8 @@ struct Volumes<'t, 'a> {
     mode: u32,
     by_files: BTreeMap<Vec<(String, Source)>, String>,
     names: BTreeSet<String>,
+    /// The number that the next name is tried with.
+    next: usize,
     made: Vec<String>,
 }
 
@@ -126,6 +134,7 @@ impl<'t, 'a> Volumes<'t, 'a> {
             mode: plan.wishes.file_mode.unwrap_or(if group { 0o440 } else { 0o444 }),
             by_files: BTreeMap::new(),
             names: there.iter().map(|volume| volume.name.to_string()).chain(mounted).collect(),
+            next: 1,
             made: Vec::new(),
         }
     }
@@ -146,31 +155,35 @@ impl<'t, 'a> Volumes<'t, 'a> {
     }
 
     fn is(&self, volume: &Volume<'_>, files: &[(String, Source)]) -> bool {
-        let mut shown: Vec<(&str, &str, &str, bool)> = Vec::new();
+        let items: usize = volume.projected.iter().map(|secret| secret.items.len()).sum();
+        let alike = volume.only_secrets
+            && items == files.len()
+            && volume.default_mode == Some(i64::from(self.mode))
+            && volume.projected.iter().all(|secret| !secret.items.is_empty());
+        if !alike {
+            return false;
+        }
+        let mut shown: Vec<(&str, &str, &str, bool)> = Vec::with_capacity(items);
         for secret in &volume.projected {
-            for item in &secret.items {
-                shown.push((
-                    &item.path,
-                    secret.name.as_deref().unwrap_or_default(),
-                    &item.key,
-                    secret.optional == Some(true),
-                ));
-            }
+            let (name, optional) =
+                (secret.name.as_deref().unwrap_or_default(), secret.optional == Some(true));
+            shown.extend(secret.items.iter().map(|item| (&*item.path, name, &*item.key, optional)));
         }
         shown.sort_unstable();
-        volume.only_secrets
-            && volume.default_mode == Some(i64::from(self.mode))
-            && volume.projected.iter().all(|secret| !secret.items.is_empty())
-            && shown.into_iter().eq(files
-                .iter()
-                .map(|(name, source)| (name.as_str(), &*source.secret, &*source.key, source.optional)))
+        let wanted = files
+            .iter()
+            .map(|(name, source)| (name.as_str(), &*source.secret, &*source.key, source.optional));
+        shown.into_iter().eq(wanted)
     }
 
     fn make(&mut self, files: &[(String, Source)]) -> String {
-        let name = (1usize..)
-            .map(|number| if number == 1 { VOLUME.to_owned() } else { format!("{VOLUME}-{number}") })
-            .find(|name| !self.names.contains(name))
-            .unwrap_or_default();
+        let name = loop {
+            let name = if self.next == 1 { VOLUME.to_owned() } else { format!("{VOLUME}-{}", self.next) };
+            self.next += 1;
+            if !self.names.contains(&name) {
+                break name;
+            }
+        };
         self.names.insert(name.clone());
         let mut sources: BTreeMap<(&str, bool), Vec<String>> = BTreeMap::new();
         for (file, source) in files {
@@ -206,6 +219,23 @@ struct Ref<'r> {
     at: Vec<String>,
 }
 
+/// Whether a text is nothing but what this annotation holds. Any other text in it is a text like any other.
+pub fn is_refs(text: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it reads matters")]
+    struct Row<'a> {
+        #[serde(borrow)]
+        path: Text<'a>,
+        secret: Text<'a>,
+        key: Text<'a>,
+        version: Option<Text<'a>>,
+        r#use: Text<'a>,
+        at: Vec<Text<'a>>,
+    }
+    serde_json::from_str::<Vec<Row<'_>>>(text).is_ok()
+}
+
 /// What an incoming annotation claims. Only the name of a Secret that its path gives by the hash is taken from it.
 #[derive(Deserialize)]
 struct Claim {
@@ -213,29 +243,47 @@ struct Claim {
     secret: String,
 }
 
-/// A Secret, a key, how it is used; sorted by path in the end.
-type Reads = BTreeMap<(String, String, String, Use), BTreeSet<String>>;
+/// What containers read: path, Secret, key and use, and where.
+#[derive(Default)]
+struct Reads {
+    rows: BTreeMap<(String, String, String, Use), BTreeSet<String>>,
+    /// How often a key was looked at: a bound on the work, since volumes are mounted into any number of containers.
+    looks: usize,
+}
+
+/// Most keys of Secrets that the containers of a pod read, all together. All annotations of an object may have
+/// 262,144 bytes (Kubernetes, `ValidateAnnotationsSize`).
+const READS: usize = 20_000;
 
 /// Sets `refgate.dev/refs` to what the containers use once the patch is applied.
-fn set_refs(patch: &mut Patch, plan: &Plan<'_, '_>, template: &Template<'_>, world: &World<'_>) {
+fn set_refs(
+    patch: &mut Patch,
+    plan: &Plan<'_, '_>,
+    template: &Template<'_>,
+    world: &World<'_>,
+) -> Result<(), &'static str> {
     let claimed = plan.wishes.claimed_refs;
     if plan.references.is_empty() && claimed.is_none() {
-        return;
+        return Ok(());
     }
     let mut volumes = BTreeMap::new();
     for volume in template.spec.volumes.iter().flatten().filter(|volume| !volume.projected.is_empty()) {
         volumes.insert(&*volume.name, volume);
     }
     let paths = Paths { plan, world, claims: claims(claimed, world), volumes };
-    let mut reads = Reads::new();
+    let mut reads = Reads::default();
     let mut planned = plan.containers.iter().peekable();
     for place in template.containers() {
         let planned =
             planned.next_if(|planned| planned.place.list == place.list && planned.place.index == place.index);
         paths.read_env(&mut reads, &place, planned);
         paths.read_files(&mut reads, &place, planned);
+        if reads.looks > READS {
+            return Err(message::TOO_MANY_READS);
+        }
     }
     let rows: Vec<Ref<'_>> = reads
+        .rows
         .iter()
         .map(|((path, secret, key, wanted), at)| Ref {
             path,
@@ -258,13 +306,15 @@ fn set_refs(patch: &mut Patch, plan: &Plan<'_, '_>, template: &Template<'_>, wor
         (Some(_), false) => patch.operation("add", pointer, Some(&json(&text))),
         (None, false) => {
             let annotations = format!(r#"{{"{REFS}":{}}}"#, json(&text));
-            if template.has_metadata {
-                patch.operation("add", "/metadata/annotations", Some(&annotations));
+            let (pointer, value) = if template.has_metadata {
+                ("/metadata/annotations", annotations)
             } else {
-                patch.operation("add", "/metadata", Some(&format!(r#"{{"annotations":{annotations}}}"#)));
-            }
+                ("/metadata", format!(r#"{{"annotations":{annotations}}}"#))
+            };
+            patch.operation("add", pointer, Some(&value));
         }
     }
+    Ok(())
 }
 
 /// What the catalogue does not know yet, an earlier round may have told; the hash in the name proves it.
@@ -272,7 +322,8 @@ fn claims(claimed: Option<&str>, world: &World<'_>) -> BTreeMap<String, String> 
     let claims: Vec<Claim> = claimed.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     claims
         .into_iter()
-        .filter(|claim| world.binding().contains(&claim.path) && secret_name(&claim.path) == claim.secret)
+        .filter(|claim| SecretPath::absolute(&claim.path).is_ok() && world.binding().contains(&claim.path))
+        .filter(|claim| secret_name(&claim.path) == claim.secret)
         .map(|claim| (claim.secret, claim.path))
         .collect()
 }
@@ -294,8 +345,16 @@ impl Paths<'_, '_, '_> {
     }
 
     fn add(&self, reads: &mut Reads, secret: &str, key: &str, wanted: Use, at: String) {
+        reads.looks += 1;
+        if reads.looks > READS {
+            return;
+        }
         if let Some(path) = self.of(secret) {
-            reads.entry((path.to_owned(), secret.to_owned(), key.to_owned(), wanted)).or_default().insert(at);
+            reads
+                .rows
+                .entry((path.to_owned(), secret.to_owned(), key.to_owned(), wanted))
+                .or_default()
+                .insert(at);
         }
     }
 

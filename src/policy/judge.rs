@@ -5,9 +5,12 @@
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeSeed;
+
 use super::decision::ReferenceReport;
 use super::finding::Finding;
-use super::foreign;
+use super::foreign::{self, Reading};
+use super::inject::{REFS, is_refs};
 use super::message;
 use super::plan::container_pointer;
 use super::reference::env_value;
@@ -18,11 +21,14 @@ use super::workload::Kind;
 use super::workload::expand::Expander;
 use super::workload::json::{Annotations, Text, escape};
 use super::workload::object::{Object, ObjectSeed, Place, Template};
-use super::workload::pod::{Env, Handler};
+use super::workload::pod::{Env, HttpGet};
 use super::workload::volume::Volume;
 
 /// The annotation in which `kubectl apply` keeps the whole manifest.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// So many findings, refusals or notes of one kind are kept of one object: a denial lists twenty.
+pub const MANY: usize = 1_000;
 
 /// A finding, and the text that was struck: to tell what an update added, and for nothing else.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub struct Struck<'t> {
     pub finding: Finding,
     /// The text; it goes no further.
     pub text: Cow<'t, str>,
+    /// Whether it stands in the manifest that kubectl keeps of the object.
+    pub is_applied: bool,
 }
 
 /// All that was seen in one object.
@@ -46,6 +54,8 @@ pub struct Seen<'t> {
     pub references: Vec<ReferenceReport>,
     /// Env vars that read a synced Secret, by name.
     pub as_env: Vec<String>,
+    /// Whether there was more to find fault with than is kept.
+    pub overflow: bool,
 }
 
 /// The walk over one object; `fence` has the other half of it.
@@ -82,19 +92,18 @@ impl<'t> Walk<'_, 't> {
         for (pointer, metadata) in own.into_iter().chain(between) {
             let Some(annotations) = &metadata.annotations else { continue };
             for (key, _) in annotations.0.iter().filter(|(key, _)| is_ours(key)) {
-                self.seen.notes.push((format!("{pointer}/metadata"), message::misplaced(key, template)));
+                self.note(format!("{pointer}/metadata"), message::misplaced(key, template));
             }
             self.annotations(pointer, annotations, kind);
         }
     }
 
     fn template(&mut self, template: &'t Template<'_>, kind: Option<&Kind>) {
-        let mut expander = Expander::new(template.metadata.annotations.as_ref());
+        let mut expander = Expander::new(&template.metadata);
         for place in template.containers() {
             expander.next_container();
             self.env(template, place, &mut expander);
-            self.words(template, place, &mut expander);
-            self.handlers(template, place);
+            self.commands(template, place, &mut expander);
         }
         for (index, volume) in template.spec.volumes.iter().flatten().enumerate() {
             self.volume(template, index, volume);
@@ -145,7 +154,7 @@ impl<'t> Walk<'_, 't> {
             && let Some(name) = &secret.name
         {
             self.secret(name, secret.key.as_deref(), &|| pointer("valueFrom/secretKeyRef/name"), &subject);
-            if self.world.entry(name).is_some() {
+            if self.seen.as_env.len() < MANY && self.world.entry(name).is_some() {
                 self.seen.as_env.push(entry.name.to_string());
             }
         }
@@ -154,7 +163,7 @@ impl<'t> Walk<'_, 't> {
                 "valueFrom has a source that this version of RefGate does not know, so it was not judged: {}",
                 &**key
             );
-            self.seen.notes.push((subject(), note));
+            self.note(subject(), note);
         }
     }
 
@@ -179,12 +188,13 @@ impl<'t> Walk<'_, 't> {
             }
             return;
         }
-        if let Some(reference) = foreign::recognise(&text) {
-            self.foreign(&reference, pointer, &|| message::env_place(container, &entry.name));
-            return;
+        // What stands inside a text is resolved first, whatever the whole of it reads as.
+        let subject = || message::env_place(container, &entry.name);
+        for reading in foreign::inline(&text) {
+            self.reading(&reading, pointer, &subject);
         }
-        for reference in foreign::inline(&text) {
-            self.foreign(&reference, pointer, &|| message::env_place(container, &entry.name));
+        if self.reading(&foreign::read(&text), pointer, &subject) {
+            return;
         }
         let name = Some(&*entry.name);
         let spot = Spot {
@@ -196,82 +206,73 @@ impl<'t> Walk<'_, 't> {
         self.scan(&spot);
     }
 
-    /// Command and arguments; each is judged with the one before it.
-    fn words(&mut self, template: &Template<'_>, place: Place<'t, '_>, expander: &mut Expander<'t>) {
-        let container = &*place.container.name;
-        let env = place.container.env.as_deref().unwrap_or_default();
-        for (field, words) in [("command", &place.container.command), ("args", &place.container.args)] {
-            let mut before: Option<Cow<'t, str>> = None;
-            for (index, word) in words.iter().enumerate() {
-                let pointer = || format!("{}/{field}/{index}", container_pointer(template, &place));
-                let Ok(text) = expander.argument(env, word) else {
-                    self.refuse(pointer(), format!("container {container}, {field}"), message::EXPANSION);
-                    return;
-                };
-                let candidate = candidate(At::Argument, None, &text, before.as_deref());
-                self.scan(&Spot {
-                    candidate,
-                    text: text.clone(),
-                    container: Some(container),
-                    pointer: &pointer,
-                });
-                before = Some(text);
-            }
-        }
-    }
-
-    fn handlers(&mut self, template: &Template<'_>, place: Place<'t, '_>) {
+    /// Command and arguments, and the commands of probes and of the lifecycle. The kubelet expands those of probes too
+    /// (`ExpandContainerCommandOnlyStatic`).
+    fn commands(&mut self, template: &Template<'_>, place: Place<'t, '_>, expander: &mut Expander<'t>) {
         let container = place.container;
-        let (start, stop) =
-            container.lifecycle.as_ref().map_or((&None, &None), |cycle| (&cycle.post_start, &cycle.pre_stop));
+        let base = container_pointer(template, &place);
+        self.words(place, At::Argument, &container.command, &format!("{base}/command"), expander);
+        self.words(place, At::Argument, &container.args, &format!("{base}/args"), expander);
+        let (start, stop) = container
+            .lifecycle
+            .as_ref()
+            .map_or((None, None), |cycle| (cycle.post_start.as_ref(), cycle.pre_stop.as_ref()));
         for (field, handler) in [
             ("lifecycle/postStart", start),
             ("lifecycle/preStop", stop),
-            ("livenessProbe", &container.liveness_probe),
-            ("readinessProbe", &container.readiness_probe),
-            ("startupProbe", &container.startup_probe),
+            ("livenessProbe", container.liveness_probe.as_deref()),
+            ("readinessProbe", container.readiness_probe.as_deref()),
+            ("startupProbe", container.startup_probe.as_deref()),
         ] {
-            if let Some(handler) = handler {
-                let base = || format!("{}/{field}", container_pointer(template, &place));
-                self.handler(&container.name, handler, &base);
+            let Some(handler) = handler else { continue };
+            if let Some(exec) = &handler.exec {
+                let base = format!("{base}/{field}/exec/command");
+                self.words(place, At::Command, &exec.command, &base, expander);
+            }
+            if let Some(request) = &handler.http_get {
+                self.request(&container.name, request, &|| format!("{base}/{field}/httpGet"));
             }
         }
     }
 
-    fn handler(&mut self, container: &str, handler: &'t Handler<'_>, base: &dyn Fn() -> String) {
-        let mut before: Option<&str> = None;
-        for (index, word) in handler.exec.iter().flat_map(|exec| &exec.command).enumerate() {
-            let pointer = || format!("{}/exec/command/{index}", base());
-            let candidate = candidate(At::Command, None, word, before);
-            self.scan(&Spot {
-                candidate,
-                text: borrowed(word),
-                container: Some(container),
-                pointer: &pointer,
-            });
-            before = Some(word);
+    /// The words of a command; each is judged with the one before it.
+    fn words(
+        &mut self,
+        place: Place<'t, '_>,
+        at: At,
+        words: &'t [Text<'_>],
+        base: &str,
+        expander: &mut Expander<'t>,
+    ) {
+        let container = &*place.container.name;
+        let env = place.container.env.as_deref().unwrap_or_default();
+        let mut before: Option<Cow<'t, str>> = None;
+        for (index, word) in words.iter().enumerate() {
+            let pointer = || format!("{base}/{index}");
+            let Ok(text) = expander.argument(env, word) else {
+                self.refuse(pointer(), format!("container {container}"), message::EXPANSION);
+                return;
+            };
+            let candidate = candidate(at, None, &text, before.as_deref());
+            self.scan(&Spot { candidate, text: text.clone(), container: Some(container), pointer: &pointer });
+            before = Some(text);
         }
-        let Some(request) = &handler.http_get else { return };
+    }
+
+    /// The request of a probe or of the lifecycle.
+    fn request(&mut self, container: &str, request: &'t HttpGet<'_>, base: &dyn Fn() -> String) {
         if let Some(path) = &request.path {
-            let pointer = || format!("{}/httpGet/path", base());
+            let pointer = || format!("{}/path", base());
             let candidate = candidate(At::UrlPath, None, path, None);
-            self.scan(&Spot {
-                candidate,
-                text: borrowed(path),
-                container: Some(container),
-                pointer: &pointer,
-            });
+            let text = borrowed(path);
+            self.scan(&Spot { candidate, text, container: Some(container), pointer: &pointer });
         }
         for (index, header) in request.http_headers.iter().enumerate() {
             let Some(value) = &header.value else { continue };
-            let pointer = || format!("{}/httpGet/httpHeaders/{index}/value", base());
+            let pointer = || format!("{}/httpHeaders/{index}/value", base());
             let candidate = candidate(At::Header, Some(&header.name), value, None);
-            self.scan(&Spot {
-                candidate,
-                text: borrowed(value),
-                container: Some(container),
-                pointer: &pointer,
-            });
+            let text = borrowed(value);
+            self.scan(&Spot { candidate, text, container: Some(container), pointer: &pointer });
         }
     }
 
@@ -287,6 +288,10 @@ impl<'t> Walk<'_, 't> {
                 self.refuse(pointer(), subject(), why);
             }
             self.secret(text, None, &pointer, &subject);
+            if self.world.entry(text).is_some() {
+                // The name of a synced Secret is no secret.
+                continue;
+            }
             let candidate = candidate(At::VolumeAttribute, Some(name), text, None);
             self.scan(&Spot { candidate, text: borrowed(text), container: None, pointer: &pointer });
         }
@@ -294,53 +299,77 @@ impl<'t> Walk<'_, 't> {
             let note = format!(
                 "{pointer} is of a type that this version of RefGate does not know, so it was not judged"
             );
-            self.seen.notes.push((subject(), note));
+            self.note(subject(), note);
         }
     }
 
-    /// Annotations as texts. Ours hold references, and `last-applied-configuration` a manifest.
+    /// Annotations as texts. `last-applied-configuration` holds a manifest, and ours hold names, which the rules that go
+    /// by a name would take for values.
     fn annotations(&mut self, base: &str, annotations: &'t Annotations<'_>, kind: Option<&Kind>) {
-        for (key, value) in annotations.0.iter().filter(|(key, _)| !is_ours(key)) {
+        for (key, value) in &annotations.0 {
             let pointer = || format!("{base}/metadata/annotations/{}", escape(key));
             if &**key == LAST_APPLIED && kind.is_some_and(|kind| self.last_applied(kind, value, &pointer)) {
                 continue;
             }
-            if foreign::recognise(value).is_some() || !foreign::annotation(key, value).is_empty() {
+            let is_path = foreign::holds_paths(key) || matches!(foreign::read(value), Reading::Reference(_));
+            if is_path || (&**key == REFS && is_refs(value)) {
                 continue;
             }
-            let candidate = candidate(At::Annotation, Some(key), value, None);
+            let name = (!is_ours(key)).then_some(&**key);
+            let candidate = candidate(At::Annotation, name, value, None);
             self.scan(&Spot { candidate, text: borrowed(value), container: None, pointer: &pointer });
         }
     }
 
     /// The manifest in `last-applied-configuration`, read as its kind; what the live object holds as well is not said
-    /// twice. Gives whether it could be read: otherwise it is a text like any other.
+    /// twice. Gives whether it could be read as one: otherwise it is a text like any other.
     fn last_applied(&mut self, kind: &Kind, value: &str, pointer: &dyn Fn() -> String) -> bool {
         let mut deserializer = serde_json::Deserializer::from_str(value);
-        let Ok(Some(object)) = serde::de::DeserializeSeed::deserialize(ObjectSeed(kind), &mut deserializer)
-        else {
+        let object = DeserializeSeed::deserialize(ObjectSeed(kind), &mut deserializer);
+        let (Ok(Some(object)), Ok(())) = (object, deserializer.end()) else { return false };
+        if object.template.as_ref().is_none_or(|template| template.containers().next().is_none()) {
+            // The manifest of another kind.
             return false;
-        };
+        }
         let applied = judge(&object, None, self.world);
-        for Struck { mut finding, text } in applied.struck {
+        self.seen.overflow |= applied.overflow;
+        for Struck { mut finding, text, .. } in applied.struck {
             finding.pointer = pointer();
             finding.detail = format!("{}, in the manifest that kubectl apply keeps here", finding.detail);
-            self.seen.struck.push(Struck { finding, text: Cow::Owned(text.into_owned()) });
+            self.seen.struck.push(Struck { finding, text: Cow::Owned(text.into_owned()), is_applied: true });
         }
         true
     }
 
     pub(super) fn refuse(&mut self, pointer: String, subject: String, text: impl Into<String>) {
-        self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
+        if self.seen.refusals.len() < MANY {
+            self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
+        } else {
+            self.seen.overflow = true;
+        }
+    }
+
+    pub(super) fn report(&mut self, report: ReferenceReport) {
+        if self.seen.references.len() < MANY {
+            self.seen.references.push(report);
+        }
+    }
+
+    fn note(&mut self, subject: String, text: String) {
+        if self.seen.notes.len() < MANY {
+            self.seen.notes.push((subject, text));
+        }
     }
 
     /// Lets the detector look at one text.
     fn scan(&mut self, spot: &Spot<'t, '_>) {
         let Spot { candidate, text, container, pointer } = spot;
         if self.world.settings.detector.scan(candidate, &mut self.hits) == Extent::Clipped {
-            self.seen.notes.push((pointer(), message::CLIPPED.to_owned()));
+            self.note(pointer(), message::CLIPPED.to_owned());
         }
-        for hit in self.hits.drain(..) {
+        let room = MANY.saturating_sub(self.seen.struck.len());
+        self.seen.overflow |= self.hits.len() > room;
+        for hit in self.hits.drain(..).take(room) {
             let finding = Finding {
                 rule: hit.rule.id,
                 pointer: pointer(),
@@ -351,7 +380,7 @@ impl<'t> Walk<'_, 't> {
                 detail: hit.detail,
                 instead: message::instead(candidate.place, candidate.name),
             };
-            self.seen.struck.push(Struck { finding, text: text.clone() });
+            self.seen.struck.push(Struck { finding, text: text.clone(), is_applied: false });
         }
     }
 }

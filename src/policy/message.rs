@@ -51,18 +51,25 @@ pub fn holds_something_else(path: &str, secret: &str, other: Option<&str>) -> St
     )
 }
 
+/// What a pod does without a Secret.
+fn waits(optional: bool) -> &'static str {
+    if optional { "until it is, the pod starts without it" } else { "the pod waits until it is" }
+}
+
 /// No Secret holds the path yet.
-pub fn not_synced(path: &str) -> String {
-    format!("{path} is not synced yet; the pod waits until it is")
+pub fn not_synced(path: &str, optional: bool) -> String {
+    format!("{path} is not synced yet; {}", waits(optional))
 }
 
 /// The secret manager does not have the path.
-pub fn not_known(path: &str, similar: Option<&str>) -> String {
-    let hint = similar.map(|name| format!(" did you mean {name}?")).unwrap_or_default();
-    format!("the secret manager does not know {path}, and the pod waits until it does;{hint}")
-        .trim_end_matches(';')
-        .to_owned()
+pub fn not_known(path: &str, optional: bool, similar: Option<&str>) -> String {
+    let hint = similar.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    format!("the secret manager does not know {path}, so it is not synced; {}{hint}", waits(optional))
 }
+
+/// A value where the name of a secret belongs.
+pub const PASTED: &str = "what stands here looks like a secret itself, and the name of one is wanted; store the value, \
+                          replace it where it was written down, and write its name";
 
 /// The secret has no such property.
 pub fn no_property(path: &str, property: &str, similar: Option<&str>) -> String {
@@ -123,6 +130,28 @@ pub const BOTH: &str = "the variable has a reference as its value and valueFrom 
 
 /// Expansions without end.
 pub const EXPANSION: &str = "$(VAR) expands to more than 1 MiB of text, which is not judged; write less";
+
+/// More faults than are kept.
+pub const TOO_MANY_FAULTS: &str =
+    "it has more than 1,000 faults, and not all of them are listed; mend those that are";
+
+/// More references than any pod has.
+pub const TOO_MANY_REFERENCES: &str = "it has more than 2,000 references to secrets; no pod needs so many";
+
+/// Annotations times containers.
+pub const TOO_MANY_INJECTIONS: &str = "its annotations ask for more than 10,000 variables and files in all containers \
+                                       together; name fewer in refgate.dev/containers";
+
+/// More than fits into `refgate.dev/refs`.
+pub const TOO_MANY_READS: &str = "its containers read so many keys of synced Secrets that the annotation refgate.dev/refs would not hold \
+                                  them; use fewer";
+
+/// What starts like a reference of another system.
+pub fn malformed(system: &str) -> String {
+    format!(
+        "this starts like a reference of {system} and does not read as one, so it cannot be judged; write secret:NAME"
+    )
+}
 
 /// Two references want the same place.
 pub fn clash(what: &str, first: &str, second: &str) -> String {

@@ -39,7 +39,7 @@ use workload::object::{Object, Template};
 
 /// What one review comes to, in the world that `snapshot` shows. Total: whatever the review holds, there is a decision.
 pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
-    let Some((object, template)) = judged(review) else { return Decision::allow() };
+    let Some(object) = judged(review) else { return Decision::allow() };
     let nowhere = NamespaceState::default();
     let namespace = review.namespace.as_deref().unwrap_or_default();
     let state = match snapshot.namespaces.get(namespace) {
@@ -51,7 +51,7 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
     let kind =
         world.settings.kinds.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
     match review.endpoint {
-        Endpoint::Mutate => mutate(review, template, &world),
+        Endpoint::Mutate => mutate(review, object, &world),
         Endpoint::Validate => validate(review, object, kind, &world),
     }
 }
@@ -60,15 +60,11 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
 const IGNORED_SUBRESOURCES: [&str; 9] =
     ["status", "scale", "resize", "binding", "eviction", "exec", "attach", "portforward", "proxy"];
 
-/// The object to judge and its pod template; `None` where there is nothing to judge.
-fn judged<'r, 'a>(review: &'r Review<'a>) -> Option<(&'r Object<'a>, &'r Template<'a>)> {
-    if !matches!(&*review.operation, "CREATE" | "UPDATE")
-        || IGNORED_SUBRESOURCES.contains(&&*review.sub_resource)
-    {
-        return None;
-    }
-    let object = review.object.as_ref()?;
-    Some((object, object.template.as_ref()?))
+/// The object to judge; `None` where there is nothing to judge. One without a pod template still has annotations.
+fn judged<'r, 'a>(review: &'r Review<'a>) -> Option<&'r Object<'a>> {
+    let is_change = matches!(&*review.operation, "CREATE" | "UPDATE");
+    let is_ignored = IGNORED_SUBRESOURCES.contains(&&*review.sub_resource);
+    if is_change && !is_ignored { review.object.as_ref() } else { None }
 }
 
 fn not_seen_yet(namespace: &str) -> Decision {
@@ -82,7 +78,8 @@ fn is_bare(review: &Review<'_>, template: &Template<'_>) -> bool {
 }
 
 /// Injects; refuses what cannot or must not be resolved. Pods are patched when they are made, and never later.
-fn mutate(review: &Review<'_>, template: &Template<'_>, world: &World<'_>) -> Decision {
+fn mutate(review: &Review<'_>, object: &Object<'_>, world: &World<'_>) -> Decision {
+    let Some(template) = &object.template else { return Decision::allow() };
     let is_new_pod =
         template.pointer.is_empty() && review.operation == "CREATE" && review.sub_resource.is_empty();
     // A mirror pod shows what a kubelet runs already; changing it changes nothing.
@@ -95,10 +92,11 @@ fn mutate(review: &Review<'_>, template: &Template<'_>, world: &World<'_>) -> De
         return Decision::allow();
     }
     let plan = plan(template, world, is_bare(review, template));
-    let patch = if plan.refusals.is_empty() { inject::patch(&plan, template, world) } else { None };
-    let Plan { refusals, notes, references, .. } = plan;
-    let case = Case { refusals, notes, references, ..Case::default() };
-    Decision { patch, ..verdict::decide(case, world, Subject::Pod) }
+    let patch = if plan.is_refused() { Ok(None) } else { inject::patch(&plan, template, world) };
+    let Plan { refusals, notes, references, overflow, .. } = plan;
+    let overflow = overflow.or(patch.as_ref().err().copied());
+    let case = Case { refusals, notes, references, overflow, ..Case::default() };
+    Decision { patch: patch.ok().flatten(), ..verdict::decide(case, world, Subject::Pod) }
 }
 
 /// Judges what all mutators left: the whole of what is new, and of an update what it changes.
@@ -120,8 +118,10 @@ fn examine<'t>(
     kind: Option<&Kind>,
     world: &World<'_>,
 ) -> Case<'t> {
-    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env } = judge(object, kind, world);
+    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env, overflow } =
+        judge(object, kind, world);
     verdict::drop_repeats(&mut struck);
+    let mut overflow = overflow.then_some(message::TOO_MANY_FAULTS);
     if let Some(template) = &object.template {
         let plan = plan(template, world, is_bare(review, template));
         if template.pointer.is_empty() {
@@ -132,8 +132,9 @@ fn examine<'t>(
         refusals.extend(plan.refusals);
         notes.extend(plan.notes);
         references.extend(plan.references);
+        overflow = overflow.or(plan.overflow);
     }
-    Case { refusals, notes, references, struck, as_env, unchanged: Vec::new() }
+    Case { refusals, notes, references, struck, as_env, unchanged: Vec::new(), overflow }
 }
 
 /// References of a pod that the mutating webhook should have resolved, each once.

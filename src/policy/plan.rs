@@ -3,9 +3,10 @@
 //! `resolve` answers for one reference, this puts all of them together and finds where two want one place; `inject`
 //! turns the result into a patch. Nothing is planned that is there already, so that a plan for our own output is empty.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::decision::{ReferenceReport, Verdict};
+use super::judge::MANY;
 use super::message;
 use super::path::secret_name;
 use super::reference::{Reference, Use, env_value};
@@ -14,10 +15,15 @@ use super::shared::Shared;
 use super::wishes::{MOUNT_PATH, Refusal, Wishes, check_file};
 use super::workload::object::{Place, Template};
 use super::workload::pod::Env;
-use super::workload::volume::Volume;
+use super::workload::volume::{ProjectedSecret, Volume};
 
 /// So many notes are worth a "did you mean"; looking for one costs more than all the rest.
 const SUGGESTIONS: usize = 8;
+
+/// Most references of one pod; each costs a few hundred bytes while it is judged.
+const REFERENCES: usize = 2_000;
+/// Most variables and files that annotations bring, in all containers together.
+const INJECTIONS: usize = 10_000;
 
 /// Which key of which Secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +81,8 @@ pub struct Plan<'t, 'a> {
     pub references: Vec<ReferenceReport>,
     /// Paths by the Secret that holds them, as far as this plan found out.
     pub paths: BTreeMap<String, String>,
+    /// Why not all of it was planned; then nothing is injected.
+    pub overflow: Option<&'static str>,
 }
 
 /// Plans for one pod or template. `bare` is a pod that no controller makes again.
@@ -84,16 +92,25 @@ pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, bare: bool) -
     if plan.wishes.is_empty() && !template.containers().any(|place| has_reference(&place)) {
         return plan;
     }
+    if plan.wishes.len() > REFERENCES {
+        plan.overflow = Some(message::TOO_MANY_REFERENCES);
+        return plan;
+    }
     let shared = Shared::resolve(&mut plan, template, world, bare);
+    let selected = template.containers().filter(|place| plan.selects(place, world)).count();
+    if shared.len().saturating_mul(selected) > INJECTIONS {
+        plan.overflow = Some(message::TOO_MANY_INJECTIONS);
+        return plan;
+    }
+    let volumes = template.spec.volumes.iter().flatten().map(|volume| (&*volume.name, volume)).collect();
     for place in template.containers() {
         let mut container =
             ContainerPlan { place, env: Vec::new(), paths: Vec::new(), files: BTreeMap::new(), mount: false };
         plan.env_values(template, &mut container, world);
-        let ephemeral = place.list == "ephemeralContainers";
-        if !ephemeral && plan.wishes.selects(&place.container.name, &world.settings.skip_containers) {
+        if plan.selects(&place, world) {
             shared.apply(&mut plan, template, &mut container);
         }
-        plan.mount(template, &mut container);
+        plan.mount(&volumes, &mut container);
         if !(container.env.is_empty() && container.paths.is_empty() && container.files.is_empty()) {
             plan.containers.push(container);
         }
@@ -112,10 +129,30 @@ pub fn container_pointer(template: &Template<'_>, place: &Place<'_, '_>) -> Stri
 }
 
 impl<'t, 'a> Plan<'t, 'a> {
+    /// Whether nothing may be injected.
+    pub fn is_refused(&self) -> bool {
+        !self.refusals.is_empty() || self.overflow.is_some()
+    }
+
+    /// Whether the annotations mean a container.
+    pub fn selects(&self, place: &Place<'_, '_>, world: &World<'_>) -> bool {
+        place.list != "ephemeralContainers"
+            && self.wishes.selects(&place.container.name, &world.settings.skip_containers)
+    }
+
     /// Refuses what stands at an origin.
     pub fn refuse(&mut self, origin: usize, text: impl Into<String>) {
         let (pointer, subject) = self.origins[origin].clone();
-        self.refusals.push(Refusal { pointer, subject, text: text.into() });
+        self.refuse_at(pointer, subject, text.into());
+    }
+
+    /// Refuses what stands at a pointer.
+    pub fn refuse_at(&mut self, pointer: String, subject: String, text: String) {
+        if self.refusals.len() < MANY {
+            self.refusals.push(Refusal { pointer, subject, text });
+        } else {
+            self.overflow = Some(message::TOO_MANY_FAULTS);
+        }
     }
 
     /// Notes where a reference stands.
@@ -168,6 +205,10 @@ impl<'t, 'a> Plan<'t, 'a> {
         let mut claimed = HashSet::new();
         for (index, entry) in env.iter().enumerate() {
             let Some((wanted, parsed)) = entry.value.as_deref().and_then(env_value) else { continue };
+            if self.references.len() >= REFERENCES {
+                self.overflow = Some(message::TOO_MANY_REFERENCES);
+                return;
+            }
             let pointer = format!("{}/env/{index}/value", container_pointer(template, &place));
             let origin = self.origin(pointer, message::env_place(&place.container.name, &entry.name));
             if let Some(found) = self.env_value(origin, &place, entry, parsed, world)
@@ -255,7 +296,7 @@ impl<'t, 'a> Plan<'t, 'a> {
     }
 
     /// Finds out whether the files of a container are mounted already, and whether there is room for them.
-    fn mount(&mut self, template: &Template<'_>, container: &mut ContainerPlan<'_, '_>) {
+    fn mount(&mut self, volumes: &HashMap<&str, &Volume<'_>>, container: &mut ContainerPlan<'_, '_>) {
         if container.files.is_empty() {
             return;
         }
@@ -265,12 +306,12 @@ impl<'t, 'a> Plan<'t, 'a> {
             container.mount = true;
             return;
         };
-        let volumes = template.spec.volumes.as_deref().unwrap_or_default();
-        let volume = volumes.iter().find(|volume| volume.name == mount.name);
+        let shown = volumes.get(&*mount.name).map(|volume| shown(volume)).unwrap_or_default();
         let whole = mount.sub_path.as_deref().is_none_or(str::is_empty) && mount.sub_path_expr.is_none();
         for (file, (source, origin)) in &container.files {
             let other = self.paths.get(&source.secret).map(|path| secret_name(path)).unwrap_or_default();
-            if !(whole && volume.is_some_and(|volume| holds(volume, file, source, &other))) {
+            let holds = |secret: &str| shown.contains(&(file.as_str(), secret, source.key.as_str()));
+            if !(whole && (holds(&source.secret) || holds(&other))) {
                 let name = &container.place.container.name;
                 let text = format!(
                     "something else is mounted at {path} in container {}; choose another refgate.dev/mount-path",
@@ -282,10 +323,11 @@ impl<'t, 'a> Plan<'t, 'a> {
     }
 }
 
-/// Whether a projected volume shows this key of this Secret, under either name that it may have, as this file.
-fn holds(volume: &Volume<'_>, file: &str, source: &Source, other_secret: &str) -> bool {
-    volume.projected.iter().any(|secret| {
-        secret.name.as_deref().is_some_and(|name| name == source.secret || name == other_secret)
-            && secret.items.iter().any(|item| &*item.path == file && *item.key == *source.key)
-    })
+/// What a projected volume shows: file, Secret and key.
+fn shown<'v>(volume: &'v Volume<'_>) -> HashSet<(&'v str, &'v str, &'v str)> {
+    let item = |secret: &'v ProjectedSecret<'_>| {
+        let name = secret.name.as_deref().unwrap_or_default();
+        secret.items.iter().map(move |item| (&*item.path, name, &*item.key))
+    };
+    volume.projected.iter().flat_map(item).collect()
 }

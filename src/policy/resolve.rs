@@ -1,8 +1,10 @@
 //! From a reference, the scope and the catalogue to a synced Secret and key, or to a refusal.
 
+use super::finding::Certainty;
 use super::message;
 use super::path::{self, key_property, secret_name};
 use super::reference::Reference;
+use super::rules::{Candidate, Place};
 use super::snapshot::{Binding, Catalogue, Entry, NamespaceState, Settings};
 
 /// Where a review takes place: what one decision may look at.
@@ -83,6 +85,9 @@ impl<'s> World<'s> {
                 return Resolution::Unknown(reference.absolute.then(|| reference.path.to_owned()));
             }
         };
+        if self.is_value(reference.path) {
+            return refused(None, message::PASTED.to_owned());
+        }
         let path = match reference.path_in(own) {
             Ok(path) => path.as_str().to_owned(),
             Err(error) => return refused(None, error.to_string()),
@@ -104,21 +109,30 @@ impl<'s> World<'s> {
         }
         let key = reference.key();
         let note = match entries {
-            [] => Some(self.missing(&path, own.as_str(), suggest)),
+            [] if self.catalogue().is_unknown() => None,
+            [] => Some(self.missing(&path, own.as_str(), suggest, reference.optional)),
             [entry] => missing_key(entry, &key, reference, suggest),
             [first, second, ..] => Some(message::two_sources(&path, &first.secret, &second.secret)),
         };
         Resolution::Found(Found { path, secret, key, entry: entries.first(), note })
     }
 
+    /// Whether a text that should be the name of a secret looks like the value itself.
+    pub fn is_value(&self, text: &str) -> bool {
+        let mut hits = Vec::new();
+        let candidate = Candidate { place: Place::Env, name: None, value: text, before: None };
+        self.settings.detector.scan(&candidate, &mut hits);
+        hits.iter().any(|hit| hit.rule.certainty == Certainty::Certain)
+    }
+
     /// What to say of a path that no Secret holds yet.
-    fn missing(&self, path: &str, own: &str, suggest: bool) -> String {
+    fn missing(&self, path: &str, own: &str, suggest: bool, optional: bool) -> String {
         let name = path.strip_prefix(own).and_then(|rest| rest.strip_prefix('/'));
         let (Some(name), Some(known)) = (name, self.catalogue().known()) else {
-            return message::not_synced(path);
+            return message::not_synced(path, optional);
         };
         if known.binary_search_by(|other| (**other).cmp(name)).is_ok() {
-            return message::not_synced(path);
+            return message::not_synced(path, optional);
         }
         let synced = self
             .catalogue()
@@ -126,21 +140,23 @@ impl<'s> World<'s> {
             .iter()
             .filter_map(|entry| entry.path.strip_prefix(own)?.strip_prefix('/'));
         let names = known.iter().map(|name| &**name).chain(synced);
-        message::not_known(path, if suggest { similar(name, names) } else { None })
+        message::not_known(path, optional, if suggest { similar(name, names) } else { None })
     }
 }
 
 /// What to say of a key that a Secret does not have.
 fn missing_key(entry: &Entry, key: &str, reference: &Reference<'_>, suggest: bool) -> Option<String> {
-    if entry.keys.iter().any(|known| **known == *key) {
+    if entry.keys.binary_search_by(|known| (**known).cmp(key)).is_ok() {
         return None;
     }
     let Some(property) = reference.property else {
         return Some(message::no_whole(&entry.path));
     };
-    let properties: Vec<String> = entry.keys.iter().filter_map(|key| key_property(key)).collect();
-    let meant = if suggest { similar(property, properties.iter().map(String::as_str)) } else { None };
-    Some(message::no_property(&entry.path, property, meant))
+    let meant = suggest.then(|| {
+        let properties: Vec<String> = entry.keys.iter().filter_map(|key| key_property(key)).collect();
+        similar(property, properties.iter().map(String::as_str)).map(str::to_owned)
+    });
+    Some(message::no_property(&entry.path, property, meant.flatten().as_deref()))
 }
 
 /// Names longer than this are nobody's typing mistake.

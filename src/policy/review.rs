@@ -4,15 +4,16 @@
 //! envelope alone is read again, for its uid and for the pointer of the fault.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
 use super::decision::{Decision, Outcome};
 use super::envelope::{Envelope, EnvelopeSeed, GroupKind, Slot};
+use super::message;
 use super::workload::Kind;
 use super::workload::json::{Text, escape};
 use super::workload::object::{Object, ObjectSeed};
@@ -98,7 +99,9 @@ pub fn parse<'a>(body: &'a [u8], endpoint: Endpoint, kinds: &[Kind]) -> Result<R
         Ok(envelope)
     });
     match envelope {
-        Ok(envelope) if envelope.is_review() => envelope.into_review(endpoint, kinds),
+        Ok(envelope) if envelope.is_review() && envelope.has_operation() => {
+            envelope.into_review(endpoint, kinds)
+        }
         _ => Err(fault(body, kinds)),
     }
 }
@@ -109,6 +112,12 @@ impl<'a> Envelope<'a> {
         &*self.api_version == API_VERSION
             && &*self.kind == "AdmissionReview"
             && self.request.as_ref().is_some_and(|request| !request.uid.is_empty())
+    }
+
+    /// Whether the operation is one that Kubernetes has: what is none must not pass as nothing to judge.
+    fn has_operation(&self) -> bool {
+        let operation = self.request.as_ref().map(|request| &*request.operation);
+        matches!(operation, Some("CREATE" | "UPDATE" | "DELETE" | "CONNECT"))
     }
 
     fn into_review(self, endpoint: Endpoint, kinds: &[Kind]) -> Result<Review<'a>, ParseError> {
@@ -191,38 +200,21 @@ fn describe(error: &serde_json::Error) -> String {
             };
             format!("expected {expected}, found {met}")
         }
+        _ if text.starts_with("invalid length") => {
+            format!("too long: expected {}", text.rsplit_once(", expected ").map_or("less", |(_, most)| most))
+        }
         _ if text.starts_with("missing field") || text.starts_with("duplicate field") => text.to_owned(),
         _ => "it does not read as Kubernetes would write it".to_owned(),
     }
 }
 
-/// The same envelope with its objects unread, for the answer to a review that does not read.
-#[derive(Deserialize)]
-struct RawEnvelope<'a> {
-    #[serde(borrow, rename = "apiVersion")]
-    api_version: Option<&'a RawValue>,
-    #[serde(borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    request: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct RawRequest<'a> {
-    #[serde(borrow)]
-    uid: Option<&'a RawValue>,
-    #[serde(borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow, rename = "oldObject")]
-    old_object: Option<&'a RawValue>,
-}
+/// Members of an object, unread: for the answer to a review that does not read. Of two with one name the last counts.
+type Members<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
 /// Why a body does not read.
 fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
     let not = |what: &str| ParseError::NotAReview(what.to_owned());
-    let envelope: RawEnvelope<'_> = match serde_json::from_slice(body) {
+    let envelope: Members<'_> = match serde_json::from_slice(body) {
         Ok(envelope) => envelope,
         Err(error) if error.is_data() => {
             return not("the body is not an AdmissionReview: it is no JSON object");
@@ -234,27 +226,28 @@ fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
             ));
         }
     };
-    fn text<'a>(raw: Option<&'a RawValue>) -> Option<Text<'a>> {
-        raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+    fn text<'a>(members: &Members<'a>, name: &str) -> Option<Text<'a>> {
+        members.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
-    if text(envelope.kind).as_deref() != Some("AdmissionReview") {
+    if text(&envelope, "kind").as_deref() != Some("AdmissionReview") {
         return not("the body is not an AdmissionReview: its kind is another or missing");
     }
-    if text(envelope.api_version).as_deref() != Some(API_VERSION) {
+    if text(&envelope, "apiVersion").as_deref() != Some(API_VERSION) {
         return not("the AdmissionReview is not of version admission.k8s.io/v1");
     }
     let Some(request) =
-        envelope.request.and_then(|raw| serde_json::from_str::<RawRequest<'_>>(raw.get()).ok())
+        envelope.get("request").and_then(|raw| serde_json::from_str::<Members<'_>>(raw.get()).ok())
     else {
         return not("the AdmissionReview has no request");
     };
-    let Some(uid) = text(request.uid).filter(|uid| !uid.is_empty()) else {
+    let Some(uid) = text(&request, "uid").filter(|uid| !uid.is_empty()) else {
         return not("the request of the AdmissionReview has no uid");
     };
-    let kind: Option<GroupKind<'_>> = request.kind.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let kind: Option<GroupKind<'_>> =
+        request.get("kind").and_then(|raw| serde_json::from_str(raw.get()).ok());
     if let Some(row) = kind.and_then(|kind| kind.row(kinds)) {
-        for (raw, field) in [(request.object, ""), (request.old_object, "/oldObject")] {
-            if let Some(Err(error)) = raw.map(|raw| read_raw(raw, row, field, &uid)) {
+        for (name, field) in [("object", ""), ("oldObject", "/oldObject")] {
+            if let Some(Err(error)) = request.get(name).map(|raw| read_raw(raw, row, field, &uid)) {
                 return error;
             }
         }
@@ -262,12 +255,13 @@ fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
     ParseError::Object {
         uid: uid.to_string(),
         pointer: "/request".to_owned(),
-        problem: "a field of the request is missing, doubled or of another type".to_owned(),
+        problem: "a field of the request is missing, doubled, unknown or of another type".to_owned(),
     }
 }
 
 /// The decision on an object that could not be read: denied, code 400, with the pointer to what is wrong.
 pub fn unreadable(pointer: &str, problem: &str) -> Decision {
+    let pointer = message::cut(&message::printable(pointer), 500);
     let message = format!("the object cannot be read: {pointer}: {problem}");
     Decision { outcome: Outcome::Deny { code: 400, message }, ..Decision::default() }
 }
@@ -297,11 +291,29 @@ pub fn respond(uid: &str, decision: &Decision) -> Vec<u8> {
         out.push(b']');
     }
     out.extend_from_slice(br#","auditAnnotations":{"#);
-    let (paths, rules) = (decision.paths().join(","), decision.rules.join(","));
+    let (paths, rules) = (joined(&decision.paths()), decision.rules.join(","));
     let annotations = [("verdict", decision.verdict()), ("paths", &paths), ("rules", &rules)];
     separated(&mut out, annotations.into_iter().filter(|(_, value)| !value.is_empty()));
     out.extend_from_slice(b"}}}");
     out
+}
+
+/// Longest list in an audit annotation, in bytes: each is written to the audit log for every request.
+const AUDIT_BYTES: usize = 8_192;
+
+fn joined(items: &[&str]) -> String {
+    let mut text = String::new();
+    for (index, item) in items.iter().enumerate() {
+        if text.len() + item.len() > AUDIT_BYTES {
+            text.push_str(&format!(",and {} more", items.len() - index));
+            break;
+        }
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(item);
+    }
+    text
 }
 
 /// `reason: Forbidden` is what kubectl shows with the message; other reasons make it drop the message.

@@ -1,13 +1,15 @@
 //! What the annotations of a pod ask for, resolved once and given to each container that they mean. A part of `plan`.
 
+use std::collections::HashMap;
+
 use super::message;
 use super::path::secret_name;
 use super::plan::{ContainerPlan, EnvSet, Plan, Source, container_pointer};
 use super::reference::{Reference, env_value};
 use super::resolve::{World, env_properties};
-use super::wishes::{NamedWish, Refusal};
+use super::wishes::NamedWish;
 use super::workload::json::escape;
-use super::workload::object::{Place, Template};
+use super::workload::object::Template;
 use super::workload::pod::Env;
 
 /// What the annotations ask for, resolved once for all containers.
@@ -16,6 +18,8 @@ pub struct Shared {
     /// Env vars: name, source, other names of the Secret that would do, origin, whether what is there goes first.
     env: Vec<SharedEnv>,
     files: Vec<(String, Source, usize)>,
+    /// Positions in `env`, by name.
+    by_name: HashMap<String, usize>,
 }
 
 struct SharedEnv {
@@ -47,7 +51,7 @@ impl Shared {
             if is_file {
                 shared.files.push(((*name).to_owned(), source, origin));
             } else {
-                shared.env.push(SharedEnv {
+                shared.push(SharedEnv {
                     name: (*name).to_owned(),
                     source,
                     other_secret,
@@ -62,20 +66,26 @@ impl Shared {
             first_origin.get_or_insert(origin);
             shared.env_from(plan, origin, reference, world, bare);
         }
-        let selected = |place: Place<'_, '_>| {
-            place.list != "ephemeralContainers"
-                && wishes.selects(&place.container.name, &world.settings.skip_containers)
-        };
+        plan.wishes = wishes;
         if let Some(origin) = first_origin
-            && !template.containers().any(selected)
+            && !template.containers().any(|place| plan.selects(&place, world))
         {
             plan.refuse(
                 origin,
                 "it means no container: all of them are known proxies; name one in refgate.dev/containers",
             );
         }
-        plan.wishes = wishes;
         shared
+    }
+
+    /// How many variables and files each container gets.
+    pub fn len(&self) -> usize {
+        self.env.len() + self.files.len()
+    }
+
+    fn push(&mut self, env: SharedEnv) {
+        self.by_name.insert(env.name.clone(), self.env.len());
+        self.env.push(env);
     }
 
     fn env_from(
@@ -86,14 +96,15 @@ impl Shared {
         world: &World<'_>,
         bare: bool,
     ) {
+        let notes = plan.notes.len();
         let Some(found) = plan.resolve(origin, reference, world) else { return };
         if let Some(report) = plan.references.last_mut() {
             report.key = None;
         }
         let Some(entry) = found.entry else {
-            if !reference.optional {
+            if !reference.optional && !world.state.catalogue.is_unknown() {
                 // The note says that the pod waits; it does not, it is refused.
-                plan.notes.pop();
+                plan.notes.truncate(notes);
                 plan.refuse(origin, message::env_from_not_synced(&found.path, bare));
             }
             return;
@@ -104,7 +115,7 @@ impl Shared {
             plan.refuse(origin, message::env_from_plain(&found.path));
         }
         for (name, key) in properties {
-            if let Some(other) = self.env.iter().find(|other| other.name == name) {
+            if let Some(other) = self.by_name.get(&name).map(|&position| &self.env[position]) {
                 let first = plan.origins[other.origin].1.clone();
                 let first = if other.gives_way { format!("an earlier secret of {first}") } else { first };
                 plan.refuse(origin, message::clash(&format!("env var {name}"), &first, &found.path));
@@ -113,7 +124,7 @@ impl Shared {
             let source =
                 Source { secret: found.secret.clone(), key: key.to_owned(), optional: reference.optional };
             let other_secret = secret_name(&found.path);
-            self.env.push(SharedEnv { name, source, other_secret, origin, gives_way: true });
+            self.push(SharedEnv { name, source, other_secret, origin, gives_way: true });
         }
     }
 
@@ -125,8 +136,12 @@ impl Shared {
         container: &mut ContainerPlan<'_, '_>,
     ) {
         let env = container.place.container.env.as_deref().unwrap_or_default();
+        // Of several entries of one name the last one counts, at runtime too.
+        let wanted = if self.env.is_empty() { &[][..] } else { env };
+        let by_name: HashMap<&str, usize> =
+            wanted.iter().enumerate().map(|(index, entry)| (&*entry.name, index)).collect();
         for shared in &self.env {
-            let index = env.iter().rposition(|entry| *entry.name == *shared.name);
+            let index = by_name.get(shared.name.as_str()).copied();
             let there = index.map(|index| &env[index]);
             if there
                 .is_some_and(|entry| entry.value.as_deref().is_some_and(|value| env_value(value).is_some()))
@@ -135,11 +150,7 @@ impl Shared {
                 let other = plan.origins[shared.origin].1.clone();
                 let pointer = container_pointer(template, &container.place);
                 let text = message::clash("env var", "its own value", &other);
-                plan.refusals.push(Refusal {
-                    pointer: format!("{pointer}/env/{}/value", index.unwrap_or_default()),
-                    subject,
-                    text,
-                });
+                plan.refuse_at(format!("{pointer}/env/{}/value", index.unwrap_or_default()), subject, text);
                 continue;
             }
             let resolved = there.is_some_and(|entry| reads(entry, &shared.source, &shared.other_secret));

@@ -98,6 +98,14 @@ pub enum Binding {
 }
 
 impl Binding {
+    /// Whether foreign references are held to a scope here: where one is bound, or where one was meant to be.
+    pub fn is_fenced(&self) -> bool {
+        match self {
+            Self::Bound { .. } | Self::Broken(_) => true,
+            Self::Unbound | Self::Unknown => false,
+        }
+    }
+
     /// Whether a path lies inside; an unbound namespace reaches nothing.
     pub fn contains(&self, path: &str) -> bool {
         match self {
@@ -202,6 +210,8 @@ pub struct Catalogue {
     by_secret: Box<[u32]>,
     /// Further names of the scope that the secret manager has, for "did you mean"; `None` where nobody listed them.
     known: Option<Box<[Box<str>]>>,
+    /// Whether nobody can say what is synced: files are judged by a scope alone.
+    unknown: bool,
 }
 
 /// One synced Secret.
@@ -211,7 +221,7 @@ pub struct Entry {
     pub path: Box<str>,
     /// Its name.
     pub secret: Box<str>,
-    /// The keys of its data.
+    /// The keys of its data; sorted in a catalogue.
     pub keys: Box<[Box<str>]>,
     /// Version of the secret manager that it holds, where the sync wrote one.
     pub version: Option<Box<str>>,
@@ -220,17 +230,30 @@ pub struct Entry {
 impl Catalogue {
     /// Sorts what a ConfigMap lists; `known` are names relative to the scope.
     pub fn new(mut entries: Vec<Entry>, known: Option<Vec<Box<str>>>) -> Self {
+        for entry in &mut entries {
+            entry.keys.sort_unstable();
+        }
         entries.sort_unstable();
         entries.dedup();
         entries.truncate(u32::MAX as usize);
         let mut by_secret: Vec<u32> = (0..entries.len() as u32).collect();
-        by_secret.sort_unstable_by_key(|&index| &entries[index as usize].secret);
+        by_secret.sort_by_key(|&index| &entries[index as usize].secret);
         let known = known.map(|mut names| {
             names.sort_unstable();
             names.dedup();
             names.into_boxed_slice()
         });
-        Self { entries: entries.into(), by_secret: by_secret.into(), known }
+        Self { entries: entries.into(), by_secret: by_secret.into(), known, unknown: false }
+    }
+
+    /// A catalogue that nobody has: what is synced cannot be said, so nothing is said of it.
+    pub fn unknown() -> Self {
+        Self { unknown: true, ..Self::default() }
+    }
+
+    /// Whether it cannot be said what is synced.
+    pub fn is_unknown(&self) -> bool {
+        self.unknown
     }
 
     /// All entries, sorted by path.

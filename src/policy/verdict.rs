@@ -1,6 +1,5 @@
 //! From all that was seen to the verdict: what denies, what warns, what is only written down.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::decision::{Decision, Outcome, ReferenceReport};
@@ -26,6 +25,8 @@ pub struct Case<'t> {
     pub as_env: Vec<String>,
     /// What an update left as it was: it does not deny, and it is said.
     pub unchanged: Vec<String>,
+    /// Why not all of it was judged; then nothing passes, an update of an old rule-breaker either.
+    pub overflow: Option<&'static str>,
 }
 
 /// What is judged.
@@ -63,14 +64,17 @@ impl<'t> Case<'t> {
     }
 }
 
-/// What makes two findings the same one.
-fn identity<'s>(struck: &'s Struck<'_>) -> (&'static str, Option<&'s str>, Option<&'s str>, &'s str) {
-    let Struck { finding, text } = struck;
-    let text = match text {
-        Cow::Borrowed(text) => text,
-        Cow::Owned(text) => text.as_str(),
-    };
-    (finding.rule, finding.container.as_deref(), finding.name.as_deref(), text)
+/// Where a plaintext stands, apart from positions in lists, and what it is.
+type Place<'s> = (&'static str, Option<&'s str>, Option<&'s str>, &'s str);
+
+fn place<'s>(struck: &'s Struck<'_>) -> Place<'s> {
+    let Finding { rule, container, name, .. } = &struck.finding;
+    (rule, container.as_deref(), name.as_deref(), &struck.text)
+}
+
+/// What makes two findings the same one. What kubectl keeps of an object does not excuse what the object holds.
+fn identity<'s>(struck: &'s Struck<'_>) -> (Place<'s>, bool) {
+    (place(struck), struck.is_applied)
 }
 
 /// A plaintext that stands in the object and in the manifest that kubectl keeps of it is said once.
@@ -78,28 +82,25 @@ pub fn drop_repeats(struck: &mut Vec<Struck<'_>>) {
     if struck.len() < 2 {
         return;
     }
-    let mut seen = HashSet::new();
-    let live: Vec<bool> =
-        struck.iter().map(|struck| is_applied(struck) || seen.insert(identity(struck))).collect();
-    let keep: Vec<bool> = struck
-        .iter()
-        .zip(live)
-        .map(|(struck, live)| if is_applied(struck) { !seen.contains(&identity(struck)) } else { live })
-        .collect();
-    drop(seen);
+    let live: HashSet<Place<'_>> = struck.iter().filter(|struck| !struck.is_applied).map(place).collect();
+    let keep: Vec<bool> =
+        struck.iter().map(|struck| !(struck.is_applied && live.contains(&place(struck)))).collect();
+    drop(live);
     let mut keep = keep.into_iter();
     struck.retain(|_| keep.next().unwrap_or(true));
-}
-
-fn is_applied(struck: &Struck<'_>) -> bool {
-    struck.finding.pointer.ends_with("/kubectl.kubernetes.io~1last-applied-configuration")
-        && struck.finding.name.as_deref() != Some("kubectl.kubernetes.io/last-applied-configuration")
 }
 
 /// Weighs a case by the levels of its namespace.
 pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
     let levels = world.state.namespace.levels.over(world.settings.defaults);
-    let Case { mut refusals, notes, mut references, struck, as_env, unchanged } = case;
+    let Case { mut refusals, notes, mut references, struck, as_env, unchanged, overflow } = case;
+    if let Some(text) = overflow {
+        refusals.push(Refusal {
+            pointer: String::new(),
+            subject: "object".to_owned(),
+            text: text.to_owned(),
+        });
+    }
     refusals.sort();
     refusals.dedup();
     references.sort();
@@ -120,7 +121,7 @@ pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
         .collect();
     rules.sort_unstable();
     rules.dedup();
-    Decision { outcome, patch: None, warnings, findings, references, rules }
+    Decision { outcome, patch: None, warnings, refusals, findings, references, rules }
 }
 
 fn line(refusal: &Refusal) -> String {
@@ -134,7 +135,9 @@ pub fn finding_line(finding: &Finding) -> String {
         .rsplit('/')
         .find(|segment| !segment.bytes().all(|byte| byte.is_ascii_digit()))
         .unwrap_or_default();
+    let is_applied = pointer.ends_with("/kubectl.kubernetes.io~1last-applied-configuration");
     let place = match (container, name) {
+        (Some(container), None) if is_applied => format!("container {container}"),
         (Some(container), Some(name)) if pointer.contains("/httpHeaders/") => {
             format!("container {container}, header {name}")
         }

@@ -1,5 +1,7 @@
 //! What the annotations of a pod ask for. A typo is refused by name: it must not leave a pod without its secret.
 
+use std::collections::HashSet;
+
 use super::message;
 use super::reference::{Reference, ReferenceError};
 use super::resolve::similar;
@@ -41,7 +43,7 @@ pub struct Wishes<'t> {
     /// `refgate.dev/env-from`, in its order.
     pub env_from: Vec<Reference<'t>>,
     /// `refgate.dev/containers`.
-    containers: Option<Vec<&'t str>>,
+    containers: Option<HashSet<&'t str>>,
     /// `refgate.dev/mount-path`.
     pub mount_path: Option<&'t str>,
     /// `refgate.dev/file-mode`.
@@ -83,15 +85,20 @@ impl<'t> Wishes<'t> {
         wishes
     }
 
+    /// How many references there are.
+    pub fn len(&self) -> usize {
+        self.env.len() + self.files.len() + self.env_from.len()
+    }
+
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        self.env.is_empty() && self.files.is_empty() && self.env_from.is_empty()
+        self.len() == 0
     }
 
     /// Whether the annotations mean a container: those that are named, or all but the known proxies.
     pub fn selects(&self, container: &str, skipped: &[String]) -> bool {
         match &self.containers {
-            Some(names) => names.contains(&container),
+            Some(names) => names.contains(container),
             None => !skipped.iter().any(|name| name == container),
         }
     }
@@ -128,12 +135,23 @@ impl<'t> Wishes<'t> {
     }
 }
 
+/// Most secrets that `env-from` spreads out.
+const ENV_FROM: usize = 64;
+
 fn env_from(value: &str) -> Result<Vec<Reference<'_>>, String> {
-    let mut references = Vec::new();
+    let mut references: Vec<Reference<'_>> = Vec::new();
     for (index, entry) in value.split(',').map(str::trim).enumerate() {
-        let reference = Reference::parse(entry).map_err(|error| format!("entry {}: {error}", index + 1))?;
+        let number = index + 1;
+        let reference = Reference::parse(entry).map_err(|error| format!("entry {number}: {error}"))?;
         if reference.property.is_some() {
-            return Err(format!("entry {}: {}", index + 1, ReferenceError::PropertyOfWhole));
+            return Err(format!("entry {number}: {}", ReferenceError::PropertyOfWhole));
+        }
+        if references.iter().any(|other| (other.path, other.absolute) == (reference.path, reference.absolute))
+        {
+            return Err(format!("entry {number} names the same secret as an earlier one"));
+        }
+        if number > ENV_FROM {
+            return Err(format!("it names more than {ENV_FROM} secrets"));
         }
         references.push(reference);
     }
@@ -141,14 +159,14 @@ fn env_from(value: &str) -> Result<Vec<Reference<'_>>, String> {
 }
 
 /// Names of containers; each must be there, or the typo would leave one without its secrets.
-fn containers<'t>(template: &Template<'_>, value: &'t str) -> Result<Vec<&'t str>, String> {
-    let there: Vec<&str> = template
+fn containers<'t>(template: &Template<'_>, value: &'t str) -> Result<HashSet<&'t str>, String> {
+    let there: HashSet<&str> = template
         .containers()
         .filter(|place| place.list != "ephemeralContainers")
         .map(|place| &*place.container.name)
         .collect();
-    let names: Vec<&str> = value.split(',').map(str::trim).collect();
-    for (index, name) in names.iter().enumerate() {
+    let mut names = HashSet::new();
+    for (index, name) in value.split(',').map(str::trim).enumerate() {
         if !there.contains(name) {
             let shown = if is_label(name) {
                 format!("no container is called {name}")
@@ -158,6 +176,7 @@ fn containers<'t>(template: &Template<'_>, value: &'t str) -> Result<Vec<&'t str
             let hint = similar(name, there.iter().copied()).map(|name| format!("; did you mean {name}?"));
             return Err(format!("{shown}{}", hint.unwrap_or_default()));
         }
+        names.insert(name);
     }
     Ok(names)
 }

@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::http::header::{CONNECTION, HeaderValue};
 use axum::http::{Request, Response, Version};
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
@@ -192,7 +193,7 @@ impl Shared {
             .header_read_timeout(self.limits.idle)
             .max_headers(self.limits.headers)
             .max_header_size(usize::from(self.limits.head_bytes))
-            .serve_connection(TokioIo::new(stream), hyper::service::service_fn(service));
+            .serve_connection(TokioIo::new(stream), service);
         self.drive(connection, asked, graceful).await;
     }
 
@@ -204,7 +205,7 @@ impl Shared {
             .max_header_list_size(u32::from(self.limits.head_bytes))
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
-            .serve_connection(TokioIo::new(stream), hyper::service::service_fn(service));
+            .serve_connection(TokioIo::new(stream), service);
         self.drive(connection, asked, graceful).await;
     }
 
@@ -223,28 +224,36 @@ impl Shared {
     }
 
     /// The router, and a flag that tells whether it was ever asked.
-    fn service(
-        &self,
-    ) -> (
-        impl Fn(Request<Incoming>) -> futures_util::future::BoxFuture<'static, Result<Response<Body>, Infallible>>
-        + use<>,
-        Arc<AtomicBool>,
-    ) {
+    fn service(&self) -> (Service, Arc<AtomicBool>) {
         let asked = Arc::new(AtomicBool::new(false));
-        let (router, phase, flag) = (self.router.clone(), self.phase.clone(), Arc::clone(&asked));
-        let service = move |request: Request<Incoming>| {
-            flag.store(true, Ordering::Relaxed);
-            let old = request.version() < Version::HTTP_2;
-            let (answer, phase) = (router.clone().oneshot(request), phase.clone());
-            async move {
-                let mut response = answer.await?;
-                if old && *phase.borrow() > Phase::Serving {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok(response)
+        let (router, phase) = (self.router.clone(), self.phase.clone());
+        (Service { router, phase, asked: Arc::clone(&asked) }, asked)
+    }
+}
+
+/// Answers the requests of one connection.
+struct Service {
+    router: Router,
+    phase: watch::Receiver<Phase>,
+    asked: Arc<AtomicBool>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.asked.store(true, Ordering::Relaxed);
+        let old = request.version() < Version::HTTP_2;
+        let (answer, phase) = (self.router.clone().oneshot(request), self.phase.clone());
+        async move {
+            let mut response = answer.await?;
+            if old && *phase.borrow() > Phase::Serving {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            .boxed()
-        };
-        (service, asked)
+            Ok(response)
+        }
+        .boxed()
     }
 }

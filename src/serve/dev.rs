@@ -3,6 +3,7 @@
 //! The authority that signs is written where curl can find it; every key stays in memory.
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,11 +63,21 @@ pub enum DevError {
     },
 }
 
-/// Reads the world file; the text tells later whether it changed.
-pub async fn read_world(path: &Path) -> Result<(World, String), DevError> {
+/// What tells whether a file changed, without keeping it: a world may be large.
+pub type Fingerprint = u64;
+
+async fn read(path: &Path) -> Result<(String, Fingerprint), DevError> {
     let text = tokio::fs::read_to_string(path).await;
     let text = text.map_err(|source| DevError::World { path: path.to_owned(), source })?;
-    Ok((World::read(&text), text))
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    Ok((text, hasher.finish()))
+}
+
+/// Reads the world file for the first time.
+pub async fn read_world(path: &Path) -> Result<(World, Fingerprint), DevError> {
+    let (text, fingerprint) = read(path).await?;
+    Ok((World::read(&text), fingerprint))
 }
 
 /// Makes an authority and a certificate for `localhost` and the address that is listened on.
@@ -115,16 +126,18 @@ pub async fn write_authority(folder: &Path, pem: &str) -> Result<PathBuf, DevErr
 /// Reads the world again whenever its text changes, for ever.
 pub async fn follow_world(
     path: PathBuf,
-    mut last: String,
+    mut last: Fingerprint,
     interval: Duration,
     changes: mpsc::Sender<Change>,
 ) {
     loop {
         tokio::time::sleep(interval).await;
-        match read_world(&path).await {
-            Ok((_, text)) if text == last => {}
-            Ok((world, text)) => {
-                last = text;
+        match read(&path).await {
+            Ok((_, fingerprint)) if fingerprint == last => {}
+            Ok((text, fingerprint)) => {
+                last = fingerprint;
+                let world = World::read(&text);
+                drop(text);
                 say_problems(&world);
                 tracing::info!(namespaces = world.namespaces.len(), "the world file was read again");
                 if changes.send(Change::World(world)).await.is_err() {

@@ -178,7 +178,7 @@ async fn flow(
             Job { metrics, decide: app.decide, endpoint, body: body.clone(), snapshot, started, last_look };
         let judged = if body.len() > app.limits.inline {
             // The pool is bounded, and so is the number of reviews that wait for it.
-            tokio::task::spawn_blocking(move || job.judge()).await.unwrap_or_else(|_| Judged::Panicked)
+            tokio::task::spawn_blocking(move || job.judge()).await.unwrap_or(Judged::Panicked)
         } else {
             job.judge()
         };

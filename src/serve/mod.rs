@@ -1,7 +1,6 @@
 //! The webhook process, wired: sockets bound and TLS loaded first, then tasks started and supervised, then stopped in
 //! two steps. No leader, no writes, no values.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +10,6 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch as channel};
-use tokio::task::{Id, JoinSet};
 
 use crate::cluster::{self, ClusterError, Pace};
 use crate::config::{self, Config, ConfigError};
@@ -23,11 +21,13 @@ pub mod dev;
 pub mod health;
 pub mod http;
 mod judge;
+mod process;
 pub mod state;
 pub mod tls;
 pub mod watch;
 
 use connection::{Phase, Port};
+use process::{Signals, Tasks};
 use state::{Change, Freshness, State};
 
 pub use judge::Decide;
@@ -173,28 +173,6 @@ pub fn run(options: Options, out: &mut dyn io::Write) -> Result<(), ServeError> 
     result
 }
 
-/// SIGTERM, which Kubernetes sends, and SIGINT, which a keyboard does.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, ServeError> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let terminate = signal(SignalKind::terminate()).map_err(ServeError::System)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::System)?;
-        Ok(Self { terminate, interrupt })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// A server that is bound and has its certificate, and does nothing yet.
 pub struct Server {
     options: Options,
@@ -210,7 +188,7 @@ pub struct Server {
 /// What [`Mode`] becomes when it is looked at.
 enum Origin {
     Cluster { client: kube::Client, namespace: String, reloader: tls::Reloader },
-    World { world: crate::world::World, text: String, path: PathBuf },
+    World { world: crate::world::World, fingerprint: dev::Fingerprint, path: PathBuf },
 }
 
 impl Server {
@@ -219,7 +197,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let configuration = read_configuration(&options).await?;
         let listener = listen(options.listen, "--listen")?;
-        let health = listen(options.health, "--health")?;
+        let health = listen(options.health, "--health-listen")?;
         let mut banner = String::new();
         let (identity, origin) = match &options.mode {
             Mode::Cluster { tls, kubeconfig, namespace } => {
@@ -228,14 +206,14 @@ impl Server {
                 (identity, Origin::Cluster { client, namespace: namespace.clone(), reloader })
             }
             Mode::Dev(dev) => {
-                let (world, text) = dev::read_world(&dev.world).await?;
+                let (world, fingerprint) = dev::read_world(&dev.world).await?;
                 dev::say_problems(&world);
                 let address = local(&listener, options.listen);
                 let (pem, authority) = dev::identity(address)?;
                 let authority = dev::write_authority(&dev.certificates, &authority).await?;
                 banner = dev::banner(dev, &authority, address, local(&health, options.health), &world);
                 let identity = tls::Identity::fixed(&pem, &metrics)?;
-                (identity, Origin::World { world, text, path: dev.world.clone() })
+                (identity, Origin::World { world, fingerprint, path: dev.world.clone() })
             }
         };
         Ok(Self { options, listener, health, identity, metrics, configuration, origin, banner })
@@ -324,12 +302,12 @@ impl Server {
                     reloader.run(options.poll, Arc::clone(&metrics)),
                 );
             }
-            Origin::World { world, text, path } => {
+            Origin::World { world, fingerprint, path } => {
                 state.apply(Change::World(world));
                 publish.send_replace(state.snapshot().map(Arc::new));
                 tasks.spawn(
                     "the reading of the world file",
-                    dev::follow_world(path, text, options.poll, changes),
+                    dev::follow_world(path, fingerprint, options.poll, changes),
                 );
             }
         }
@@ -386,28 +364,5 @@ async fn read_configuration(options: &Options) -> Result<(Config, String), Serve
     match config::parse(&text) {
         Ok(config) => Ok((config, text)),
         Err(source) => Err(ServeError::Configuration { path, source }),
-    }
-}
-
-/// The tasks of the process, by name.
-#[derive(Default)]
-struct Tasks {
-    set: JoinSet<()>,
-    names: HashMap<Id, &'static str>,
-}
-
-impl Tasks {
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.names.insert(self.set.spawn(task).id(), name);
-    }
-
-    /// The first one to end, for whatever reason.
-    async fn next(&mut self) -> ServeError {
-        let id = match self.set.join_next_with_id().await {
-            Some(Ok((id, ()))) => Some(id),
-            Some(Err(error)) => Some(error.id()),
-            None => None,
-        };
-        ServeError::Died(id.and_then(|id| self.names.get(&id).copied()).unwrap_or("every part"))
     }
 }

@@ -28,7 +28,7 @@ pub enum Change {
     /// Something happened to catalogues; by the namespace that they speak of.
     Catalogues(Update<Catalogue>),
     /// The configuration was read.
-    Configuration(Config),
+    Configuration(Box<Config>),
     /// The world file was read: all namespaces and catalogues there are.
     World(World),
 }
@@ -111,9 +111,19 @@ impl State {
         }
     }
 
-    /// Takes a change in.
-    pub fn apply(&mut self, change: Change) {
+    /// Takes a change in. Returns whether anything is different now: most events of a Namespace are not about us.
+    pub fn apply(&mut self, change: Change) -> bool {
         match change {
+            Change::Namespaces(Update::Apply(name, labels))
+                if self.namespaces.get(&name).is_some_and(|state| state.namespace == labels) =>
+            {
+                return false;
+            }
+            Change::Catalogues(Update::Apply(name, catalogue))
+                if self.catalogues.get(&name) == Some(&catalogue) =>
+            {
+                return false;
+            }
             Change::Namespaces(update) => self.namespaces(update),
             Change::Catalogues(update) => self.catalogues(update),
             Change::Configuration(config) => {
@@ -127,6 +137,7 @@ impl State {
                 self.namespaces(Update::Restart(world.namespaces.into_iter().map(some).collect()));
             }
         }
+        true
     }
 
     fn namespaces(&mut self, update: Update<NamespaceLabels>) {
@@ -245,8 +256,9 @@ pub async fn run(
                 if count == 0 {
                     return;
                 }
-                burst.drain(..).for_each(|change| state.apply(change));
-                changed = true;
+                for change in burst.drain(..) {
+                    changed |= state.apply(change);
+                }
             }
             () = tokio::time::sleep(state.patience(&freshness)), if freshness.watched() => {}
         }

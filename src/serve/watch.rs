@@ -163,7 +163,7 @@ pub async fn configuration(
             Ok(config) => {
                 metrics.config_reload_success.set(1);
                 tracing::info!("the configuration was reloaded");
-                if changes.send(Change::Configuration(config)).await.is_err() {
+                if changes.send(Change::Configuration(Box::new(config))).await.is_err() {
                     return;
                 }
             }

@@ -87,6 +87,24 @@ fn help_teaches_and_what_is_unknown_is_refused_by_name() {
         (&["check", "--output", "xml"], "xml"),
         (&["render"], "FILE"),
         (&["rules", "show", "no-such-rule"], "no-such-rule"),
+        (&["serve"], "--tls-cert"),
+        (&["serve", "--dev", "--tls-cert", "c", "--tls-key", "k"], "--dev"),
+        (&["serve", "--world", "w", "--tls-cert", "c", "--tls-key", "k"], "--world"),
+        (&["serve", "--dev", "--listen", "8443"], "--listen"),
+        (&["serve", "--dev", "--grace", "10"], "--grace"),
+        (
+            &[
+                "serve",
+                "--dev",
+                "--world",
+                "no-such-file.yaml",
+                "--listen",
+                "127.0.0.1:0",
+                "--health-listen",
+                "127.0.0.1:0",
+            ],
+            "no-such-file.yaml",
+        ),
         (&["check", "--world", "no-such-file.yaml"], "no-such-file.yaml"),
         (&["check", "--config", "no-such-file.yaml"], "no-such-file.yaml"),
     ] {
@@ -184,6 +202,23 @@ fn without_world_and_scope_a_reference_is_unknown() {
     // What does not read as a path is refused all the same.
     let broken = "    - name: A\n      value: \"secret:a//b\"\n";
     assert_eq!(check(&pod("a", broken), &[]).code, Some(1));
+}
+
+#[test]
+fn a_refused_pod_hears_all_that_is_wrong_with_it() {
+    let foreign = "    - {name: A, value: \"secret:/mozmeao/basket/prod/x\"}\n    - name: B\n      valueFrom: {secretKeyRef: \
+                   {name: mozmeao-snippets-dev-database-url-7f8e5a584a34bab4, key: value}}\n";
+    let manifest = pod("a", &format!("{foreign}{PLAINTEXT}"))
+        .replace("spec:", "  annotations: {refgate.dev/env-from: session_key}\nspec:");
+    let report = check(&manifest, &["--world", "examples/world.yaml"]).json();
+    let message = report["results"][0]["message"].as_str().unwrap();
+    for part in
+        ["env A: mozmeao/basket/prod/x", "env B: Secret mozmeao", "env DB_PASSWORD", "bare pod", "(4) "]
+    {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    assert!(!message.contains("(5) "), "{message}");
+    assert_eq!(report["results"][0]["findings"][0]["pointer"], "/spec/containers/0/env/2/value");
 }
 
 #[test]
@@ -339,6 +374,7 @@ fn render_shows_before_and_after() {
     // The world beside the example is taken by itself.
     let ran = run(&["render", "examples/pod.yaml"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.contains("examples/world.yaml"), "{}", ran.err);
     let (before, after) = ran.out.split_once("\n---\n").unwrap();
     assert!(before.contains("value: secret:database_url"), "{before}");
     assert!(!after.contains("value: secret:"), "{after}");

@@ -5,8 +5,20 @@
     reason = "clippy.toml lets off #[test] functions, not their helpers"
 )]
 
+mod api;
 mod architecture;
+mod attacks;
 mod cases;
 mod cli;
+mod config;
+mod harness;
+mod http;
 mod manifests;
+mod serve;
+mod state;
+mod telemetry;
+mod tls;
 mod traps;
+mod watch;
+mod world;
+mod yaml;

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::name;
 use super::pairs::{Lead, Pairs};
-use super::shell::{self, Takes, Words};
+use super::shell::{self, Takes, Word, Words};
 use super::sight::{AFTER_OPTION, Sight, Sink};
-use super::text::{EQUALS, GREATER, HYPHEN, SPACE};
+use super::text::{DOT, EQUALS, HYPHEN, QUOTE, SPACE, WORD, all, any, ends_with_fold};
 use super::value::{self, Verdict};
 use super::weight::{Weight, weigh};
 use super::{Example, Place, Rule};
@@ -27,8 +27,15 @@ pub(super) static RULE: Rule = Rule {
         ),
         Example::argument("mysqladmin ping -h db -u root -pZq8mT3vLx0"),
         Example::argument("keytool -import -storepass Zq8mT3vLx0 -noprompt"),
+        Example::argument("until mc alias set store http://minio:9000 shop Zq8mT3vLx0; do sleep 1; done"),
+        Example::argument(
+            "echo 'user shop on >Zq8mT3vLx0 ~shop:* &* +@all' > /etc/redis/x\nuser shop on >Zq8mT3vLx0 ~*",
+        ),
+        Example::argument("sh -c \"redis-cli -a Zq8mT3vLx0 ping\""),
+        Example::argument("mysql -e \"CREATE USER shop IDENTIFIED BY 'Zq8mT3vLx0'\""),
     ],
     counter_examples: &[
+        Example::argument("psql -c \"ALTER USER shop WITH PASSWORD '$DB_PASSWORD'\""),
         Example::argument("--password-file=/run/refgate/password"),
         Example::argument("--db-password=$(DB_PASSWORD)"),
         Example::argument("--tls-secret-name=shop-tls"),
@@ -39,9 +46,11 @@ pub(super) static RULE: Rule = Rule {
         Example::after("--requirepass", "--appendonly"),
         Example::argument("mysqladmin ping -h db -u root -p${MYSQL_ROOT_PASSWORD}"),
         Example::argument("docker run -p 8080:80 shop"),
+        Example::argument("mc alias set store http://minio:9000 $(ACCESS_KEY) $(SECRET_KEY)"),
+        Example::argument("cat user >out.txt && ls -l > files"),
     ],
     inside: true,
-    needs: &[AFTER_OPTION, HYPHEN | EQUALS, HYPHEN | SPACE, GREATER | SPACE],
+    needs: &[AFTER_OPTION, HYPHEN | EQUALS, SPACE],
     check,
 };
 
@@ -58,14 +67,17 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
             }
         }
     }
-    if sight.traits() & SPACE != 0 && sight.traits() & (HYPHEN | GREATER) != 0 {
-        command_lines(sight, sink);
+    if sight.traits() & SPACE != 0 {
+        command_lines(sight.text, 0, true, sink);
+    }
+    if sight.traits() & (SPACE | QUOTE) == SPACE | QUOTE {
+        statements(sight.text, sink);
     }
 }
 
 fn report(sink: &mut Sink<'_>, weight: Option<Weight>, span: Range<usize>) {
     if let Some(weight) = weight.filter(|weight| weight.certain) {
-        sink.strike(span, weight.weak, "a credential in an option of a command line");
+        sink.strike(span, weight.weak, OPTION);
     }
 }
 
@@ -82,49 +94,115 @@ fn after_option(sight: &Sight<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-/// Options in a text that holds whole commands, and users of Redis in its own notation.
-fn command_lines(sight: &Sight<'_>, sink: &mut Sink<'_>) {
-    let (mut command, mut sub, mut waiting) = (&b""[..], &b""[..], None);
-    let mut position = 0;
-    for word in Words::new(sight.text) {
-        position = if word.begins { 0 } else { position + 1 };
-        if word.begins {
-            (command, sub, waiting) = (shell::command_name(word.text), b"", None);
-        } else if position == 1 {
-            sub = word.text;
-        }
-        let weight = match waiting.take() {
-            Some(Waiting::Named(name)) if !word.text.starts_with(b"-") => weigh_option(name, word.text),
-            Some(Waiting::Taking(takes)) => weigh_taken(takes, word.text),
-            _ => None,
-        };
-        report(sink, weight, word.span.clone());
-        if let Some((takes, glued)) = shell::option(command, sub, word.text) {
-            if glued.is_empty() && takes != Takes::Glued {
-                waiting = Some(Waiting::Taking(takes));
-            } else if !glued.is_empty() && !word.text.starts_with(b"--") {
-                report(sink, weigh_taken(takes, glued), word.span.clone());
-            }
-        } else if word.text.starts_with(b"-") && !word.text.contains(&b'=') {
-            let name = word.text.trim_ascii_start();
-            waiting = Some(Waiting::Named(&name[name.iter().take_while(|b| **b == b'-').count()..]));
-        }
-        // `user shop on >password ~* +@all`: a line of Redis's ACL file, or of `ACL SETUSER`.
-        let acl = command.eq_ignore_ascii_case(b"user") || command.eq_ignore_ascii_case(b"acl");
-        if acl
-            && position > 1
-            && word.text.starts_with(b">")
-            && value::judge(&word.text[1..], None) != Verdict::Cleared
+/// Options in a text that holds whole commands, and in a command that one of them is given in quotes (`sh -c "…"`).
+fn command_lines(text: &[u8], offset: usize, outer: bool, sink: &mut Sink<'_>) {
+    let mut command = Command::default();
+    for word in Words::new(text) {
+        let waiting = command.waiting.take().filter(|_| !word.begins);
+        command.enter(&word);
+        let to = offset + word.span.end;
+        if let Some((text, weight, detail)) = command.weigh(waiting, &word)
+            && weight.certain
         {
-            sink.strike(
-                word.span,
-                value::judge(&word.text[1..], None) == Verdict::Stock,
-                "a password in an ACL of Redis",
-            );
+            sink.strike(to - text.len().min(word.span.len())..to, weight.weak, detail);
+        } else if outer && word.text.len() < word.span.len() && any(word.text, SPACE) {
+            command_lines(word.text, offset + word.span.start + 1, false, sink);
         }
         if sink.done() {
             return;
         }
+    }
+}
+
+/// `IDENTIFIED BY 'x'`, `WITH PASSWORD 'x'`: how MySQL and PostgreSQL give a user a password.
+fn statements(text: &[u8], sink: &mut Sink<'_>) {
+    let mut at = 0;
+    while let Some(offset) = memchr::memchr(b'\'', &text[at..]) {
+        let quote = at + offset;
+        at = quote + 1;
+        let head = text[..quote].trim_ascii_end();
+        let introduces = [
+            &b" identified by"[..],
+            b" with password",
+            b" encrypted password",
+            b" login password",
+            b" role password",
+        ];
+        if !introduces.iter().any(|words| ends_with_fold(head, words)) {
+            continue;
+        }
+        let rest = &text[at..text.len().min(at + 256)];
+        let Some(length) = memchr::memchr(b'\'', rest) else { continue };
+        if let Some(weight) = weigh_taken(Takes::Password, &rest[..length]) {
+            sink.strike(at..at + length, weight.weak, "a password in a statement of SQL");
+        }
+        at += length + 1;
+    }
+}
+
+const OPTION: &str = "a credential in an option of a command line";
+
+/// The command that the words belong to.
+#[derive(Default)]
+struct Command<'t> {
+    /// Its first plain words, its name without a folder.
+    words: [&'t [u8]; shell::REMEMBERED],
+    /// How many plain words it had.
+    count: usize,
+    /// What the word before expects of this one.
+    waiting: Option<Waiting<'t>>,
+}
+
+impl<'t> Command<'t> {
+    /// Counts a word.
+    fn enter(&mut self, word: &Word<'t>) {
+        if word.begins {
+            *self = Self::default();
+        }
+        if !word.text.starts_with(b"-") {
+            if let Some(place) = self.words.get_mut(self.count) {
+                *place = if word.begins { shell::command_name(word.text) } else { word.text };
+            }
+            self.count += 1;
+        }
+    }
+
+    /// Weighs a word by what the command makes of it.
+    fn weigh(
+        &mut self,
+        waiting: Option<Waiting<'t>>,
+        word: &Word<'t>,
+    ) -> Option<(&'t [u8], Weight, &'static str)> {
+        let text = word.text;
+        let option = |weight: Option<Weight>| weight.map(|weight| (text, weight, OPTION));
+        let [name, sub, ..] = self.words;
+        match waiting {
+            Some(Waiting::Named(name)) if !text.starts_with(b"-") => return option(weigh_option(name, text)),
+            Some(Waiting::Taking(takes)) => return option(weigh_taken(takes, text)),
+            _ => {}
+        }
+        if !text.starts_with(b"-") {
+            if shell::is_positional(&self.words, self.count.saturating_sub(1)) {
+                return weigh_taken(Takes::Password, text)
+                    .map(|weight| (text, weight, "a credential in a command line"));
+            }
+            // `user shop on >password ~* +@all`: a line of Redis's ACL file, or of `ACL SETUSER`.
+            let acl = name.eq_ignore_ascii_case(b"user") || name.eq_ignore_ascii_case(b"acl");
+            let password =
+                text.strip_prefix(b">").filter(|password| acl && self.count > 2 && !password.is_empty())?;
+            return weigh_taken(Takes::Password, password)
+                .map(|weight| (password, weight, "a password in an ACL of Redis"));
+        }
+        if let Some((takes, glued)) = shell::option(name, sub, text) {
+            if !glued.is_empty() && !text.starts_with(b"--") {
+                return option(weigh_taken(takes, glued));
+            }
+            self.waiting = (takes != Takes::Glued).then_some(Waiting::Taking(takes));
+        } else if all(text, WORD | HYPHEN | DOT) {
+            let hyphens = text.iter().take_while(|byte| **byte == b'-').count();
+            self.waiting = Some(Waiting::Named(&text[hyphens..]));
+        }
+        None
     }
 }
 

@@ -98,10 +98,10 @@ fn weigh_item(text: &[u8], pair: &Pair<'_>, place: Place) -> Option<(Weight, &'s
     (other >= 2).then_some((weight, "a password in a connection string"))
 }
 
-/// The line that a value stands in, no more than half a kilobyte to each side.
+/// The line that a value stands in, no more than a quarter of a kilobyte to each side.
 fn line_around(text: &[u8], value: std::ops::Range<usize>) -> &[u8] {
-    let from = value.start.saturating_sub(512);
-    let to = text.len().min(value.end.saturating_add(512));
+    let from = value.start.saturating_sub(256);
+    let to = text.len().min(value.end.saturating_add(256));
     let start = memchr::memrchr(b'\n', &text[from..value.start]).map_or(from, |at| from + at + 1);
     let end = memchr::memchr(b'\n', &text[value.end..to]).map_or(to, |at| value.end + at);
     &text[start..end]

@@ -1,7 +1,6 @@
 //! Rule `credential-name`: a name whose last word is a credential word, nothing that switches it off, a literal value.
 
 use super::sight::{NAMED, Sight, Sink};
-use super::weight::weigh;
 use super::{Example, Place, Rule};
 use crate::policy::finding::Certainty;
 
@@ -48,8 +47,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
-    let Some(named) = sight.named() else { return };
-    if let Some(weight) = weigh(named, sight.text, sight.place).filter(|weight| weight.certain) {
+    if let Some(weight) = sight.weight().filter(|weight| weight.certain) {
         sink.strike(0..sight.text.len(), weight.weak, "a literal value under a credential's name");
     }
 }

@@ -33,6 +33,8 @@ pub(super) enum Check {
     Ends(&'static str),
     /// It has at least this many digits: words with hyphens do not.
     Digits(usize),
+    /// It has at least this many digits, and its last part is long enough to be the secret one.
+    Parts(usize),
     /// Its first segment is the header of a JWT.
     Jwt,
 }
@@ -52,38 +54,49 @@ pub(super) struct Family {
     pub(super) certain: bool,
 }
 
-/// The families by their first bytes.
+/// The families by their first two bytes.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// For each first byte, the set of second bytes, each by its lower six bits.
-    seconds: [u64; 256],
-    /// Positions in `FAMILIES`, sorted by first byte.
+    /// Positions in `FAMILIES`, sorted by slot.
     order: Vec<u16>,
-    /// For each first byte, where its families are in `order`.
-    bounds: [(u16, u16); 256],
+    /// For each slot, where its families are in `order`. Nearly every slot is empty or has one.
+    bounds: [(u16, u16); SLOTS],
+}
+
+/// How many slots there are: enough that few words of a language share one with a prefix.
+const SLOTS: usize = 1024;
+
+/// The slot of two bytes. Prefixes are ASCII, and so are nearly all texts.
+fn slot(first: u8, second: u8) -> usize {
+    (usize::from(first) << 5 ^ usize::from(second)) % SLOTS
 }
 
 impl Index {
-    /// Sorts the table by first byte.
+    /// Sorts the table into slots.
     pub(super) fn new() -> Self {
+        let slot_of = |position: &u16| match FAMILIES[usize::from(*position)].prefix.as_bytes() {
+            [first, second, ..] => slot(*first, *second),
+            _ => 0,
+        };
         let mut order: Vec<u16> = (0..FAMILIES.len() as u16).collect();
-        let first = |position: &u16| FAMILIES[usize::from(*position)].prefix.as_bytes()[0];
-        order.sort_by_key(first);
-        let mut index = Self { seconds: [0; 256], order, bounds: [(0, 0); 256] };
-        for (at, position) in index.order.iter().enumerate() {
-            let prefix = FAMILIES[usize::from(*position)].prefix.as_bytes();
-            let byte = usize::from(prefix[0]);
-            index.seconds[byte] |= 1 << (prefix[1] & 63);
-            if index.bounds[byte].1 == 0 {
-                index.bounds[byte].0 = at as u16;
+        order.sort_by_key(slot_of);
+        let mut bounds = [(0, 0); SLOTS];
+        for (at, position) in order.iter().enumerate() {
+            let bound = &mut bounds[slot_of(position)];
+            if bound.1 == 0 {
+                bound.0 = at as u16;
             }
-            index.bounds[byte].1 = at as u16 + 1;
+            bound.1 = at as u16 + 1;
         }
-        index
+        Self { order, bounds }
     }
 
-    fn families(&self, first: u8) -> impl Iterator<Item = &'static Family> {
-        let (from, to) = self.bounds[usize::from(first)];
+    #[inline]
+    fn families(&self, rest: &[u8]) -> impl Iterator<Item = &'static Family> {
+        let (from, to) = match rest {
+            [first, second, ..] => self.bounds[slot(*first, *second)],
+            _ => (0, 0),
+        };
         self.order[usize::from(from)..usize::from(to)]
             .iter()
             .map(|position| &FAMILIES[usize::from(*position)])
@@ -91,9 +104,7 @@ impl Index {
 
     /// Whether a family's prefix, or the landmark of a shape without one, stands here.
     pub(super) fn may_start(&self, rest: &[u8]) -> bool {
-        let [first, second, ..] = rest else { return false };
-        let listed = self.seconds[usize::from(*first)] >> (second & 63) & 1 == 1;
-        (listed && self.families(*first).any(|family| rest.starts_with(family.prefix.as_bytes())))
+        self.families(rest).any(|family| rest.starts_with(family.prefix.as_bytes()))
             || super::token::landmark(rest)
     }
 
@@ -105,11 +116,10 @@ impl Index {
         certain: bool,
     ) -> Option<(&'static Family, usize)> {
         let text = runs.text;
-        let first = *text.get(at)?;
         if class_before(text, at) & (ALNUM | DOT | UNDERSCORE) != 0 {
             return None;
         }
-        self.families(first)
+        self.families(&text[at..])
             .filter(|family| family.certain == certain)
             .find_map(|family| Some((family, family.match_at(runs, at)?)))
     }
@@ -157,6 +167,10 @@ impl Family {
             Check::Ends(constant) => body.ends_with(constant.as_bytes()) && !is_filler(body),
             Check::Digits(least) => {
                 body.iter().filter(|b| b.is_ascii_digit()).count() >= least && !is_filler(body)
+            }
+            Check::Parts(least) => {
+                let last = body.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+                last >= 8 && body.iter().filter(|b| b.is_ascii_digit()).count() >= least && !is_filler(body)
             }
             Check::Filler => !is_filler(body),
         }

@@ -1,6 +1,6 @@
 //! Rule `labelled-random`: a text that names a credential and goes on with a random string: `acme-secret-4f9a…`.
 
-use super::sight::{LONG, Sight, Sink};
+use super::sight::{LONG_WORD, Sight, Sink};
 use super::text::{ALNUM, DIGIT, URL64, class_before, contains_fold, is_uuid, looks_random, run_end};
 use super::{Example, Rule};
 use crate::policy::finding::Certainty;
@@ -17,7 +17,7 @@ pub(super) static RULE: Rule = Rule {
         Example::env("IMAGE", "registry.example.com/token-server:v1.2.3"),
     ],
     inside: false,
-    needs: &[LONG | DIGIT],
+    needs: &[LONG_WORD | DIGIT],
     check,
 };
 

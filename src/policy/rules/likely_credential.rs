@@ -1,11 +1,11 @@
 //! Rule `likely-credential`: names that promise less, with a value that looks drawn at random.
 
 use super::Place;
+use super::location;
 use super::name;
-use super::sight::{LONG, NAMED, Sight, Sink};
+use super::sight::{LONG_WORD, NAMED, Sight, Sink};
 use super::text::{DIGIT, looks_random, trim, unquote};
 use super::value::{self, Verdict};
-use super::weight::weigh;
 use super::{Example, Rule};
 use crate::policy::finding::Certainty;
 
@@ -18,22 +18,23 @@ pub(super) static RULE: Rule = Rule {
     examples: &[
         Example::env("BATCH_KEY", "Zq8mT3vLx0RbNc5W"),
         Example::env("SHOP_TOKEN", "abcdefgh"),
-        Example::env("SENDER_KEY_EU", "6b1d0c9e27f34a58b0e1d2c3f4a5968b"),
+        Example::env("SENDER_SECRET_EU", "6b1d0c9e27f34a58b0e1d2c3f4a5968b"),
     ],
     counter_examples: &[
         Example::env("BATCH_KEY", "customers-by-name"),
+        Example::env("KEY_DOWN_EVENT", "Zq8mT3vLx0RbNc5W"),
         Example::env("KMS_KEY_ID", "555ea4a3-d53a-4412-9c66-3a7cb667b0d6"),
         Example::env("TOKEN_ISSUER", "https://issuer.example.com/v1"),
     ],
     inside: false,
-    needs: &[NAMED, LONG | DIGIT],
+    needs: &[NAMED, LONG_WORD | DIGIT],
     check,
 };
 
 fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
     let detail = "a value that looks like a credential under a name that may promise one";
-    if let Some(named) = sight.named() {
-        if let Some(weight) = weigh(named, sight.text, sight.place).filter(|weight| !weight.certain) {
+    if sight.traits() & NAMED != 0 {
+        if let Some(weight) = sight.weight().filter(|weight| !weight.certain) {
             sink.strike(0..sight.text.len(), weight.weak, detail);
         }
         return;
@@ -41,8 +42,8 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
     let Some(name) = sight.name.filter(|_| sight.place != Place::Annotation) else { return };
     let text = unquote(trim(sight.text));
     if looks_random(text)
-        && !value::is_object_name(text)
-        && name::mentions(name.as_bytes())
+        && !location::is_object_name(text)
+        && name::mentions(name)
         && value::judge(text, None) == Verdict::Literal
     {
         sink.strike(0..sight.text.len(), false, detail);

@@ -4,7 +4,7 @@
 //! finding. *By value*: a token's own shape with its check digits, a key block, a credential inside a longer text.
 //! *By name*: a name whose last word is a credential word, and a literal value that nothing clears.
 //!
-//! Neighbours: `text` (bytes and their classes), `name` (what a name promises), `value` (what clears a value),
+//! Neighbours: `text` (bytes and their classes), `ending` and `name` (what a name promises), `value` and `location` (what clears a value),
 //! `stock` (what anyone would guess), `pairs` and `shell` (names and values inside a text), `sight` (what a rule sees).
 
 mod assignment;
@@ -13,9 +13,11 @@ mod connection_string;
 mod credential_name;
 mod digits;
 mod docker_auth;
+mod ending;
 mod families;
 mod labelled_random;
 mod likely_credential;
+mod location;
 mod name;
 mod pairs;
 mod private_key;
@@ -201,15 +203,19 @@ impl Detector {
 
     /// Appends what the rules find, in the order of `RULES`, at most one hit per rule.
     ///
-    /// Nothing is allocated when nothing is found, and the time is linear in the length of the candidate.
+    /// The time is linear in the length of the candidate. Nothing is allocated unless something is found, or a word is
+    /// base64 of text and has to be decoded.
     pub fn scan(&self, candidate: &Candidate<'_>, hits: &mut Vec<Hit>) -> Extent {
+        if candidate.value.is_empty() {
+            return Extent::Whole;
+        }
         let bytes = candidate.value.as_bytes();
         let (text, extent) = match bytes.get(..SCAN_LIMIT) {
             Some(head) if bytes.len() > SCAN_LIMIT => (head, Extent::Clipped),
             _ => (bytes, Extent::Whole),
         };
         let sight = Sight::new(&self.index, candidate, text);
-        if sight.traits() != 0 {
+        if sight.traits() & sight::WORTH_A_LOOK != 0 {
             sight::judge(&sight, self.enabled, hits);
         }
         extent

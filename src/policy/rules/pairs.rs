@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::name;
+use super::ending::may_promise;
 use super::text::{ALNUM, DOT, HYPHEN, QUOTE, SPACE, UNDERSCORE, class_at, class_before};
 
 /// How a pair is written.
@@ -75,9 +75,9 @@ impl<'t> Pairs<'t> {
     fn pair_at(&mut self, sign: usize) -> Option<Pair<'t>> {
         let (full, start) = self.name_before(sign);
         let is_field = self.text[sign] == b':';
-        let is_entry = is_field && full == b"value" && name::may_promise(self.entry);
+        let is_entry = is_field && full == b"value" && may_promise(self.entry);
         let is_name = is_field && full == b"name";
-        if full.is_empty() || !(is_entry || is_name || name::may_promise(full)) {
+        if full.is_empty() || !(is_entry || is_name || may_promise(full)) {
             return None;
         }
         let bare = full.trim_ascii_start();

@@ -49,7 +49,7 @@ pub(super) static RULE: Rule = Rule {
         Example::env("TEMPLATE", "-----BEGIN PRIVATE KEY-----\n<your key>\n-----END PRIVATE KEY-----"),
     ],
     inside: true,
-    needs: &[HYPHEN | SPACE | super::sight::LONG],
+    needs: &[HYPHEN | SPACE],
     check,
 };
 

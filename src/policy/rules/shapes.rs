@@ -4,7 +4,7 @@
 //! (AWS access key ids), and short shapes that other things have, are only likely. What a vendor publishes to browsers
 //! on purpose (Stripe `pk_`, PostHog `phc_`, Mapbox `pk.`) is not here.
 
-use super::families::Check::{self, Bech32, Crc62, Digits, Ends, Filler, Grafana, Holds, Jwt};
+use super::families::Check::{self, Bech32, Crc62, Digits, Ends, Filler, Grafana, Holds, Jwt, Parts};
 use super::families::Family;
 use super::families::Part::{self, Run, Text};
 use super::text::{
@@ -178,13 +178,13 @@ pub(super) static FAMILIES: &[Family] = &[
     likely("a LaunchDarkly key", "sdk-", &[Run(ANY_HEX, 8, 8), Text("-"), Run(ANY_HEX, 4, 4), Text("-"), Run(ANY_HEX, 4, 4), Text("-"), Run(ANY_HEX, 4, 4), Text("-"), Run(ANY_HEX, 12, 12)], Digits(2)),
     likely("a LaunchDarkly key", "api-", &[Run(ANY_HEX, 8, 8), Text("-"), Run(ANY_HEX, 4, 4), Text("-"), Run(ANY_HEX, 4, 4), Text("-"), Run(ANY_HEX, 4, 4), Text("-"), Run(ANY_HEX, 12, 12)], Digits(2)),
     // Mail and chat
-    certain("a Slack bot token", "xoxb-", &[Run(URL64, 16, 300)], Digits(6)),
-    certain("a Slack user token", "xoxp-", &[Run(URL64, 16, 300)], Digits(6)),
-    certain("a Slack token", "xoxs-", &[Run(URL64, 16, 300)], Digits(6)),
-    certain("a Slack token", "xoxe-", &[Run(URL64, 16, 300)], Digits(6)),
-    certain("a Slack token", "xoxo-", &[Run(URL64, 16, 300)], Digits(6)),
-    certain("a Slack workspace token", "xoxa-", &[Run(URL64, 12, 300)], Digits(1)),
-    certain("a Slack refresh token", "xoxr-", &[Run(URL64, 12, 300)], Digits(1)),
+    certain("a Slack bot token", "xoxb-", &[Run(URL64, 16, 300)], Parts(6)),
+    certain("a Slack user token", "xoxp-", &[Run(URL64, 16, 300)], Parts(6)),
+    certain("a Slack token", "xoxs-", &[Run(URL64, 16, 300)], Parts(6)),
+    certain("a Slack token", "xoxe-", &[Run(URL64, 16, 300)], Parts(6)),
+    certain("a Slack token", "xoxo-", &[Run(URL64, 16, 300)], Parts(6)),
+    certain("a Slack workspace token", "xoxa-", &[Run(URL64, 12, 300)], Parts(1)),
+    certain("a Slack refresh token", "xoxr-", &[Run(URL64, 12, 300)], Parts(1)),
     certain("a Slack app token", "xapp-", &[Run(DIGIT, 1, 1), Text("-"), Run(URL64, 40, 300)], Digits(6)),
     certain("a Slack configuration token", "xoxe.xoxp-1-", &[Run(URL64, 100, 400)], Filler),
     certain("a Slack configuration token", "xoxe.xoxb-1-", &[Run(URL64, 100, 400)], Filler),
@@ -193,7 +193,7 @@ pub(super) static FAMILIES: &[Family] = &[
     certain("a Slack webhook URL", "hooks.slack.com/workflows/", &[Run(BASE64, 40, 90)], Digits(1)),
     certain("a Slack webhook URL", "hooks.slack.com/triggers/", &[Run(BASE64, 40, 90)], Digits(1)),
     certain("a Microsoft Teams webhook URL", "outlook.office.com/webhook/", &[Run(URL64 | AT | PLUS_SLASH, 60, 300)], Digits(8)),
-    certain("a Microsoft Teams webhook URL", "webhook.office.com/webhookb2/", &[Run(URL64 | AT | PLUS_SLASH, 60, 300)], Digits(8)),
+    certain("a Microsoft Teams webhook URL", "webhookb2/", &[Run(URL64 | AT | PLUS_SLASH, 60, 300)], Digits(8)),
     certain("a Discord webhook URL", "discord.com/api/webhooks/", &[Run(DIGIT, 17, 20), Text("/"), Run(URL64, 60, 80)], Filler),
     certain("a Discord webhook URL", "discordapp.com/api/webhooks/", &[Run(DIGIT, 17, 20), Text("/"), Run(URL64, 60, 80)], Filler),
     certain("a SendGrid key", "SG.", &[Run(URL64 | EQUALS, 22, 22), Text("."), Run(URL64 | EQUALS, 43, 43)], Filler),
@@ -256,6 +256,7 @@ pub(super) static FAMILIES: &[Family] = &[
     certain("a Voiceflow key", "VF.WS.", &[Run(HEX, 24, 24), Text("."), Run(ALNUM, 16, 16)], Filler),
     certain("a PubNub secret key", "sec-c-", &[Run(BASE64, 48, 48)], Filler),
     likely("a PubNub key", "sub-c-", &[Run(HEX, 8, 8), Text("-"), Run(HEX, 4, 4), Text("-"), Run(ALNUM, 4, 4), Text("-"), Run(ALNUM, 4, 4), Text("-"), Run(ALNUM, 12, 12)], Digits(2)),
+    likely("a ThingsBoard device token", "api/v1/", &[Run(ALNUM, 20, 20), Text("/telemetry")], Digits(2)),
     certain("a WakaTime key", "waka_", &[Run(ANY_HEX, 8, 8), Text("-"), Run(ANY_HEX, 4, 4), Text("-"), Run(ANY_HEX, 4, 4), Text("-"), Run(ANY_HEX, 4, 4), Text("-"), Run(ANY_HEX, 12, 12)], Filler),
     certain("a Mapbox secret token", "sk.eyJ", &[Run(URL64, 60, 200), Text("."), Run(URL64, 20, 40)], Filler),
     certain("a GitBook token", "gb_api_", &[Run(ALNUM, 40, 50)], Filler),

@@ -34,7 +34,11 @@ impl<'t> Words<'t> {
         while let Some(&byte) = self.text.get(self.at) {
             match byte {
                 b'\\' if matches!(self.text.get(self.at + 1), Some(b'\n')) => self.at += 1,
-                b'\n' | b';' | b'|' | b'&' | b'(' | b')' | b'`' => self.begins = true,
+                b'\n' | b';' | b'|' | b'(' | b')' | b'`' => self.begins = true,
+                // `~&*` is a word of Redis's, `a && b` and `a &` are commands.
+                b'&' if matches!(self.text.get(self.at + 1), None | Some(b'&' | b' ' | b'\n')) => {
+                    self.begins = true
+                }
                 _ if class_at(self.text, self.at) & SPACE != 0 => {}
                 _ => return,
             }
@@ -61,7 +65,7 @@ impl<'t> Iterator for Words<'t> {
     fn next(&mut self) -> Option<Word<'t>> {
         self.skip_blanks();
         let start = self.at;
-        let begins = std::mem::replace(&mut self.begins, false);
+        let mut begins = std::mem::replace(&mut self.begins, false);
         while let Some(&byte) = self.text.get(self.at) {
             if class_at(self.text, self.at) & SPACE != 0 || matches!(byte, b';' | b'|' | b')' | b'`') {
                 break;
@@ -79,8 +83,38 @@ impl<'t> Iterator for Words<'t> {
             return None;
         }
         let span = start..self.at;
-        Some(Word { text: super::text::unquote(&self.text[span.clone()]), span, begins })
+        let raw = &self.text[span.clone()];
+        // What comes before a command belongs to it: `A=b`, `sudo`, `if`.
+        if begins && (is_wrapper(raw) || is_assignment(raw)) {
+            self.begins = true;
+            begins = false;
+        }
+        Some(Word { text: super::text::unquote(raw), span, begins })
     }
+}
+
+fn is_wrapper(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"sudo"
+            | b"exec"
+            | b"env"
+            | b"time"
+            | b"nohup"
+            | b"if"
+            | b"while"
+            | b"until"
+            | b"then"
+            | b"do"
+            | b"else"
+            | b"!"
+            | b"{"
+    )
+}
+
+fn is_assignment(word: &[u8]) -> bool {
+    let name = super::text::run_end(word, 0, super::text::WORD);
+    name > 0 && word.get(name) == Some(&b'=')
 }
 
 /// How an option of a command takes a credential.
@@ -117,6 +151,7 @@ const OPTIONS: &[(&[u8], &[u8], Takes)] = &[
     (b"sqlcmd", b"-P", Takes::Password),
     (b"docker", b"-p", Takes::Password),
     (b"helm", b"-p", Takes::Password),
+    (b"etcdctl", b"--user", Takes::Pair),
     (b"curl", b"-u", Takes::Pair),
     (b"curl", b"--user", Takes::Pair),
     (b"curl", b"--proxy-user", Takes::Pair),
@@ -131,6 +166,22 @@ pub(super) fn option<'w>(command: &[u8], sub: &[u8], word: &'w [u8]) -> Option<(
         return None;
     }
     Some((*takes, &word[flag.len()..]))
+}
+
+/// Commands that take a credential as a plain word: their first words, and which word it is, options not counted.
+const POSITIONS: &[(&[&[u8]], usize)] = &[
+    (&[b"mc", b"alias", b"set"], 6),
+    (&[b"mc", b"config", b"host", b"add"], 7),
+    (&[b"rabbitmqctl", b"add_user"], 3),
+    (&[b"rabbitmqctl", b"change_password"], 3),
+];
+
+/// How many plain words of a command are remembered: those that tell the commands of `POSITIONS` apart.
+pub(super) const REMEMBERED: usize = 4;
+
+/// Whether the plain word at a position of a command is a credential.
+pub(super) fn is_positional(words: &[&[u8]], position: usize) -> bool {
+    POSITIONS.iter().any(|(first, at)| *at == position && words.starts_with(first))
 }
 
 /// The name of a command without its folder.

@@ -1,11 +1,16 @@
 //! What a rule sees of a text, and where it reports: the traits of one pass, the judged name, the spans taken.
 
+use std::cell::OnceCell;
 use std::fmt::Display;
 use std::ops::Range;
 
+use super::ending::may_promise;
 use super::families::Index;
-use super::name::{self, Named};
-use super::text::{ALNUM, BASE64, CLASS, DOT, UNDERSCORE, class_at, class_before};
+use super::name;
+use super::text::{
+    ALNUM, AT, BASE64, CLASS, DIGIT, DOT, EQUALS, QUERY, QUOTE, SPACE, UNDERSCORE, class_at, class_before,
+};
+use super::weight::{Weight, weigh};
 use super::{Candidate, Hit, Place, RULES, weak_default};
 
 /// A token family's prefix stands at the start of a word. (The lower bits are the classes of `text`.)
@@ -16,8 +21,18 @@ pub(super) const BASE64_TEXT: u32 = 1 << 21;
 pub(super) const NAMED: u32 = 1 << 22;
 /// The argument before this one is an option whose name promises a credential.
 pub(super) const AFTER_OPTION: u32 = 1 << 23;
-/// The text is long enough to hold a random string.
-pub(super) const LONG: u32 = 1 << 24;
+/// There is a run of letters and digits as long as the last part of a UUID: a random string may be in the text.
+pub(super) const LONG_WORD: u32 = 1 << 24;
+
+/// How long such a run is.
+const LONG_RUN: usize = 12;
+
+/// A text with none of these traits is what no rule wants: a word, a number, a path, a host, an image, a plain URL.
+pub(super) const WORTH_A_LOOK: u32 =
+    TOKEN | BASE64_TEXT | NAMED | AFTER_OPTION | DIGIT | AT | EQUALS | QUERY | SPACE | QUOTE;
+
+/// Of a longer name the last words decide.
+const LONGEST_NAME: usize = 256;
 
 /// Below this length a word is no token: none of the families has a shorter form.
 const SHORTEST_TOKEN: usize = 15;
@@ -30,26 +45,37 @@ pub(super) struct Sight<'a> {
     pub(super) index: &'a Index,
     /// Where it stands.
     pub(super) place: Place,
-    /// Its name, where it has one.
-    pub(super) name: Option<&'a str>,
+    /// The end of its name, where it has one.
+    pub(super) name: Option<&'a [u8]>,
     /// The argument before it.
     pub(super) before: Option<&'a str>,
     /// The text itself, no longer than `SCAN_LIMIT`.
     pub(super) text: &'a [u8],
     traits: u32,
+    /// What the name and the value weigh: two rules ask, and it is judged once.
+    weight: OnceCell<Option<Weight>>,
 }
 
 impl<'a> Sight<'a> {
     /// One pass over the name's end and over the text.
     pub(super) fn new(index: &'a Index, candidate: &Candidate<'a>, text: &'a [u8]) -> Self {
         let mut traits = survey(index, text);
-        if candidate.name.is_some_and(|name| name::may_promise(name.as_bytes())) {
+        let name = candidate.name.map(|name| &name.as_bytes()[name.len().saturating_sub(LONGEST_NAME)..]);
+        if name.is_some_and(may_promise) {
             traits |= NAMED;
         }
         if candidate.before.is_some_and(|before| before.starts_with('-')) {
             traits |= AFTER_OPTION;
         }
-        Self { index, place: candidate.place, name: candidate.name, before: candidate.before, text, traits }
+        Self {
+            index,
+            place: candidate.place,
+            name,
+            before: candidate.before,
+            text,
+            traits,
+            weight: OnceCell::new(),
+        }
     }
 
     /// A text that was found encoded in another one: it has a place and nothing else.
@@ -61,6 +87,7 @@ impl<'a> Sight<'a> {
             before: None,
             text,
             traits: survey(self.index, text) & !BASE64_TEXT,
+            weight: OnceCell::new(),
         }
     }
 
@@ -69,33 +96,49 @@ impl<'a> Sight<'a> {
         self.traits
     }
 
-    /// What the name promises.
-    pub(super) fn named(&self) -> Option<Named<'a>> {
-        name::judge(self.name?.as_bytes())
+    /// What the value weighs under its name, where that promises a credential.
+    pub(super) fn weight(&self) -> Option<Weight> {
+        *self.weight.get_or_init(|| weigh(name::judge(self.name?)?, self.text, self.place))
     }
 }
 
 /// The classes of all bytes of a text, and whether a word in it may begin a token or base64 of text.
 fn survey(index: &Index, text: &[u8]) -> u32 {
-    let (mut seen, mut before) = (0, 0);
-    for (at, byte) in text.iter().enumerate() {
+    let (mut seen, mut before, mut run) = (0, 0, 0_usize);
+    // In the last bytes no token can begin: there the loop has nothing to do but to collect classes.
+    let (head, tail) = text.split_at(text.len().saturating_sub(SHORTEST_TOKEN - 1));
+    for (at, byte) in head.iter().enumerate() {
         let class = CLASS[usize::from(*byte)];
         seen |= class;
-        if class & ALNUM != 0 && before & (ALNUM | DOT | UNDERSCORE) == 0 {
-            seen |= start(index, &text[at..]);
+        if class & ALNUM == 0 {
+            run = 0;
+        } else {
+            run += 1;
+            if run == LONG_RUN {
+                seen |= LONG_WORD;
+            }
+            if before & (ALNUM | DOT | UNDERSCORE) == 0 {
+                seen |= start(index, &text[at..]);
+            }
         }
         before = class;
     }
-    if text.len() >= SHORTEST_TOKEN { seen | LONG } else { seen }
+    for byte in tail {
+        let class = CLASS[usize::from(*byte)];
+        seen |= class;
+        run = if class & ALNUM == 0 { 0 } else { run + 1 };
+        if run == LONG_RUN {
+            seen |= LONG_WORD;
+        }
+    }
+    seen
 }
 
-/// The traits of a word that begins here.
+/// The traits of a word that begins here, with room for a token.
+#[inline]
 fn start(index: &Index, rest: &[u8]) -> u32 {
-    if rest.len() < SHORTEST_TOKEN {
-        return 0;
-    }
     let mut traits = if index.may_start(rest) { TOKEN } else { 0 };
-    if rest.len() >= SHORTEST_BASE64 && begins_base64_text(rest) {
+    if matches!(rest[0], b'I'..=b'Z' | b'a'..=b'f') && begins_base64_text(rest) {
         traits |= BASE64_TEXT;
     }
     traits
@@ -206,10 +249,9 @@ impl Sink<'_> {
         }
     }
 
-    /// Whether the current rule has nothing more to say.
+    /// Whether the current rule has spoken. One that found only what is weak goes on, the switch for that may be off.
     pub(super) fn done(&self) -> bool {
-        let weak = 1 << weak_position();
-        self.reported & 1 << self.current != 0 && (self.reported | !self.enabled) & weak != 0
+        self.reported & 1 << self.current != 0
     }
 
     /// Reports a credential. A `weak` one, which anyone would guess, goes to the rule that has its own switch.

@@ -97,6 +97,52 @@ fn what_lies_beyond_the_limit_is_said() {
     assert_eq!(extent(&"\u{fc}".repeat(SCAN_LIMIT)), Extent::Clipped);
 }
 
+/// Texts made to be slow: each repeats what one of the loops starts on. A loop that starts over for each would not end.
+#[test]
+fn hostile_texts_end() {
+    let pieces = [
+        "sk-",
+        "eyJ.",
+        "-eyJ",
+        "password=",
+        "password=\"",
+        "password='",
+        "$(",
+        "${",
+        "--password ",
+        "://",
+        "a://b:c",
+        "user:x@(",
+        "\"name\":\"",
+        "\"value\":",
+        "\"auths\" \"auth\":\"",
+        "-----BEGIN PRIVATE KEY-----",
+        "LS0t",
+        "xoxb-",
+        "A=B;",
+        "x\\\"",
+        "'",
+        "user a >",
+        "curl -u ",
+        "Password=a;",
+        "?token=",
+        "identified by '",
+        "public_key_",
+        "\"a b -p \"",
+        "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4 ",
+    ];
+    for piece in pieces {
+        let text = piece.repeat((1 << 15) / piece.len());
+        scan(&Candidate {
+            place: Place::Argument,
+            name: Some("PASSWORD"),
+            value: &text,
+            before: Some("--password"),
+        });
+        scan(&Candidate { place: Place::Env, name: Some(&text), value: "Zq8mT3vLx0RbNc5W", before: None });
+    }
+}
+
 fn place() -> impl Strategy<Value = Place> {
     prop_oneof![
         Just(Place::Env),

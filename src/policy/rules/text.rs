@@ -34,8 +34,6 @@ pub(super) const COLON: u32 = 1 << 14;
 pub(super) const AT: u32 = 1 << 15;
 /// `?` and `&`, which begin an item of a query.
 pub(super) const QUERY: u32 = 1 << 16;
-/// `>`.
-pub(super) const GREATER: u32 = 1 << 17;
 
 /// Letters.
 pub(super) const LETTER: u32 = LOWER | UPPER;
@@ -76,7 +74,6 @@ const fn classes() -> [u32; 256] {
             b':' => COLON,
             b'@' => AT,
             b'?' | b'&' => QUERY,
-            b'>' => GREATER,
             _ => 0,
         };
         if matches!(byte as u8, b'0'..=b'9' | b'a'..=b'f') {
@@ -133,9 +130,12 @@ pub(super) fn ends_with_fold(text: &[u8], end: &[u8]) -> bool {
     text.len().checked_sub(end.len()).is_some_and(|from| text[from..].eq_ignore_ascii_case(end))
 }
 
-/// Whether a text holds a lower-case needle, whatever the case of the text. For short texts: the work is their product.
+/// Whether a text holds a needle in small letters, whatever the case of the text. For short texts: in the worst one the work
+/// is their product.
 pub(super) fn contains_fold(text: &[u8], needle: &[u8]) -> bool {
-    text.windows(needle.len().max(1)).any(|window| window.eq_ignore_ascii_case(needle))
+    let Some(first) = needle.first() else { return true };
+    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text)
+        .any(|at| starts_with_fold(&text[at..], needle))
 }
 
 /// The text without surrounding white space.
@@ -198,6 +198,20 @@ pub(super) fn looks_random(text: &[u8]) -> bool {
     }
     let letters = text.iter().filter(|byte| CLASS[usize::from(**byte)] & LETTER != 0).count();
     changes(text) * 7 >= text.len() || (letters * 5 <= text.len() * 4 && text.len() >= 20 && separators == 0)
+}
+
+/// Whether a string may well be a key where a name supports it: less than `looks_random` asks for. It has a run of letters
+/// and digits that is longer than what people write in one word, or the groups of a UUID.
+pub(super) fn looks_like_a_key(text: &[u8]) -> bool {
+    if text.len() < 12 || !all(text, BASE64 | URL64 | DOT | TILDE) || distinct(text) < 5 {
+        return false;
+    }
+    let grouped = text.len() == 36 && [8, 13, 18, 23].iter().all(|at| text[*at] == b'-') && any(text, DIGIT);
+    let long = text.split(|byte| CLASS[usize::from(*byte)] & ALNUM == 0).any(|word| {
+        let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
+        word.len() >= 16 && digits >= 2 && (digits < word.len() || word.len() >= 20)
+    });
+    looks_random(text) || grouped || long
 }
 
 /// How often two neighbours are of different class: lower, upper, digit. A capital before a lower-case letter is how

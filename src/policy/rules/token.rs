@@ -95,7 +95,7 @@ fn landmark_token(text: &[u8], at: usize) -> Option<(usize, usize, &'static str)
     found.or_else(|| is_telegram(rest).then(|| (at, at + telegram_length(rest), "a Telegram bot token")))
 }
 
-/// The digits of a bot's number, a colon, and 35 letters of base64url (core.telegram.org/bots/api).
+/// The digits of a bot's number, a colon, and 34 or 35 letters of base64url (core.telegram.org/bots/api).
 fn is_telegram(rest: &[u8]) -> bool {
     let digits = rest.iter().take(11).take_while(|byte| byte.is_ascii_digit()).count();
     if !(8..=10).contains(&digits) || rest.get(digits) != Some(&b':') {
@@ -103,11 +103,14 @@ fn is_telegram(rest: &[u8]) -> bool {
     }
     let body = &rest[digits + 1..];
     let length = body.iter().take(36).take_while(|byte| CLASS[usize::from(**byte)] & URL64 != 0).count();
-    length == 35 && body[..35].iter().any(|byte| byte.is_ascii_alphabetic()) && !is_filler(&body[..35])
+    matches!(length, 34 | 35)
+        && body[..length].iter().any(u8::is_ascii_alphabetic)
+        && !is_filler(&body[..length])
 }
 
 fn telegram_length(rest: &[u8]) -> usize {
-    super::text::run_end(rest, 0, DIGIT) + 36
+    let digits = super::text::run_end(rest, 0, DIGIT);
+    super::text::run_end(rest, digits + 1, URL64)
 }
 
 #[cfg(test)]

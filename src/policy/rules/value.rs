@@ -1,10 +1,11 @@
 //! What a value is, when a name or its surroundings promise a credential: nothing, a stand-in, a guess, or a literal.
 
+use super::location;
 use super::name::Named;
 use super::stock;
 use super::text::{
-    ALNUM, BASE64, DIGIT, DOT, HYPHEN, LETTER, LOWER, UNDERSCORE, UPPER, WORD, all, any, contains_fold,
-    distinct, ends_with_fold, longest_repeat, looks_random, starts_with_fold, trim, unquote,
+    ALNUM, BASE64, DIGIT, DOT, HYPHEN, LETTER, UNDERSCORE, UPPER, WORD, all, any, contains_fold, distinct,
+    ends_with_fold, longest_repeat, looks_random, starts_with_fold, trim, unquote,
 };
 
 /// What stands where a credential was promised.
@@ -25,7 +26,7 @@ pub(super) fn judge(value: &[u8], named: Option<Named<'_>>) -> Verdict {
         || is_expansion(value)
         || is_reference(value)
         || is_stand_in(value)
-        || is_place(value)
+        || location::is_place(value)
     {
         return Verdict::Cleared;
     }
@@ -96,12 +97,12 @@ pub(super) fn is_expansion(value: &[u8]) -> bool {
     if memchr::memmem::find(value, b"{{").is_some() || memchr::memmem::find(value, b"<%").is_some() {
         return true;
     }
-    if let [b'$' | b'%', rest @ ..] = value
-        && !rest.is_empty()
-        && (all(rest, WORD | DOT) && any(rest, LETTER))
-        && (value[0] == b'$' || rest.len() == 1)
-    {
-        return true;
+    // `$NAME` and `$1` of shells, and verbs of formats: `%s`.
+    if let [sign @ (b'$' | b'%'), rest @ ..] = value {
+        let variable = all(rest, WORD | DOT) && (any(rest, LETTER) || rest.len() <= 2);
+        if !rest.is_empty() && variable && (*sign == b'$' || rest.len() == 1) {
+            return true;
+        }
     }
     memchr::memchr(b'$', value).is_some() && left_beside_expansions(value) < 8
 }
@@ -190,53 +191,55 @@ pub(super) fn is_stand_in(value: &[u8]) -> bool {
         b"some_",
         b"fill",
     ];
-    const INSIDE: &[&[u8]] = &[
-        b"changeme",
-        b"change-me",
-        b"change_me",
-        b"change this",
-        b"change-this",
-        b"change_this",
-        b"changethis",
-        b"replaceme",
-        b"replace-me",
-        b"replace_me",
-        b"replace-with",
-        b"replace_with",
-        b"placeholder",
-        b"redacted",
-        b"your-",
-        b"your_",
-        b"your ",
-        b"goes-here",
-        b"goes_here",
-        b"goeshere",
-        b"insert-",
-        b"insert_",
-        b"_please_",
-        b"-please-",
-        b" please ",
-        b"to-be-",
-        b"to_be_",
-        b"set-me",
-        b"set_me",
-        b"fill-in",
-        b"fill_in",
-        b"...",
-        b"****",
-    ];
-    if value.len() > 256 {
-        return false;
-    }
-    let random = looks_random(value);
-    WHOLE.iter().any(|word| word.eq_ignore_ascii_case(value))
-        || (!random && STARTS.iter().any(|start| starts_with_fold(value, start)))
-        || (!random && INSIDE.iter().any(|word| contains_fold(value, word)))
+    let mut folded = [0; LONGEST_STAND_IN];
+    let Some(lower) = folded.get_mut(..value.len()) else { return false };
+    lower.copy_from_slice(value);
+    lower.make_ascii_lowercase();
+    let lower = &*lower;
+    let says = STARTS.iter().any(|start| lower.starts_with(start))
+        || (0..lower.len()).any(|at| asks(lower[at]).iter().any(|words| lower[at..].starts_with(words)));
+    WHOLE.contains(&lower)
+        || (says && !looks_random(value))
         || (longest_repeat(value) * 4 >= value.len() * 3 && !value[0].is_ascii_digit())
         || (value.len() >= 8 && distinct(value) <= 2 && !any(value, DIGIT))
-        || value.windows(6).any(|six| six.eq_ignore_ascii_case(b"xxxxxx"))
+        || lower.chunk_by(|left, right| left == right).any(|run| match run[0] {
+            b'x' => run.len() >= 6,
+            byte => byte.is_ascii_punctuation() && run.len() >= 8,
+        })
         || is_symbol(value)
 }
+
+/// What asks to be replaced, wherever in a value it stands, by first letter.
+fn asks(letter: u8) -> &'static [&'static [u8]] {
+    match letter {
+        b'c' => &[
+            b"changeme",
+            b"change-me",
+            b"change_me",
+            b"change this",
+            b"change-this",
+            b"change_this",
+            b"changethis",
+        ],
+        b'r' => &[b"replaceme", b"replace-me", b"replace_me", b"replace-with", b"replace_with", b"redacted"],
+        b'p' => &[b"placeholder"],
+        b'y' => &[b"your-", b"your_", b"your "],
+        b'g' => &[b"goes-here", b"goes_here", b"goeshere"],
+        b'i' => &[b"insert-", b"insert_"],
+        b'_' => &[b"_please_"],
+        b'-' => &[b"-please-"],
+        b' ' => &[b" please "],
+        b't' => &[b"to-be-", b"to_be_"],
+        b's' => &[b"set-me", b"set_me"],
+        b'f' => &[b"fill-in", b"fill_in"],
+        b'.' => &[b"..."],
+        b'*' => &[b"****"],
+        _ => &[],
+    }
+}
+
+/// What asks to be replaced is a word or a short sentence.
+const LONGEST_STAND_IN: usize = 128;
 
 /// Written as the name of a variable is: capitals with underscores or blanks between them, or a credential word alone.
 fn is_symbol(value: &[u8]) -> bool {
@@ -245,138 +248,25 @@ fn is_symbol(value: &[u8]) -> bool {
     (words && any(value, UNDERSCORE | super::text::SPACE)) || WORDS.contains(&value)
 }
 
-/// The name again, as `API_KEY=api-key`, or with a word that says so: `HF_TOKEN=MY_HF_TOKEN`, `X=X_VAL`.
+/// The name again (`LICENSE_KEY=license_key`), or with a word that says so (`HF_TOKEN=MY_HF_TOKEN`, `X_KEY=X_KEY_VAL`).
+/// A name of one word is no stand-in for itself: `PASSWORD=password` works.
 fn is_echo(value: &[u8], name: &[u8]) -> bool {
-    let letters = |text: &[u8]| -> [u8; 64] {
-        let mut folded = [0; 64];
-        let kept = text.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
-        folded.iter_mut().zip(kept).for_each(|(to, from)| *to = from);
-        folded
+    const SEPARATORS: u32 = UNDERSCORE | HYPHEN | DOT | super::text::SPACE;
+    let same = |left: &u8, right: &u8| {
+        let separators = all(&[*left, *right], SEPARATORS);
+        separators || left.eq_ignore_ascii_case(right)
     };
-    // A one-word name may well be its own stock password: `PASSWORD=password`.
-    if value.len() > 60 || name.len() > 60 || !any(name, UNDERSCORE | HYPHEN | DOT) && !any(name, LOWER) {
+    if value.len() < name.len() || name.len() < 6 || !any(name, SEPARATORS) {
         return false;
     }
-    let (left, right) = (letters(value), letters(name));
-    let length = |folded: &[u8; 64]| folded.iter().take_while(|b| **b != 0).count();
-    let (value, name) = (&left[..length(&left)], &right[..length(&right)]);
-    let affix = value
-        .strip_prefix(name)
-        .or_else(|| value.strip_suffix(name))
-        .is_some_and(|rest| matches!(rest, b"" | b"val" | b"value" | b"my" | b"here" | b"the" | b"a"));
-    affix && name.len() >= 8
-}
-
-/// Where something is kept: a path, a file, a URL without a credential, the name of a class, code that reads it.
-fn is_place(value: &[u8]) -> bool {
-    is_path(value) || is_bare_url(value) || is_class(value) || is_call(value)
-}
-
-fn is_path(value: &[u8]) -> bool {
-    const ENDINGS: &[&[u8]] = &[
-        b".pem",
-        b".key",
-        b".crt",
-        b".cer",
-        b".pub",
-        b".der",
-        b".p12",
-        b".pfx",
-        b".jks",
-        b".json",
-        b".yaml",
-        b".yml",
-        b".txt",
-        b".toml",
-        b".ini",
-        b".cfg",
-        b".conf",
-        b".env",
-        b".properties",
-        b".js",
-        b".ts",
-        b".py",
-        b".sh",
-        b".xml",
-        b".keytab",
-        b".jceks",
-        b".keystore",
-        b".truststore",
-        b".kubeconfig",
-        b".csv",
-        b".asc",
-        b".gpg",
-    ];
-    let plain =
-        all(value, ALNUM | DOT | HYPHEN | UNDERSCORE | super::text::PLUS_SLASH) && !value.contains(&b'+');
-    if plain && ENDINGS.iter().any(|ending| value.len() > ending.len() && ends_with_fold(value, ending)) {
-        return true;
-    }
-    let rooted = value.starts_with(b"/")
-        || value.starts_with(b"./")
-        || value.starts_with(b"../")
-        || value.starts_with(b"~/");
-    let drive = matches!(value, [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
-    if drive || starts_with_fold(value, b"file:") {
-        return true;
-    }
-    let word = |segment: &[u8]| !looks_random(segment);
-    let inside = value.iter().filter(|byte| **byte == b'/').count();
-    if rooted {
-        return value.len() > 2 && value.split(|byte| *byte == b'/').all(word) && !value.contains(&b'+');
-    }
-    // Relative ones are written in small letters: `my/secret/path`. One slash alone is the name of an object and its
-    // namespace, or of a property; a password has its slash among other signs.
-    let lower = |segment: &[u8]| {
-        !segment.is_empty() && all(segment, LOWER | DIGIT | HYPHEN | UNDERSCORE | DOT) && word(segment)
+    let equal = |part: &[u8]| part.iter().zip(name).all(|(left, right)| same(left, right));
+    let (head, tail) = (&value[name.len()..], &value[..value.len() - name.len()]);
+    let filler = |rest: &[u8]| {
+        let rest = rest.trim_ascii();
+        matches!(rest.len(), 0..=6)
+            && [&b""[..], b"_val", b"-val", b"_value", b"-value", b"my_", b"my-", b"the_", b"here"]
+                .iter()
+                .any(|word| word.eq_ignore_ascii_case(rest))
     };
-    plain
-        && inside >= 1
-        && value.split(|byte| *byte == b'/').all(lower)
-        && (inside >= 2 || any(value, HYPHEN))
-}
-
-/// A URL that opens nothing by itself: the rules on URLs judge those that do.
-fn is_bare_url(value: &[u8]) -> bool {
-    let scheme = super::text::run_end(value, 0, ALNUM | DOT | HYPHEN | super::text::PLUS_SLASH);
-    value[scheme..].starts_with(b"://") && scheme > 1
-        || starts_with_fold(value, b"urn:")
-        || starts_with_fold(value, b"did:")
-}
-
-/// `org.example.Thing`: words with dots between them.
-fn is_class(value: &[u8]) -> bool {
-    let word = |segment: &[u8]| {
-        segment.first().is_some_and(u8::is_ascii_alphabetic)
-            && all(segment, WORD | HYPHEN)
-            && !looks_random(segment)
-    };
-    value.iter().filter(|byte| **byte == b'.').count() >= 2 && value.split(|byte| *byte == b'.').all(word)
-}
-
-/// `getenv("X")`, `process.env.X`, `secrets['x']`.
-fn is_call(value: &[u8]) -> bool {
-    let head = super::text::run_end(value, 0, WORD | DOT);
-    head > 1
-        && ((value[head..].starts_with(b"(") && value.ends_with(b")"))
-            || (value[head..].starts_with(b"[") && value.ends_with(b"]")))
-        || starts_with_fold(value, b"process.env.")
-        || starts_with_fold(value, b"os.environ")
-}
-
-/// Whether a value may be the name of a Kubernetes object: a DNS name of words, the last of them perhaps the suffix that
-/// a controller gives, which has at most ten letters and digits.
-pub(super) fn is_object_name(value: &[u8]) -> bool {
-    let word = |segment: &[u8]| {
-        let letters = super::text::run_end(segment, 0, LOWER);
-        letters > 0 && all(&segment[letters..], DIGIT) && segment.len() - letters <= 3
-    };
-    let (head, last) = match value.iter().rposition(|byte| matches!(byte, b'-' | b'.')) {
-        Some(at) => (&value[..at], &value[at + 1..]),
-        None => (&value[..0], value),
-    };
-    value.len() <= 253
-        && (word(last)
-            || (!head.is_empty() && !last.is_empty() && last.len() <= 10 && all(last, LOWER | DIGIT)))
-        && (head.is_empty() || head.split(|byte| matches!(byte, b'-' | b'.')).all(word))
+    (equal(&value[..name.len()]) && filler(head)) || (equal(&value[tail.len()..]) && filler(tail))
 }

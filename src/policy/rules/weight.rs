@@ -1,9 +1,11 @@
 //! How much a name and its value weigh together: the one place that decides whether a named value is a finding.
 
 use super::Place;
+use super::location;
 use super::name::{Kind, Named};
 use super::text::{
-    ALNUM, DIGIT, DOT, HYPHEN, SPACE, UNDERSCORE, all, any, looks_random, starts_with_fold, trim, unquote,
+    ALNUM, DIGIT, DOT, HYPHEN, LOWER, SPACE, UNDERSCORE, all, any, ends_with_fold, looks_like_a_key,
+    looks_random, starts_with_fold, trim, unquote,
 };
 use super::value::{self, Verdict};
 
@@ -38,21 +40,31 @@ pub(super) fn weigh(named: Named<'_>, text: &[u8], place: Place) -> Option<Weigh
         Kind::Password => found(true),
         Kind::Secret => (!any(text, SPACE)).then_some(Weight { certain: true, weak }),
         Kind::BareSecret => match () {
-            () if any(text, SPACE) || (value::is_object_name(text) && any(text, HYPHEN)) => None,
-            () => found(!value::is_object_name(text)),
+            () if any(text, SPACE) || (location::is_object_name(text) && any(text, HYPHEN)) => None,
+            () => found(!location::is_object_name(text)),
         },
-        Kind::ObjectSecret => (!value::is_object_name(text) && !any(text, SPACE))
+        Kind::ObjectSecret => (!location::is_object_name(text) && !any(text, SPACE))
             .then(|| Weight { certain: looks_random(text), weak }),
+        // `auth.secretKey: db-key` names a key of a Secret object.
+        Kind::Key if location::is_object_name(text) && any(text, HYPHEN) => None,
         Kind::Token | Kind::Key => weigh_token(text, weak),
-        Kind::Weak => looks_random(text).then_some(Weight { certain: false, weak }),
-        Kind::Pair => weigh_pair(text),
+        // Laravel writes its `APP_KEY` with the encoding in front.
+        Kind::Weak => looks_like_a_key(text.strip_prefix(b"base64:").unwrap_or(text))
+            .then_some(Weight { certain: false, weak }),
+        Kind::Pair => weigh_pair(named, text),
         Kind::Scheme => weigh_scheme(text),
     }
 }
 
 /// Tokens and keys are random, or one of the words that everybody tries; other words are names of them.
 fn weigh_token(text: &[u8], weak: bool) -> Option<Weight> {
-    if any(text, SPACE) || (value::is_object_name(text) && any(text, HYPHEN) && !weak) {
+    // What a client that insists on a key is given by servers that ask for none.
+    const UNUSED: &[&[u8]] =
+        &[b"dummy", b"fake", b"unused", b"not-used", b"not-needed", b"notneeded", b"ignored", b"sk-dummy"];
+    if UNUSED.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        return None;
+    }
+    if any(text, SPACE) || (location::is_object_name(text) && any(text, HYPHEN) && !weak) {
         return None;
     }
     let certain = weak || looks_random(text) || (any(text, DIGIT) && text.len() >= 8);
@@ -60,7 +72,7 @@ fn weigh_token(text: &[u8], weak: bool) -> Option<Weight> {
 }
 
 /// `user:password`, or Neo4j's `neo4j/password`. A host with its port and an image with its tag look like it.
-fn weigh_pair(text: &[u8]) -> Option<Weight> {
+fn weigh_pair(named: Named<'_>, text: &[u8]) -> Option<Weight> {
     let separator = if starts_with_fold(text, b"neo4j/") { Some(5) } else { memchr::memchr(b':', text) };
     let Some(separator) = separator else {
         return looks_random(text).then_some(Weight { certain: false, weak: false });
@@ -71,10 +83,11 @@ fn weigh_pair(text: &[u8]) -> Option<Weight> {
     if !name || other || password.contains(&b':') {
         return None;
     }
-    match value::judge(password, None) {
-        Verdict::Cleared => None,
-        verdict => Some(Weight { certain: true, weak: verdict == Verdict::Stock || user == password }),
-    }
+    let verdict = value::judge(password, None);
+    let weak = verdict == Verdict::Stock || user == password;
+    // `AUTH=basic:ldap` is two words; `USER_INFO` has no other meaning.
+    let certain = weak || !all(password, LOWER | HYPHEN) || ends_with_fold(named.name, b"info");
+    (verdict != Verdict::Cleared).then_some(Weight { certain, weak })
 }
 
 /// `Bearer …`, `Basic …`: a scheme of RFC 9110, section 11.4, and what follows it.

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::json::Annotations;
-use super::pod::Env;
+use super::pod::{Env, Metadata};
+use crate::policy::reference::env_value;
 
 /// Most text that the expansions of one pod may make, in bytes. Doubling a value forty times over would be a terabyte.
 pub const LIMIT_BYTES: usize = 1 << 20;
@@ -19,16 +19,19 @@ pub struct TooLong;
 
 /// The env of one container, expanded as far as it can be known. Costs nothing until the first `$`.
 pub struct Expander<'a> {
-    /// What `fieldRef: metadata.annotations['key']` reads.
-    annotations: Option<&'a Annotations<'a>>,
+    /// What `fieldRef: metadata.annotations['key']` and `metadata.labels['key']` read.
+    metadata: &'a Metadata<'a>,
+    /// The same by key, from the first `fieldRef` on.
+    fields: Option<[HashMap<&'a str, &'a str>; 2]>,
     values: Option<HashMap<&'a str, Option<Cow<'a, str>>>>,
+    /// Bytes of text that was expanded so far. What is too long once stays so: the next try costs nothing.
     made: usize,
 }
 
 impl<'a> Expander<'a> {
-    /// For the containers of one pod, whose annotations a `fieldRef` may read.
-    pub fn new(annotations: Option<&'a Annotations<'a>>) -> Self {
-        Self { annotations, values: None, made: 0 }
+    /// For the containers of one pod, whose annotations and labels a `fieldRef` may read.
+    pub fn new(metadata: &'a Metadata<'a>) -> Self {
+        Self { metadata, fields: None, values: None, made: 0 }
     }
 
     /// Starts on the next container; what was made so far still counts.
@@ -53,11 +56,20 @@ impl<'a> Expander<'a> {
         Ok(value)
     }
 
-    /// The text of an annotation that an entry reads by `fieldRef`; it is not expanded.
-    fn elsewhere(&self, entry: &Env<'_>) -> Option<&'a str> {
-        let field = entry.value_from.as_ref()?.field_path.as_deref()?;
-        let key = field.strip_prefix("metadata.annotations[")?.strip_suffix(']')?.trim_matches(['\'', '"']);
-        self.annotations?.get(key)
+    /// The text of an annotation or label that an entry reads by `fieldRef`: empty where there is none, and not expanded.
+    fn elsewhere(&mut self, entry: &Env<'_>) -> Option<&'a str> {
+        let path = entry.value_from.as_ref()?.field_path.as_deref()?;
+        let (field, rest) = path.strip_prefix("metadata.")?.split_once('[')?;
+        let index = ["annotations", "labels"].iter().position(|name| *name == field)?;
+        let key = rest.strip_suffix(']')?.trim_matches(['\'', '"']);
+        let metadata = self.metadata;
+        let fields = self.fields.get_or_insert_with(|| {
+            [&metadata.annotations, &metadata.labels].map(|map| {
+                let pairs = map.iter().flat_map(|map| &map.0);
+                pairs.map(|(key, value)| (&**key, &**value)).collect()
+            })
+        });
+        Some(fields[index].get(key).copied().unwrap_or_default())
     }
 
     /// A word of a command or an argument, expanded; `env` is the whole env of the container.
@@ -81,8 +93,10 @@ impl<'a> Expander<'a> {
     }
 
     fn remember(&mut self, entry: &'a Env<'a>, value: Cow<'a, str>) {
-        let known = entry.value_from.is_none() || self.elsewhere(entry).is_some();
-        let known = known.then_some(value);
+        // What an entry with a reference will hold, its pods know and nobody before them.
+        let is_reference = entry.value.as_deref().is_some_and(|value| env_value(value).is_some());
+        let is_literal = entry.value_from.is_none() && !is_reference;
+        let known = (is_literal || self.elsewhere(entry).is_some()).then_some(value);
         if let Some(values) = &mut self.values {
             values.insert(&entry.name, known);
         }
@@ -92,36 +106,48 @@ impl<'a> Expander<'a> {
         if !has_dollar(text) {
             return Ok(Cow::Borrowed(text));
         }
-        let mut out = String::with_capacity(text.len());
+        self.made = self.made.saturating_add(text.len());
+        if self.made > LIMIT_BYTES {
+            return Err(TooLong);
+        }
+        let mut out = String::new();
         let mut rest = text;
+        // Once no bracket closes any more, none will: looking for it at each `$(` would be quadratic.
+        let mut closes = true;
         while let Some(dollar) = memchr::memchr(b'$', rest.as_bytes()) {
             out.push_str(&rest[..dollar]);
             let after = &rest[dollar + 1..];
-            if let Some(tail) = after.strip_prefix('$') {
-                out.push('$');
-                rest = tail;
-            } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')'))
-            {
-                match self.values.as_ref().and_then(|values| values.get(name)) {
-                    Some(Some(value)) => out.push_str(value),
-                    Some(None) | None => {
-                        out.push_str("$(");
-                        out.push_str(name);
-                        out.push(')');
-                    }
+            let variable = after.strip_prefix('(').filter(|_| closes).map(|inner| inner.split_once(')'));
+            closes &= variable != Some(None);
+            match variable {
+                Some(Some((name, tail))) => {
+                    self.variable(&mut out, name)?;
+                    rest = tail;
                 }
-                rest = tail;
-            } else {
-                out.push('$');
-                rest = after;
-            }
-            if self.made + out.len() > LIMIT_BYTES {
-                return Err(TooLong);
+                _ => {
+                    out.push('$');
+                    rest = after.strip_prefix('$').unwrap_or(after);
+                }
             }
         }
         out.push_str(rest);
-        self.made += out.len();
         Ok(Cow::Owned(out))
+    }
+
+    /// The value of a variable, or the text as it stands where it has none.
+    fn variable(&mut self, out: &mut String, name: &str) -> Result<(), TooLong> {
+        let Some(Some(value)) = self.values.as_ref().and_then(|values| values.get(name)) else {
+            out.push_str("$(");
+            out.push_str(name);
+            out.push(')');
+            return Ok(());
+        };
+        self.made = self.made.saturating_add(value.len());
+        if self.made > LIMIT_BYTES {
+            return Err(TooLong);
+        }
+        out.push_str(value);
+        Ok(())
     }
 }
 
@@ -145,7 +171,8 @@ mod tests {
             .collect();
         let json = serde_json::to_string(&json).unwrap();
         let env: Vec<Env<'_>> = serde_json::from_str(&json).unwrap();
-        let mut expander = Expander::new(None);
+        let metadata = Metadata::default();
+        let mut expander = Expander::new(&metadata);
         let mut result = Ok(String::new());
         for index in 0..env.len() {
             result = expander.env(&env, index).map(Cow::into_owned);
@@ -166,6 +193,9 @@ mod tests {
             (&[("A", "x"), ("B", "cost $5 é$é $")], "cost $5 é$é $"),
             (&[("A", "$(B)"), ("B", "x"), ("C", "$(A)")], "$(B)"),
             (&[("A", "x"), ("B", "$(A)"), ("C", "$(B)$(B)")], "xx"),
+            (&[("A", "x"), ("B", "$($(A)$(")], "$($(A)$("),
+            (&[("A", "secret:a"), ("B", "u:$(A)@h")], "u:$(A)@h"),
+            (&[("A", "secre"), ("B", "$(A)t:a")], "secret:a"),
         ] {
             assert_eq!(last(entries).as_deref(), Ok(value), "{entries:?}");
         }

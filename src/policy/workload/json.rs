@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A string, borrowed where the JSON holds no escapes.
@@ -42,6 +43,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// Most containers in one list of a pod; kubelets stop far below.
+pub const CONTAINERS: usize = 1_000;
+/// Most volumes of a pod, mounts of a container, and sources or items of a projected volume.
+pub const VOLUMES: usize = 5_000;
+/// Most entries of any other list: env, arguments, annotations. 40,000 env entries are what fits into etcd.
+pub const ENTRIES: usize = 50_000;
+
+/// Longest name of a container or a volume, and longest key of an annotation, in bytes: no legal one is longer, and
+/// messages repeat them.
+const NAME_BYTES: usize = 512;
+
+/// A name that is bounded, since messages repeat it.
+pub fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
+    let text = Text::deserialize(deserializer)?;
+    bounded(&text)?;
+    Ok(text)
+}
+
+fn bounded<E: serde::de::Error>(name: &str) -> Result<(), E> {
+    if name.len() > NAME_BYTES {
+        return Err(E::invalid_length(name.len(), &"a name of at most 512 bytes"));
+    }
+    Ok(())
+}
+
 /// Annotations in the order in which they stand.
 #[derive(Debug, Default)]
 pub struct Annotations<'a>(pub Vec<(Text<'a>, Text<'a>)>);
@@ -60,12 +86,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
             type Value = Annotations<'de>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a map of strings")
+                write!(out, "a map of at most {ENTRIES} strings")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some(key) = map.next_key()? {
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    bounded(&key)?;
                     let value: Option<Text<'de>> = map.next_value()?;
+                    if pairs.len() == ENTRIES {
+                        return Err(serde::de::Error::invalid_length(ENTRIES + 1, &self));
+                    }
                     pairs.push((key, value.unwrap_or_default()));
                 }
                 Ok(Annotations(pairs))
@@ -84,21 +114,87 @@ pub fn escape(token: &str) -> Cow<'_, str> {
     }
 }
 
-/// A list that reads `null` as empty.
-pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(optional_list(deserializer)?.unwrap_or_default())
+/// An object, and nothing else: what serde derives for a struct also reads a list of its fields.
+struct Strict<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strict<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MapVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for MapVisitor<T> {
+            type Value = T;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(MapVisitor(PhantomData)).map(Self)
+    }
 }
 
-/// A list that may be `null`. Room for eight is made at once: most lists are short, and growing costs more.
-pub fn optional_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+/// An object, or `null`.
+pub struct Nullable<T>(pub Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nullable<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::<Strict<T>>::deserialize(deserializer)?.map(|strict| strict.0)))
+    }
+}
+
+/// An object, or `null`, for a field.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
-) -> Result<Option<Vec<T>>, D::Error> {
-    struct ListVisitor<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+) -> Result<Option<T>, D::Error> {
+    Nullable::deserialize(deserializer).map(|nullable| nullable.0)
+}
+
+/// The same on the heap: what few containers have should not make all of them large.
+pub fn boxed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<T>>, D::Error> {
+    Ok(object(deserializer)?.map(Box::new))
+}
+
+/// A list of strings that reads `null` as empty.
+pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Text<'de>>, D::Error> {
+    Ok(elements::<D, Text<'de>, ENTRIES>(deserializer)?.unwrap_or_default())
+}
+
+/// A list of objects that reads `null` as empty, of at most `MOST` elements.
+pub fn list<'de, D, T, const MOST: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(optional_list::<D, T, MOST>(deserializer)?.unwrap_or_default())
+}
+
+/// A list of objects that may be `null`, of at most `MOST` elements.
+pub fn optional_list<'de, D, T, const MOST: usize>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    // `Strict<T>` is nothing but a `T`, and the compiler turns the one list into the other in place.
+    let list = elements::<D, Strict<T>, MOST>(deserializer)?;
+    Ok(list.map(|list| list.into_iter().map(|strict| strict.0).collect()))
+}
+
+/// A list that may be `null`, of at most `MOST` elements: an element takes many times the bytes that `{}` does, and no
+/// request may use memory without bound. Room for a few is made at once, since growing costs more.
+fn elements<'de, D, T, const MOST: usize>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct ListVisitor<T, const MOST: usize>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for ListVisitor<T, MOST> {
         type Value = Option<Vec<T>>;
 
         fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            out.write_str("a list")
+            write!(out, "a list of at most {MOST}")
         }
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
             Ok(None)
@@ -112,13 +208,16 @@ pub fn optional_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
         fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
             let mut all = Vec::new();
             while let Some(item) = items.next_element()? {
+                if all.len() == MOST {
+                    return Err(serde::de::Error::invalid_length(MOST + 1, &self));
+                }
                 if all.is_empty() {
-                    all.reserve(8);
+                    all.reserve((512 / size_of::<T>().max(1)).clamp(1, 8));
                 }
                 all.push(item);
             }
             Ok(Some(all))
         }
     }
-    deserializer.deserialize_option(ListVisitor(PhantomData))
+    deserializer.deserialize_option(ListVisitor::<T, MOST>(PhantomData))
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Kind;
-use super::json::Text;
+use super::json::{Nullable, Text};
 use super::pod::{Container, Metadata, PodSpec};
 
 /// One object of a review.
@@ -117,17 +117,22 @@ impl<'de> Visitor<'de> for Depth<'_, 'de, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let mut met = 0;
         let Some(rest) = self.rest.strip_prefix('/') else {
             let mut template =
                 Template { pointer: self.kind.pointer.clone().into_owned(), ..Template::default() };
             while let Some(key) = map.next_key::<Text<'de>>()? {
                 match &*key {
                     "metadata" => {
-                        let metadata = map.next_value::<Option<_>>()?;
+                        once(&mut met, 1, "metadata")?;
+                        let Nullable(metadata) = map.next_value()?;
                         template.has_metadata = metadata.is_some();
                         template.metadata = metadata.unwrap_or_default();
                     }
-                    "spec" => template.spec = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                    "spec" => {
+                        once(&mut met, 2, "spec")?;
+                        template.spec = map.next_value::<Nullable<_>>()?.0.unwrap_or_default();
+                    }
                     _ => drop(map.next_value::<IgnoredAny>()?),
                 }
             }
@@ -137,6 +142,7 @@ impl<'de> Visitor<'de> for Depth<'_, 'de, '_> {
         let (head, tail) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         while let Some(key) = map.next_key::<Text<'de>>()? {
             if &*key == head {
+                once(&mut met, 1, "a field on the way to the pod template")?;
                 let so_far = format!("{}/{head}", self.so_far);
                 map.next_value_seed(Depth {
                     object: &mut *self.object,
@@ -145,7 +151,8 @@ impl<'de> Visitor<'de> for Depth<'_, 'de, '_> {
                     kind: self.kind,
                 })?;
             } else if &*key == "metadata" {
-                let metadata = map.next_value::<Option<Metadata<'de>>>()?.unwrap_or_default();
+                once(&mut met, 2, "metadata")?;
+                let metadata = map.next_value::<Nullable<Metadata<'de>>>()?.0.unwrap_or_default();
                 if self.so_far.is_empty() {
                     self.object.metadata = metadata;
                 } else if metadata.annotations.is_some() {
@@ -157,4 +164,13 @@ impl<'de> Visitor<'de> for Depth<'_, 'de, '_> {
         }
         Ok(true)
     }
+}
+
+/// Refuses a field that was met before: which of the two counts, readers do not agree on.
+fn once<E: serde::de::Error>(met: &mut u8, bit: u8, field: &'static str) -> Result<(), E> {
+    if *met & bit != 0 {
+        return Err(E::duplicate_field(field));
+    }
+    *met |= bit;
+    Ok(())
 }

@@ -9,7 +9,10 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::json::{Annotations, Text, list, optional_list};
+use super::json::{
+    Annotations, CONTAINERS, ENTRIES, Nullable, Text, VOLUMES, boxed, list, name, object, optional_list,
+    texts,
+};
 use super::volume::Volume;
 
 /// Metadata: what a decision needs of it.
@@ -23,6 +26,8 @@ pub struct Metadata<'a> {
     pub generate_name: Option<Text<'a>>,
     /// `None` where there is no such map: a patch then has to make it.
     pub annotations: Option<Annotations<'a>>,
+    /// Labels, which an env var may read.
+    pub labels: Option<Annotations<'a>>,
 }
 
 /// The pod spec.
@@ -30,21 +35,22 @@ pub struct Metadata<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub struct PodSpec<'a> {
     /// App containers.
-    #[serde(borrow, deserialize_with = "list")]
+    #[serde(borrow, deserialize_with = "list::<_, _, CONTAINERS>")]
     pub containers: Vec<Container<'a>>,
     /// Init containers, native sidecars among them.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, CONTAINERS>")]
     pub init_containers: Vec<Container<'a>>,
     /// Ephemeral containers, which `kubectl debug` adds.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, CONTAINERS>")]
     pub ephemeral_containers: Vec<Container<'a>>,
     /// `None` where there is no such list: a patch then has to make it.
-    #[serde(deserialize_with = "optional_list")]
+    #[serde(deserialize_with = "optional_list::<_, _, VOLUMES>")]
     pub volumes: Option<Vec<Volume<'a>>>,
     /// Secrets with registry credentials.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, ENTRIES>")]
     pub image_pull_secrets: Vec<Named<'a>>,
     /// Only whether `fsGroup` is set matters.
+    #[serde(deserialize_with = "object")]
     pub security_context: Option<PodSecurityContext>,
 }
 
@@ -70,35 +76,35 @@ pub struct Named<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
     /// Unique within the pod.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "name")]
     pub name: Text<'a>,
     /// `None` where there is no such list: a patch then has to make it.
-    #[serde(default, deserialize_with = "optional_list")]
+    #[serde(default, deserialize_with = "optional_list::<_, _, ENTRIES>")]
     pub env: Option<Vec<Env<'a>>>,
     /// Whole Secrets and ConfigMaps.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "list::<_, _, ENTRIES>")]
     pub env_from: Vec<EnvFrom<'a>>,
     /// Entry point.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "texts")]
     pub command: Vec<Text<'a>>,
     /// Its arguments.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "texts")]
     pub args: Vec<Text<'a>>,
     /// `None` where there is no such list: a patch then has to make it.
-    #[serde(default, deserialize_with = "optional_list")]
+    #[serde(default, deserialize_with = "optional_list::<_, _, VOLUMES>")]
     pub volume_mounts: Option<Vec<Mount<'a>>>,
     /// Commands and requests on start and stop.
-    #[serde(default)]
-    pub lifecycle: Option<Lifecycle<'a>>,
+    #[serde(default, deserialize_with = "boxed")]
+    pub lifecycle: Option<Box<Lifecycle<'a>>>,
     /// Probe.
-    #[serde(default)]
-    pub liveness_probe: Option<Handler<'a>>,
+    #[serde(default, deserialize_with = "boxed")]
+    pub liveness_probe: Option<Box<Handler<'a>>>,
     /// Probe.
-    #[serde(default)]
-    pub readiness_probe: Option<Handler<'a>>,
+    #[serde(default, deserialize_with = "boxed")]
+    pub readiness_probe: Option<Box<Handler<'a>>>,
     /// Probe.
-    #[serde(default)]
-    pub startup_probe: Option<Handler<'a>>,
+    #[serde(default, deserialize_with = "boxed")]
+    pub startup_probe: Option<Box<Handler<'a>>>,
 }
 
 /// One env entry.
@@ -113,7 +119,7 @@ pub struct Env<'a> {
     pub value: Option<Text<'a>>,
     /// Where else the value comes from.
     #[serde(default)]
-    pub value_from: Option<ValueFrom<'a>>,
+    pub value_from: Option<Box<ValueFrom<'a>>>,
 }
 
 /// Where an env value comes from. API validation wants exactly one source, but it runs after admission.
@@ -158,10 +164,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for ValueFrom<'a> {
                 let mut source = ValueFrom::default();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     match &*key {
-                        "secretKeyRef" => source.secret = map.next_value()?,
+                        "secretKeyRef" if source.secret.is_some() => {
+                            return Err(serde::de::Error::duplicate_field("secretKeyRef"));
+                        }
+                        "secretKeyRef" => source.secret = map.next_value::<Nullable<_>>()?.0,
                         "fieldRef" => {
-                            source.field_path =
-                                map.next_value::<Option<FieldRef<'de>>>()?.and_then(|field| field.field_path);
+                            source.field_path = map
+                                .next_value::<Nullable<FieldRef<'de>>>()?
+                                .0
+                                .and_then(|field| field.field_path);
                         }
                         "configMapKeyRef" | "resourceFieldRef" | "fileKeyRef" => {
                             map.next_value::<IgnoredAny>()?;
@@ -184,7 +195,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for ValueFrom<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub struct EnvFrom<'a> {
     /// `secretRef`: all keys of a Secret.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub secret_ref: Option<Named<'a>>,
 }
 
@@ -193,7 +204,7 @@ pub struct EnvFrom<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Mount<'a> {
     /// Name of the volume.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "name")]
     pub name: Text<'a>,
     /// Where in the container.
     pub mount_path: Text<'a>,
@@ -210,9 +221,10 @@ pub struct Mount<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub struct Lifecycle<'a> {
     /// After the start.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub post_start: Option<Handler<'a>>,
     /// Before the stop.
+    #[serde(deserialize_with = "object")]
     pub pre_stop: Option<Handler<'a>>,
 }
 
@@ -221,9 +233,10 @@ pub struct Lifecycle<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub struct Handler<'a> {
     /// A command.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     pub exec: Option<Exec<'a>>,
     /// A request.
+    #[serde(deserialize_with = "object")]
     pub http_get: Option<HttpGet<'a>>,
 }
 
@@ -232,7 +245,7 @@ pub struct Handler<'a> {
 #[serde(default)]
 pub struct Exec<'a> {
     /// Its words.
-    #[serde(borrow, deserialize_with = "list")]
+    #[serde(borrow, deserialize_with = "texts")]
     pub command: Vec<Text<'a>>,
 }
 
@@ -244,7 +257,7 @@ pub struct HttpGet<'a> {
     #[serde(borrow)]
     pub path: Option<Text<'a>>,
     /// Headers.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, ENTRIES>")]
     pub http_headers: Vec<Header<'a>>,
 }
 
@@ -252,7 +265,7 @@ pub struct HttpGet<'a> {
 #[derive(Debug, Deserialize)]
 pub struct Header<'a> {
     /// Name of the header.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "name")]
     pub name: Text<'a>,
     /// Its value.
     #[serde(default)]

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::json::{Annotations, Text, escape, list};
+use super::json::{Annotations, Nullable, Text, VOLUMES, escape, list, name, object};
 use super::pod::Named;
 
 /// One volume, whatever its type.
@@ -40,7 +40,7 @@ pub struct ProjectedSecret<'a> {
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
     /// Which keys become which files.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "list::<_, _, VOLUMES>")]
     pub items: Vec<Item<'a>>,
     /// Whether a missing Secret is tolerated.
     pub optional: Option<bool>,
@@ -66,7 +66,7 @@ struct SecretVolume<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct SecretRefVolume<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     secret_ref: Option<Named<'a>>,
     options: Option<Annotations<'a>>,
 }
@@ -77,6 +77,7 @@ struct CsiVolume<'a> {
     #[serde(borrow)]
     driver: Option<Text<'a>>,
     volume_attributes: Option<Annotations<'a>>,
+    #[serde(deserialize_with = "object")]
     node_publish_secret_ref: Option<Named<'a>>,
 }
 
@@ -90,7 +91,7 @@ struct GitRepo<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Projected<'a> {
-    #[serde(borrow, deserialize_with = "list")]
+    #[serde(borrow, deserialize_with = "list::<_, _, VOLUMES>")]
     sources: Vec<Source<'a>>,
     default_mode: Option<i64>,
 }
@@ -116,7 +117,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Source<'a> {
                 let mut source = Source::default();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     match &*key {
-                        "secret" => source.secret = map.next_value()?,
+                        "secret" => source.secret = map.next_value::<Nullable<_>>()?.0,
                         "configMap"
                         | "downwardAPI"
                         | "serviceAccountToken"
@@ -166,14 +167,14 @@ impl<'a> Volume<'a> {
     /// Reads the value under one key of a volume: the name, or its one type.
     fn field<'de: 'a, A: MapAccess<'de>>(&mut self, key: Text<'a>, map: &mut A) -> Result<(), A::Error> {
         match &*key {
-            "name" => self.name = map.next_value()?,
+            "name" => self.name = map.next_value::<Name<'a>>()?.0,
             "secret" => {
-                let volume: Option<SecretVolume<'a>> = map.next_value()?;
+                let Nullable(volume) = map.next_value::<Nullable<SecretVolume<'a>>>()?;
                 self.names("/secret/secretName", volume.and_then(|volume| volume.secret_name));
             }
-            "projected" => self.project(map.next_value::<Option<Projected<'a>>>()?.unwrap_or_default()),
+            "projected" => self.project(map.next_value::<Nullable<Projected<'a>>>()?.0.unwrap_or_default()),
             "csi" => {
-                let csi: CsiVolume<'a> = map.next_value::<Option<_>>()?.unwrap_or_default();
+                let csi: CsiVolume<'a> = map.next_value::<Nullable<_>>()?.0.unwrap_or_default();
                 self.driver = csi.driver;
                 self.names(
                     "/csi/nodePublishSecretRef/name",
@@ -184,7 +185,7 @@ impl<'a> Volume<'a> {
                 }
             }
             "azureFile" => {
-                let volume: Option<SecretVolume<'a>> = map.next_value()?;
+                let Nullable(volume) = map.next_value::<Nullable<SecretVolume<'a>>>()?;
                 self.names("/azureFile/secretName", volume.and_then(|volume| volume.secret_name));
             }
             "cephfs" => self.secret_ref("/cephfs/secretRef/name", map)?,
@@ -195,7 +196,7 @@ impl<'a> Volume<'a> {
             "storageos" => self.secret_ref("/storageos/secretRef/name", map)?,
             "cinder" => self.secret_ref("/cinder/secretRef/name", map)?,
             "gitRepo" => {
-                let volume: GitRepo<'a> = map.next_value::<Option<_>>()?.unwrap_or_default();
+                let volume: GitRepo<'a> = map.next_value::<Nullable<_>>()?.0.unwrap_or_default();
                 if let Some(text) = volume.repository {
                     self.attributes.push(("/gitRepo/", Text(Cow::Borrowed("repository")), text));
                 }
@@ -216,7 +217,7 @@ impl<'a> Volume<'a> {
         pointer: &'static str,
         map: &mut A,
     ) -> Result<(), A::Error> {
-        let volume: SecretRefVolume<'a> = map.next_value::<Option<_>>()?.unwrap_or_default();
+        let volume: SecretRefVolume<'a> = map.next_value::<Nullable<_>>()?.0.unwrap_or_default();
         self.names(pointer, volume.secret_ref.and_then(|secret| secret.name));
         for (name, text) in volume.options.unwrap_or_default().0 {
             self.attributes.push(("/flexVolume/options/", name, text));
@@ -224,6 +225,10 @@ impl<'a> Volume<'a> {
         Ok(())
     }
 }
+
+/// The name of a volume, bounded.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow, deserialize_with = "name")] Text<'a>);
 
 /// Volume types that name no Secret (Kubernetes API reference, `Volume`).
 const HARMLESS_VOLUMES: [&str; 18] = [

@@ -1,0 +1,184 @@
+//! The single writer: what it publishes, when, and how often.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use refgate::config::{self, Config};
+use refgate::policy::level::Level;
+use refgate::policy::snapshot::{Binding, Catalogue, Entry, NamespaceLabels, Snapshot};
+use refgate::serve::state::{Change, Freshness, State, Update, run};
+use refgate::world::World;
+use tokio::sync::{mpsc, watch};
+
+use crate::harness::WORLD;
+
+fn bound(env: &str) -> Arc<NamespaceLabels> {
+    let labels = [("refgate.dev/group", "g"), ("refgate.dev/app", "a"), ("refgate.dev/env", env)];
+    Arc::new(NamespaceLabels::read(labels, []))
+}
+
+fn holding(secret: &str) -> Arc<Catalogue> {
+    let (path, keys) = ("g/a/stage/x".into(), Box::new(["value".into()]));
+    Arc::new(Catalogue::new(vec![Entry { path, secret: secret.into(), keys, version: None }], None))
+}
+
+fn namespaces(list: &[(&str, Option<&Arc<NamespaceLabels>>)]) -> Change {
+    let list = list.iter().map(|(name, labels)| ((*name).into(), labels.cloned()));
+    Change::Namespaces(Update::Restart(list.collect()))
+}
+
+fn catalogues(list: &[(&str, Option<&Arc<Catalogue>>)]) -> Change {
+    let list = list.iter().map(|(name, catalogue)| ((*name).into(), catalogue.cloned()));
+    Change::Catalogues(Update::Restart(list.collect()))
+}
+
+fn secrets(snapshot: &Snapshot, namespace: &str) -> Vec<String> {
+    let entries = snapshot.namespaces[namespace].catalogue.entries();
+    entries.iter().map(|entry| entry.secret.to_string()).collect()
+}
+
+#[test]
+fn nothing_is_published_before_both_lists_are_complete() {
+    for first in [true, false] {
+        let mut state = State::new(Config::default());
+        state.apply(Change::Namespaces(Update::Apply("early".into(), bound("stage"))));
+        assert!(state.snapshot().is_none());
+        let (one, two) = (namespaces(&[("n", Some(&bound("stage")))]), catalogues(&[]));
+        let (one, two) = if first { (one, two) } else { (two, one) };
+        state.apply(one);
+        assert!(state.snapshot().is_none());
+        state.apply(two);
+        assert!(state.snapshot().unwrap().namespaces.contains_key("n"));
+    }
+}
+
+#[test]
+fn namespaces_and_catalogues_meet_whatever_comes_first() {
+    let mut state = State::new(Config::default());
+    state.apply(catalogues(&[("n", Some(&holding("s1")))]));
+    state.apply(namespaces(&[("n", Some(&bound("stage"))), ("empty", Some(&bound("stage")))]));
+    assert_eq!(secrets(&state.snapshot().unwrap(), "n"), ["s1"]);
+    assert_eq!(secrets(&state.snapshot().unwrap(), "empty"), Vec::<String>::new());
+    // A catalogue of a namespace that nobody has seen yet waits for it.
+    state.apply(Change::Catalogues(Update::Apply("later".into(), holding("s2"))));
+    assert!(!state.snapshot().unwrap().namespaces.contains_key("later"));
+    state.apply(Change::Namespaces(Update::Apply("later".into(), bound("stage"))));
+    assert_eq!(secrets(&state.snapshot().unwrap(), "later"), ["s2"]);
+    state.apply(Change::Catalogues(Update::Delete("later".into())));
+    assert_eq!(secrets(&state.snapshot().unwrap(), "later"), Vec::<String>::new());
+    state.apply(Change::Namespaces(Update::Delete("later".into())));
+    assert!(!state.snapshot().unwrap().namespaces.contains_key("later"));
+}
+
+#[test]
+fn a_new_list_forgets_what_is_gone_and_keeps_what_cannot_be_read() {
+    let mut state = State::new(Config::default());
+    let (stage, prod) = (bound("stage"), bound("prod"));
+    state.apply(namespaces(&[("kept", Some(&stage)), ("gone", Some(&stage)), ("changed", Some(&stage))]));
+    state.apply(catalogues(&[("kept", Some(&holding("s1"))), ("changed", Some(&holding("s2")))]));
+    state.apply(namespaces(&[("kept", None), ("changed", Some(&prod)), ("unseen", None)]));
+    let snapshot = state.snapshot().unwrap();
+    let mut names: Vec<_> = snapshot.namespaces.keys().map(AsRef::as_ref).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["changed", "kept"]);
+    assert_eq!(snapshot.namespaces["kept"].namespace, stage);
+    assert_eq!(snapshot.namespaces["changed"].namespace, prod);
+    state.apply(catalogues(&[("kept", None)]));
+    let snapshot = state.snapshot().unwrap();
+    assert_eq!(secrets(&snapshot, "kept"), ["s1"]);
+    assert_eq!(secrets(&snapshot, "changed"), Vec::<String>::new());
+}
+
+#[test]
+fn a_change_costs_one_namespace() {
+    let mut state = State::new(Config::default());
+    state.apply(Change::World(World::read(WORLD)));
+    state.apply(Change::Namespaces(Update::Apply("other".into(), bound("stage"))));
+    let before = state.snapshot().unwrap();
+    assert!(state.apply(Change::Namespaces(Update::Apply("other".into(), bound("prod")))));
+    assert!(!state.apply(Change::Namespaces(Update::Apply("other".into(), bound("prod")))), "nothing new");
+    let after = state.snapshot().unwrap();
+    let same = |name: &str| Arc::ptr_eq(&before.namespaces[name], &after.namespaces[name]);
+    assert!(same("snippets-stage"));
+    assert!(!same("other"));
+    assert!(
+        matches!(&after.namespaces["other"].namespace.binding, Binding::Bound { own, .. } if own.as_str() == "g/a/prod")
+    );
+}
+
+#[test]
+fn a_new_configuration_holds_for_all_namespaces() {
+    let mut state = State::new(Config::default());
+    state.apply(Change::World(World::read(WORLD)));
+    state.apply(Change::Configuration(Box::new(config::parse("defaults: {enforce: restricted}").unwrap())));
+    assert_eq!(state.snapshot().unwrap().settings.defaults.enforce, Level::Restricted);
+}
+
+struct Writer {
+    changes: mpsc::Sender<Change>,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    freshness: Arc<Freshness>,
+}
+
+fn writer(watches: usize, before: Vec<Change>) -> Writer {
+    let (changes, queue) = mpsc::channel(1024);
+    let (publish, snapshots) = watch::channel(None);
+    let freshness = Arc::new(Freshness::new(watches));
+    for change in before {
+        changes.try_send(change).unwrap();
+    }
+    let state = State::new(config::parse("snapshot: {maxAge: 10m}").unwrap());
+    tokio::spawn(run(state, queue, publish, Arc::clone(&freshness)));
+    Writer { changes, snapshots, freshness }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_one_swap() {
+    let mut burst = vec![namespaces(&[]), catalogues(&[])];
+    let update =
+        |number: usize| Change::Namespaces(Update::Apply(format!("n{number}").into(), bound("stage")));
+    burst.extend((0..500).map(update));
+    let mut writer = writer(0, burst);
+    writer.snapshots.changed().await.unwrap();
+    assert_eq!(writer.snapshots.borrow_and_update().as_ref().unwrap().namespaces.len(), 500);
+    // A trickle is gathered, too, and nothing of it is lost.
+    for number in 500..600 {
+        writer.changes.send(update(number)).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut swaps = 0;
+    while writer.snapshots.borrow_and_update().as_ref().unwrap().namespaces.len() < 600 {
+        writer.snapshots.changed().await.unwrap();
+        swaps += 1;
+    }
+    assert!(swaps <= 2, "{swaps} swaps");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_makes_it_stale_and_a_sign_of_life_fresh_again() {
+    let mut writer = writer(2, vec![namespaces(&[]), catalogues(&[])]);
+    let stale = async |writer: &mut Writer| {
+        writer.snapshots.changed().await.unwrap();
+        writer.snapshots.borrow_and_update().as_ref().unwrap().stale
+    };
+    assert!(!stale(&mut writer).await);
+    // One watch alone being alive is not enough: the other may hide a change of a binding.
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    writer.freshness.touch(0);
+    let start = tokio::time::Instant::now();
+    assert!(stale(&mut writer).await);
+    assert_eq!(start.elapsed().as_secs(), 300);
+    assert_eq!(writer.freshness.age().as_secs(), 600);
+    writer.freshness.touch(1);
+    assert!(!stale(&mut writer).await);
+    assert!(writer.freshness.age() < Duration::from_secs(310));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_world_file_is_never_stale() {
+    let mut writer = writer(0, vec![Change::World(World::read(WORLD))]);
+    writer.snapshots.changed().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    assert!(!writer.snapshots.borrow().as_ref().unwrap().stale);
+    assert_eq!(writer.freshness.age(), Duration::ZERO);
+}
