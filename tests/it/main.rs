@@ -14,6 +14,7 @@ mod config;
 mod docs;
 mod harness;
 mod http;
+mod manifests;
 mod oracle;
 mod properties;
 mod serve;

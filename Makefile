@@ -1,0 +1,25 @@
+# What takes more than cargo: the end-to-end tests on a real control plane (tests/e2e), and the demo on it.
+#
+#   KUBERNETES=1.33      an older minor; tests/e2e/control-plane has a folder for each that is supported
+#   KUBEBUILDER_ASSETS   a folder with etcd, kube-apiserver and so on; what is missing there is built with Go, once
+#   TESTS="fence day"    those tests alone whose name holds one of these words
+
+CARGO ?= cargo
+
+.PHONY: test e2e demo control-plane
+
+# Everything.
+test:
+	$(CARGO) test --locked
+	$(MAKE) e2e
+
+e2e: control-plane
+	$(CARGO) test --locked --features e2e --test e2e -- $(TESTS)
+
+# A cluster to try RefGate in, until Ctrl-C.
+demo: control-plane
+	$(CARGO) test --quiet --locked --features e2e --test e2e -- demo
+
+# Says in one line what is missing, and fails, before anything is compiled.
+control-plane:
+	@tests/e2e/control-plane/build.sh >/dev/null

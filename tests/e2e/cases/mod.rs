@@ -1,0 +1,27 @@
+//! The tests, in the order in which they run.
+
+mod day;
+pub mod demo;
+mod installation;
+
+use crate::Run::{Alone, Bare, Shared};
+use crate::{Case, Run};
+
+const fn case(name: &'static str, run: Run) -> Case {
+    Case { name, since: 0, run }
+}
+
+pub const CASES: &[Case] = &[
+    case("installation::applies_and_leaves", Bare(installation::applies_and_leaves)),
+    case("installation::applying_again_changes_nothing", Alone(installation::applying_again_changes_nothing)),
+    case("day::every_kind_and_every_form", Shared(day::every_kind_and_every_form)),
+    case(
+        "day::a_bare_pod_with_annotations_is_applied_again",
+        Shared(day::a_bare_pod_with_annotations_is_applied_again),
+    ),
+    case("day::two_managers_meet_no_conflict", Shared(day::two_managers_meet_no_conflict)),
+    case("day::a_dry_run_answers_the_same", Shared(day::a_dry_run_answers_the_same)),
+    // These look at all that came before them.
+    case("installation::least_privilege", Alone(installation::least_privilege)),
+    case("installation::uninstalls", Alone(installation::uninstalls)),
+];

@@ -1,0 +1,29 @@
+//! The objects that tests make, as small as they can be.
+
+use serde_json::{Value, json};
+
+/// A pod of one container with env values.
+pub fn pod(name: &str, env: &[(&str, &str)]) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec(env)})
+}
+
+pub fn pod_spec(env: &[(&str, &str)]) -> Value {
+    json!({"containers": [container("web", env)], "terminationGracePeriodSeconds": 0})
+}
+
+pub fn container(name: &str, env: &[(&str, &str)]) -> Value {
+    let env: Vec<Value> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    json!({"name": name, "image": "example.com/app:1", "env": env})
+}
+
+/// A Deployment of such pods.
+pub fn deployment(name: &str, replicas: u32, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template(name, spec)},
+    })
+}
+
+pub fn template(name: &str, spec: &Value) -> Value {
+    json!({"metadata": {"labels": {"app": name}}, "spec": spec})
+}

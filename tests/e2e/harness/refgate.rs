@@ -1,0 +1,146 @@
+//! RefGate beside the control plane: the built binary, with the files that an installation has.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use super::plane::Plane;
+use super::process::{Process, free_port};
+use super::service::{Backend, get};
+use super::wait::until;
+
+/// What every replica is started with.
+pub struct Files {
+    /// `ca.crt`, `tls.crt` and `tls.key`.
+    pub certificates: PathBuf,
+    pub configuration: PathBuf,
+    pub kubeconfig: PathBuf,
+    pub token: PathBuf,
+}
+
+pub struct Replica {
+    pub process: Process,
+    pub backend: Backend,
+    pub log: PathBuf,
+}
+
+impl Files {
+    pub fn make(plane: &Plane) -> Self {
+        let files = Self {
+            certificates: plane.folder.join("certs"),
+            configuration: plane.folder.join("config.yaml"),
+            kubeconfig: plane.folder.join("refgate.kubeconfig"),
+            token: plane.folder.join("refgate.token"),
+        };
+        make_certificates(&files.certificates);
+        fs::write(&files.configuration, shipped_configuration()).unwrap();
+        let authority = plane.folder.join("apiserver/apiserver.crt");
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
+            "clusters": [{"name": "e2e", "cluster": {"server": plane.server, "certificate-authority": authority}}],
+            "users": [{"name": "refgate", "user": {"tokenFile": files.token}}],
+            "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "refgate"}}],
+        });
+        fs::write(&files.kubeconfig, kubeconfig.to_string()).unwrap();
+        files
+    }
+
+    /// A token of the ServiceAccount, as the kubelet would put one beside it.
+    pub fn renew_token(&self, plane: &Plane) {
+        let new = self.token.with_extension("new");
+        fs::write(&new, account_token(plane, "refgate")).unwrap();
+        fs::rename(&new, &self.token).unwrap();
+    }
+}
+
+/// A token of a ServiceAccount in RefGate's namespace.
+pub fn account_token(plane: &Plane, account: &str) -> String {
+    let path = format!("/api/v1/namespaces/refgate-system/serviceaccounts/{account}/token");
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200},
+    });
+    plane.admin.api.post(&path, &request).ok()["status"]["token"].as_str().unwrap().to_owned()
+}
+
+/// By the script that ships, with a CA that is made once for a folder.
+pub fn make_certificates(folder: &Path) {
+    let script = repository().join("certs/dev.sh");
+    let output = Command::new(script).arg("--dir").arg(folder).output().unwrap();
+    assert!(output.status.success(), "certs/dev.sh: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// `config.yaml` of the ConfigMap that ships.
+fn shipped_configuration() -> String {
+    let text = fs::read_to_string(repository().join("manifests/base/30-config.yaml")).unwrap();
+    let map = refgate::yaml::documents(&text).next().unwrap().unwrap().value;
+    map["data"]["config.yaml"].as_str().unwrap().to_owned()
+}
+
+impl Replica {
+    /// Starts one. Not ready yet.
+    pub fn start(plane: &Plane, files: &Files) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("refgate-{number}");
+        let log = plane.folder.join(format!("log/{name}.log"));
+        let backend = Backend { https: loopback(), health: loopback() };
+        let file = |name: &str| files.certificates.join(name).to_str().unwrap().to_owned();
+        let arguments = [
+            "serve".to_owned(),
+            format!("--config={}", files.configuration.display()),
+            format!("--kubeconfig={}", files.kubeconfig.display()),
+            format!("--tls-cert={}", file("tls.crt")),
+            format!("--tls-key={}", file("tls.key")),
+            format!("--listen={}", backend.https),
+            format!("--health-listen={}", backend.health),
+            // The Service here forgets a replica sooner than kube-proxy does.
+            "--grace=1s".to_owned(),
+        ];
+        let binary = Path::new(env!("CARGO_BIN_EXE_refgate"));
+        let process = Process::start(&name, binary, &arguments, &log);
+        Self { process, backend, log }
+    }
+
+    pub fn wait_ready(&mut self, runtime: &Handle) {
+        until("RefGate is ready", || {
+            self.process.assert_running();
+            matches!(self.get(runtime, "/readyz"), Some((200, _))).then_some(())
+        });
+    }
+
+    pub fn get(&self, runtime: &Handle, path: &str) -> Option<(u16, String)> {
+        runtime.block_on(get(self.backend.health, path))
+    }
+
+    /// Its metrics: each line's name with labels, and its value.
+    pub fn metrics(&self, runtime: &Handle) -> BTreeMap<String, f64> {
+        let (status, text) = self.get(runtime, "/metrics").unwrap();
+        assert_eq!(status, 200);
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .map(|(key, value)| (key.to_owned(), value.parse().unwrap()))
+            .collect()
+    }
+
+    /// Its log lines that say what came of a review.
+    pub fn reviews(&self) -> Vec<Value> {
+        let text = fs::read_to_string(&self.log).unwrap();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line.get("uid").is_some()).collect()
+    }
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}

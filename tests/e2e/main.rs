@@ -1,0 +1,156 @@
+//! The end-to-end tests: RefGate before a real API server, with real controllers and kubectl.
+//!
+//! One control plane for all of them. Those that keep to namespaces of their own run a few at a time; those that disturb
+//! everybody run alone, after them. Arguments choose tests by a part of their name; `demo` starts everything, says how to
+//! use it, and waits for Ctrl-C.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests, with a runner of their own"
+)]
+
+mod cases;
+mod harness;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::plane::Plane;
+use harness::programs::Programs;
+use harness::world::World;
+
+/// One test.
+pub struct Case {
+    name: &'static str,
+    /// Oldest minor that has what it is about.
+    since: u32,
+    run: Run,
+}
+
+/// What a test needs.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// A control plane that has never heard of RefGate, and is left that way.
+    Bare(fn(&Plane)),
+    /// RefGate installed; it keeps to namespaces of its own, and others run beside it.
+    Shared(fn(&World)),
+    /// RefGate installed, and nobody else there: it changes what all stand on, or looks at all of it.
+    Alone(fn(&World)),
+}
+
+/// Tests that run at a time: most of them wait for controllers.
+const AT_A_TIME: usize = 4;
+
+fn main() -> ExitCode {
+    // Flags are those of the usual test runner, and none of them means anything here.
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let programs = match Programs::find() {
+        Ok(programs) => programs,
+        Err(code) => return ExitCode::from(code),
+    };
+    let folder = fresh_folder();
+    let start = Instant::now();
+    if wanted == ["demo"] {
+        cases::demo::run(World::install(Plane::start(&folder, programs)));
+    }
+    let chosen =
+        |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
+    let cases: Vec<&Case> = cases::CASES.iter().filter(chosen).collect();
+    let tally = Tally { minor: programs.minor, failed: Mutex::new(Vec::new()) };
+    let plane = Plane::start(&folder, programs);
+    println!("Kubernetes 1.{} is up after {}", tally.minor, seconds(start.elapsed()));
+    run(&cases, plane, &tally);
+    let failed = tally.failed.into_inner().unwrap();
+    println!("\n{} tests, {} failed, {} in all", cases.len(), failed.len(), seconds(start.elapsed()));
+    if failed.is_empty() {
+        // Logs of a run that went well help nobody.
+        let _ = fs::remove_dir_all(&folder);
+        return ExitCode::SUCCESS;
+    }
+    println!("failed: {}\nlogs: {}", failed.join(", "), folder.join("log").display());
+    ExitCode::FAILURE
+}
+
+fn run(cases: &[&Case], plane: Plane, tally: &Tally) {
+    for case in cases {
+        if let Run::Bare(run) = case.run {
+            tally.run(case, || run(&plane));
+        }
+    }
+    if cases.iter().all(|case| matches!(case.run, Run::Bare(_))) {
+        return;
+    }
+    let world = World::install(plane);
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Run::Shared(run) = case.run {
+                        tally.run(case, || run(&world));
+                    }
+                }
+            });
+        }
+    });
+    for case in cases {
+        if let Run::Alone(run) = case.run {
+            tally.run(case, || run(&world));
+            world.plane.assert_running();
+        }
+    }
+}
+
+/// What came of the tests.
+struct Tally {
+    minor: u32,
+    failed: Mutex<Vec<&'static str>>,
+}
+
+impl Tally {
+    fn run(&self, case: &Case, run: impl Fn() + Send) {
+        if case.since > self.minor {
+            println!("test {} ... left out: it is about something of Kubernetes 1.{}", case.name, case.since);
+            return;
+        }
+        let start = Instant::now();
+        // In a thread of its name, which a panic then tells.
+        let passed = thread::scope(|scope| {
+            let thread = thread::Builder::new().name(case.name.to_owned()).spawn_scoped(scope, run);
+            thread.unwrap().join().is_ok()
+        });
+        let verdict = if passed { "ok" } else { "FAILED" };
+        println!("test {} ... {verdict} ({})", case.name, seconds(start.elapsed()));
+        if !passed {
+            self.failed.lock().unwrap().push(case.name);
+        }
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+/// A folder for this run; those of runs that are over go.
+fn fresh_folder() -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e");
+    for entry in fs::read_dir(&all).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let process = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if !Path::new("/proc").join(process).exists() {
+            // Another run may be faster.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    let folder = all.join(std::process::id().to_string());
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}

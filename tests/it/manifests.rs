@@ -1,0 +1,341 @@
+//! The manifests against the code that they install: what is written in both must be the same in both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use refgate::config::{self, Config};
+use refgate::policy::level::Level;
+use refgate::world::OWN_NAMESPACE;
+use refgate::yaml;
+use serde_json::{Value, json};
+
+const NAMESPACES_LEFT_OUT: [&str; 3] = ["kube-system", "kube-node-lease", OWN_NAMESPACE];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base")
+}
+
+fn documents(file: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(file).unwrap();
+    let documents = yaml::documents(&text).map(|document| match document {
+        Ok(document) => document.value,
+        Err(error) => panic!("{}: {error}", file.display()),
+    });
+    documents.collect()
+}
+
+fn kustomization() -> Value {
+    documents(&folder().join("kustomization.yaml")).remove(0)
+}
+
+fn texts<'a>(value: &'a Value, pointer: &str) -> Vec<&'a str> {
+    let list = value.pointer(pointer).and_then(Value::as_array);
+    list.into_iter().flatten().map(|text| text.as_str().unwrap()).collect()
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("no text at {pointer} of {value}"))
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    let list = value.pointer(pointer).and_then(Value::as_array);
+    list.unwrap_or_else(|| panic!("no list at {pointer} of {value}"))
+}
+
+/// All that `kubectl apply -k manifests/` applies.
+fn objects() -> Vec<Value> {
+    let kustomization = kustomization();
+    texts(&kustomization, "/resources").iter().flat_map(|file| documents(&folder().join(file))).collect()
+}
+
+fn of_kind(kind: &str) -> Vec<Value> {
+    let objects: Vec<Value> = objects().into_iter().filter(|object| object["kind"] == kind).collect();
+    assert!(!objects.is_empty(), "there is no {kind}");
+    objects
+}
+
+fn only(kind: &str) -> Value {
+    let mut objects = of_kind(kind);
+    assert_eq!(objects.len(), 1, "{kind}");
+    objects.remove(0)
+}
+
+fn shipped_configuration() -> Config {
+    let map = only("ConfigMap");
+    config::parse(text(&map, "/data/config.yaml")).unwrap()
+}
+
+/// `(group, resource)` of each rule that asks about this operation.
+fn resources(webhook: &Value, operation: &str) -> BTreeSet<(String, String)> {
+    let rules = list(webhook, "/rules").iter().filter(|rule| texts(rule, "/operations").contains(&operation));
+    let mut all = BTreeSet::new();
+    for rule in rules {
+        assert_eq!(rule["scope"], "Namespaced", "{rule}");
+        for group in texts(rule, "/apiGroups") {
+            for resource in texts(rule, "/resources") {
+                all.insert((group.to_owned(), resource.to_owned()));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_file_is_listed_and_every_listed_file_is_there() {
+    let listed: BTreeSet<String> =
+        texts(&kustomization(), "/resources").iter().map(|file| (*file).to_owned()).collect();
+    let mut there = BTreeSet::new();
+    for folder_name in ["", "policies/"] {
+        for entry in fs::read_dir(folder().join(folder_name)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".yaml") && name != "kustomization.yaml" {
+                there.insert(format!("{folder_name}{name}"));
+            }
+        }
+    }
+    assert_eq!(there, listed);
+}
+
+#[test]
+fn objects_are_named_once_and_live_in_our_namespace() {
+    let mut seen = BTreeSet::new();
+    for object in objects() {
+        let (kind, name) = (text(&object, "/kind"), text(&object, "/metadata/name"));
+        assert!(seen.insert(format!("{kind} {name}")), "{kind} {name} is there twice");
+        let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+        assert!(namespace.is_none_or(|namespace| namespace == OWN_NAMESPACE), "{kind} {name}");
+    }
+    assert_eq!(text(&only("Namespace"), "/metadata/name"), OWN_NAMESPACE);
+}
+
+#[test]
+fn the_validating_webhook_asks_about_every_kind_that_is_judged() {
+    let settings = shipped_configuration().settings;
+    let kinds: BTreeSet<(String, String)> =
+        settings.kinds.iter().map(|kind| (kind.group.to_string(), kind.resource.to_string())).collect();
+    assert!(kinds.len() > refgate::policy::workload::KINDS.len(), "the shipped configuration adds kinds");
+    let mut with_debug = kinds.clone();
+    with_debug.insert((String::new(), "pods/ephemeralcontainers".to_owned()));
+    for webhook in list(&only("ValidatingWebhookConfiguration"), "/webhooks") {
+        assert_eq!(resources(webhook, "CREATE"), kinds);
+        assert_eq!(resources(webhook, "UPDATE"), with_debug);
+        assert_eq!(resources(webhook, "DELETE"), BTreeSet::new());
+    }
+}
+
+#[test]
+fn the_mutating_webhook_asks_about_new_pods_alone() {
+    for webhook in list(&only("MutatingWebhookConfiguration"), "/webhooks") {
+        assert_eq!(resources(webhook, "CREATE"), [(String::new(), "pods".to_owned())].into());
+        assert_eq!(resources(webhook, "UPDATE"), BTreeSet::new());
+        assert_eq!(webhook["reinvocationPolicy"], "IfNeeded");
+    }
+}
+
+#[test]
+fn the_two_entries_of_a_webhook_differ_in_what_fail_and_ignore_ask_for() {
+    for (kind, path) in
+        [("MutatingWebhookConfiguration", "/mutate"), ("ValidatingWebhookConfiguration", "/validate")]
+    {
+        let configuration = only(kind);
+        let [bound, others] = list(&configuration, "/webhooks") else { panic!("two entries in {kind}") };
+        for (webhook, policy, operator) in [(bound, "Fail", "Exists"), (others, "Ignore", "DoesNotExist")] {
+            assert_eq!(webhook["failurePolicy"], policy);
+            assert_eq!(webhook["admissionReviewVersions"], json!(["v1"]));
+            assert_eq!(webhook["sideEffects"], "None");
+            assert_eq!(text(webhook, "/clientConfig/service/path"), path);
+            let selector = json!({"matchExpressions": [
+                {"key": "refgate.dev/group", "operator": operator},
+                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": NAMESPACES_LEFT_OUT},
+            ]});
+            assert_eq!(webhook["namespaceSelector"], selector, "{kind}");
+        }
+        let rest = |webhook: &Value| {
+            let mut webhook = webhook.as_object().unwrap().clone();
+            for key in ["name", "namespaceSelector", "failurePolicy", "timeoutSeconds"] {
+                assert!(webhook.remove(key).is_some(), "{key}");
+            }
+            webhook
+        };
+        assert_eq!(rest(bound), rest(others), "{kind}");
+    }
+}
+
+#[test]
+fn no_right_on_secrets_and_no_wildcard() {
+    for role in of_kind("ClusterRole").into_iter().chain(of_kind("Role")) {
+        let name = text(&role, "/metadata/name");
+        for rule in list(&role, "/rules") {
+            let all = |key: &str| {
+                texts(rule, &format!("/{key}")).into_iter().map(str::to_owned).collect::<Vec<_>>()
+            };
+            let (groups, resources, verbs) = (all("apiGroups"), all("resources"), all("verbs"));
+            for word in groups.iter().chain(&resources).chain(&verbs) {
+                assert!(!word.contains('*'), "{name} has a wildcard");
+            }
+            // `secrets.refgate.dev` is a word for RBAC and no resource; the real ones are in the core group.
+            let of_core = groups.iter().any(String::is_empty);
+            let secrets = resources.iter().any(|resource| resource.split('/').next() == Some("secrets"));
+            assert!(!(of_core && secrets), "{name} has a right on Secrets");
+            assert!(rule.get("nonResourceURLs").is_none(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_webhook_may_only_watch_namespaces_and_its_own_configmaps() {
+    let mut rights = BTreeMap::new();
+    for (binding_kind, role_kind) in [("ClusterRoleBinding", "ClusterRole"), ("RoleBinding", "Role")] {
+        for binding in of_kind(binding_kind) {
+            let subject = json!([{"kind": "ServiceAccount", "name": "refgate", "namespace": OWN_NAMESPACE}]);
+            assert_eq!(binding["subjects"], subject, "{binding}");
+            assert_eq!(binding["roleRef"]["kind"], role_kind);
+            let roles = of_kind(role_kind);
+            let role = roles.iter().find(|role| role["metadata"]["name"] == binding["roleRef"]["name"]);
+            for rule in list(role.unwrap(), "/rules") {
+                let what = format!("{role_kind}: {}", texts(rule, "/resources").join(","));
+                rights.insert(what, texts(rule, "/verbs").join(","));
+            }
+        }
+    }
+    let expected =
+        [("ClusterRole: namespaces", "list,watch"), ("Role: configmaps", "list,watch")].map(own_pair);
+    assert_eq!(rights, expected.into());
+}
+
+fn own_pair((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+#[test]
+fn the_shipped_configuration_says_the_defaults() {
+    let config = shipped_configuration();
+    let levels = config.settings.defaults;
+    assert_eq!(
+        (levels.enforce, levels.warn, levels.audit),
+        (Level::Baseline, Level::Restricted, Level::Restricted)
+    );
+    assert_eq!(levels, Config::default().settings.defaults, "the file says what holds without it");
+}
+
+#[test]
+fn audit_first_turns_enforcing_off_and_changes_nothing_else() {
+    let overlay = documents(&folder().join("../overlays/audit-first/config.yaml")).remove(0);
+    assert_eq!(overlay["metadata"]["name"], only("ConfigMap")["metadata"]["name"]);
+    let mut overlay = config::parse(text(&overlay, "/data/config.yaml")).unwrap();
+    assert_eq!(overlay.settings.defaults.enforce, Level::Off);
+    let shipped = shipped_configuration();
+    overlay.settings.defaults.enforce = shipped.settings.defaults.enforce;
+    assert_eq!(format!("{overlay:?}"), format!("{shipped:?}"));
+}
+
+#[test]
+fn the_deployments_arguments_are_those_of_the_binary() {
+    let deployment = only("Deployment");
+    let nowhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-such-folder");
+    let arguments: Vec<String> = texts(&deployment, "/spec/template/spec/containers/0/args")
+        .iter()
+        .map(|argument| argument.replace("/etc/refgate", nowhere.to_str().unwrap()))
+        .collect();
+    let output = Command::new(env!("CARGO_BIN_EXE_refgate")).args(&arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    // The command line was understood as a whole; the files come after it.
+    assert!(said.contains("cannot read the configuration"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn ports_probes_mounts_and_the_service_fit_together() {
+    let deployment = only("Deployment");
+    let pod = deployment.pointer("/spec/template/spec").unwrap();
+    let container = pod.pointer("/containers/0").unwrap();
+    let arguments = texts(container, "/args");
+    let after = |flag: &str| {
+        let at = arguments.iter().position(|argument| *argument == flag);
+        arguments[at.unwrap_or_else(|| panic!("no {flag}")) + 1]
+    };
+    let ports: BTreeMap<&str, u64> = list(container, "/ports")
+        .iter()
+        .map(|port| (text(port, "/name"), port["containerPort"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(after("--listen"), format!("0.0.0.0:{}", ports["https"]));
+    assert_eq!(after("--health-listen"), format!("0.0.0.0:{}", ports["health"]));
+    for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/livez")] {
+        assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "health"}));
+    }
+    let service = only("Service");
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    for selector in [
+        &service["spec"]["selector"],
+        &deployment["spec"]["selector"]["matchLabels"],
+        &only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        &only("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ] {
+        assert_eq!(selector, labels);
+    }
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], "https");
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        for webhook in list(&only(kind), "/webhooks") {
+            let address = &webhook["clientConfig"]["service"];
+            assert_eq!(address["name"], service["metadata"]["name"]);
+            assert_eq!(address["namespace"], OWN_NAMESPACE);
+            assert_eq!(address["port"], service["spec"]["ports"][0]["port"]);
+        }
+    }
+    for flag in ["--config", "--tls-cert", "--tls-key"] {
+        let file = Path::new(after(flag));
+        let mounts = list(container, "/volumeMounts");
+        let mount = mounts.iter().find(|mount| file.parent() == Some(Path::new(text(mount, "/mountPath"))));
+        let mount = mount.unwrap_or_else(|| panic!("{flag} is on no volume"));
+        assert_eq!(mount["readOnly"], true);
+        assert!(mount.get("subPath").is_none(), "a subPath does not follow changes");
+        assert!(list(pod, "/volumes").iter().any(|volume| volume["name"] == mount["name"]));
+    }
+    let map = only("ConfigMap");
+    assert!(map["data"].get(Path::new(after("--config")).file_name().unwrap().to_str().unwrap()).is_some());
+}
+
+#[test]
+fn the_pods_of_the_webhook_have_no_power_over_their_node() {
+    let pod = only("Deployment").pointer("/spec/template/spec").unwrap().clone();
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert!(pod["securityContext"]["runAsUser"].as_u64().unwrap() > 0);
+    assert_eq!(pod["securityContext"]["seccompProfile"], json!({"type": "RuntimeDefault"}));
+    for key in ["hostNetwork", "hostPID", "hostIPC"] {
+        assert!(pod.get(key).is_none(), "{key}");
+    }
+    for container in list(&pod, "/containers") {
+        let context = json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        });
+        assert_eq!(container["securityContext"], context);
+        assert!(container["resources"]["limits"]["memory"].is_string());
+    }
+    for volume in list(&pod, "/volumes") {
+        assert!(volume.get("hostPath").is_none(), "{volume}");
+    }
+}
+
+#[test]
+fn every_policy_is_bound_and_fails_closed() {
+    let name = |object: &Value| text(object, "/metadata/name").to_owned();
+    let policies = of_kind("ValidatingAdmissionPolicy");
+    let bindings = of_kind("ValidatingAdmissionPolicyBinding");
+    for policy in &policies {
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail", "{}", name(policy));
+        let bound =
+            bindings.iter().any(|binding| binding["spec"]["policyName"] == policy["metadata"]["name"]);
+        assert!(bound, "{} is not bound", name(policy));
+    }
+    for binding in &bindings {
+        let policy = &binding["spec"]["policyName"];
+        assert!(policies.iter().any(|known| known["metadata"]["name"] == *policy), "{policy} is no policy");
+    }
+}
