@@ -76,7 +76,7 @@ pub(super) static FAMILIES: &[Family] = &[
     certain("a Docker Hub organisation token", "dckr_oat_", &[Run(URL64, 27, 40)], Filler),
     certain("a NuGet key", "oy2", &[Run(LOWER_ALNUM, 43, 43)], Digits(3)),
     certain("a Clojars token", "CLOJARS_", &[Run(LOWER_ALNUM, 60, 60)], Filler),
-    certain("a crates.io token", "cio", &[Run(ALNUM, 32, 32)], Digits(2)),
+    certain("a token of the Rust crate registry", "cio", &[Run(ALNUM, 32, 32)], Digits(2)),
     certain("an Artifactory key", "AKCp", &[Run(ALNUM, 69, 69)], Filler),
     certain("an Artifactory reference token", "cmVmd", &[Run(ALNUM, 59, 59)], Filler),
     // Clouds
