@@ -29,6 +29,8 @@ cd "$work"
 "$bin/examples/generate" review 5 >references.json
 "$bin/examples/generate" world 100 2000 >world.yaml
 
+: >refgate.out
+: >echo.out
 # Logs are written, and thrown away. Where it listens, each server says in the first line of its standard output.
 "$bin/refgate" serve --dev --world world.yaml --listen 127.0.0.1:0 --health-listen 127.0.0.1:0 >refgate.out 2>/dev/null &
 refgate_pid=$!
@@ -44,7 +46,8 @@ address() {
     echo "the $1 server did not start" >&2
     exit 1
 }
-refgate_at=$(address refgate) echo_at=$(address echo)
+refgate_at=$(address refgate)
+echo_at=$(address echo)
 
 # A benchmark of the wrong thing is worth nothing: allowed, and patched where there are references.
 ask() { curl -sSk --max-time 10 -H 'Content-Type: application/json' --data-binary "@$2.json" "https://$1/mutate?timeout=10s"; }

@@ -30,6 +30,7 @@ failed=0
 mebibytes() { awk -v key="$1:" '$1 == key { printf "%.1f", $2 / 1024 }' "/proc/$pid/status"; }
 
 measure() { # NAME WORLD TARGET
+    : >out
     "$bin/refgate" serve --dev --world "$2" --listen 127.0.0.1:0 --health-listen 127.0.0.1:0 >out 2>/dev/null &
     pid=$!
     local at='' health='' ready=''
