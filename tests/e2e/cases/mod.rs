@@ -21,6 +21,7 @@ pub const CASES: &[Case] = &[
     ),
     case("day::two_managers_meet_no_conflict", Shared(day::two_managers_meet_no_conflict)),
     case("day::a_dry_run_answers_the_same", Shared(day::a_dry_run_answers_the_same)),
+    case("demo::the_tour_is_true", Shared(demo::the_tour_is_true)),
     // These look at all that came before them.
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),

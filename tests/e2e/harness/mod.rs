@@ -8,5 +8,6 @@ pub mod process;
 pub mod programs;
 pub mod refgate;
 pub mod service;
+pub mod transcript;
 pub mod wait;
 pub mod world;

@@ -203,7 +203,7 @@ fn tokens() -> String {
     let mut text = String::from(
         "setup-token,setup,setup,\"system:masters\"\nkwok-token,kwok,kwok,\"system:masters\"\n\
          controllers-token,system:kube-controller-manager,controllers\nscheduler-token,system:kube-scheduler,scheduler\n\
-         olga-token,olga,olga,\"platform-operators\"\n",
+         olga-token,olga,olga,\"platform-operators\"\ndana-token,dana,dana,\"developers\"\n",
     );
     for number in 0..DEVELOPERS {
         text.push_str(&format!("dev-{number}-token,dev-{number},dev-{number},\"developers\"\n"));

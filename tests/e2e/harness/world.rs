@@ -121,14 +121,7 @@ impl World {
         let developer = self.plane.newcomer();
         bind(&self.plane.admin, name, "edit", &developer.name);
         if bound {
-            bind_subject(
-                &self.plane.admin,
-                name,
-                "e2e-sync",
-                &json!({
-                    "kind": "ServiceAccount", "name": "refgate-sync", "namespace": "refgate-system",
-                }),
-            );
+            bind_sync(&self.plane.admin, name);
         }
         until("the namespace has its ServiceAccount", || {
             admin.get(&format!("/api/v1/namespaces/{name}/serviceaccounts/default")).is_ok().then_some(())
@@ -240,6 +233,12 @@ pub fn scope_labels(scope: &str) -> Value {
 pub fn bind(admin: &Person, namespace: &str, role: &str, user: &str) {
     let subject = json!({"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"});
     bind_subject(admin, namespace, role, &subject);
+}
+
+/// Gives the sync its right on the Secrets of one namespace.
+pub fn bind_sync(admin: &Person, namespace: &str) {
+    let account = json!({"kind": "ServiceAccount", "name": "refgate-sync", "namespace": "refgate-system"});
+    bind_subject(admin, namespace, "e2e-sync", &account);
 }
 
 fn bind_subject(admin: &Person, namespace: &str, role: &str, subject: &Value) {
