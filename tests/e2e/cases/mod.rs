@@ -3,6 +3,7 @@
 mod day;
 pub mod demo;
 mod installation;
+mod messages;
 
 use crate::Run::{Alone, Bare, Shared};
 use crate::{Case, Run};
@@ -21,6 +22,10 @@ pub const CASES: &[Case] = &[
     ),
     case("day::two_managers_meet_no_conflict", Shared(day::two_managers_meet_no_conflict)),
     case("day::a_dry_run_answers_the_same", Shared(day::a_dry_run_answers_the_same)),
+    case("messages::of_workloads_and_pods", Shared(messages::of_workloads_and_pods)),
+    case("messages::of_an_unbound_namespace", Shared(messages::of_an_unbound_namespace)),
+    case("messages::of_the_policies", Shared(messages::of_the_policies)),
+    case("messages::of_level_restricted", Shared(messages::of_level_restricted)),
     // These look at all that came before them.
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),
