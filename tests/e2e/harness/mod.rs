@@ -11,4 +11,5 @@ pub mod refgate;
 pub mod rights;
 pub mod service;
 pub mod wait;
+pub mod webhook;
 pub mod world;
