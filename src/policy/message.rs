@@ -12,14 +12,17 @@ pub const STALE: &str = "RefGate has not heard from the API server for longer th
 /// A namespace without a scope.
 pub fn unbound(namespace: &str) -> String {
     format!(
-        "namespace {namespace} is not bound to a group/app/env, so it has no secrets; bind the namespace first: who may \
-         do that gives it the labels refgate.dev/group, refgate.dev/app and refgate.dev/env"
+        "namespace {namespace} is not bound to a group/app/env, so it has no secrets; ask an operator to bind it: \
+         refgate bind {namespace} GROUP/APP/ENV"
     )
 }
 
 /// A namespace whose labels do not read.
 pub fn broken_binding(namespace: &str, why: &str) -> String {
-    format!("namespace {namespace} counts as not bound, so it has no secrets: {why}; bind the namespace anew")
+    format!(
+        "namespace {namespace} counts as not bound, so it has no secrets: {why}; ask an operator to bind it anew: refgate bind \
+         {namespace} GROUP/APP/ENV"
+    )
 }
 
 /// A path outside of what the namespace may read.
@@ -108,8 +111,10 @@ pub fn env_from_plain(path: &str) -> String {
 }
 
 /// A reference that only the mutating webhook could have resolved.
-pub const MADE_LATER: &str = "this reference is not resolved: it came in after RefGate's mutating webhook had looked at the pod, or \
-                              that webhook was not asked; a mutator that adds references must run before the configuration zz-refgate";
+pub const MADE_LATER: &str = "this reference is not resolved: RefGate's mutating webhook did not see it. Where the manifest does not hold \
+                              it, a mutator that comes later added it to the pod: its configuration needs a name that sorts before \
+                              zz-refgate, or the reference goes into the manifest. Where the manifest holds it, the configuration \
+                              zz-refgate is missing or leaves this pod out: ask the operators of the cluster";
 
 /// A reference in an ephemeral container.
 pub const EPHEMERAL: &str = "references are not resolved in ephemeral containers, because only a new pod can be changed; leave it out";
@@ -161,7 +166,7 @@ pub fn clash(what: &str, first: &str, second: &str) -> String {
 pub fn unknown_annotation(similar: Option<&str>) -> String {
     let hint = similar.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
     format!(
-        "RefGate knows no such annotation; {hint}it knows env.refgate.dev/NAME, file.refgate.dev/NAME and refgate.dev/ env-from, containers, mount-path, file-mode, restart"
+        "RefGate knows no such annotation; {hint}it knows env.refgate.dev/NAME, file.refgate.dev/NAME and, behind refgate.dev/, env-from, containers, mount-path, file-mode and restart"
     )
 }
 

@@ -1,6 +1,6 @@
 //! From all that was seen to the verdict: what denies, what warns, what is only written down.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::decision::{Decision, Outcome, ReferenceReport};
 use super::finding::Finding;
@@ -163,16 +163,19 @@ pub fn finding_line(finding: &Finding) -> String {
 
 /// So many reasons are listed in a denial; more are counted.
 const REASONS: usize = 20;
+/// So many places are listed of one reason; more are counted.
+const PLACES: usize = 20;
 /// A denial is cut after so many bytes; kubectl prints it on one line.
 const MESSAGE_BYTES: usize = 6_000;
 
 /// What refusals and findings that deny come to: a denial with one line that numbers them, or none.
 pub fn outcome(refusals: &[Refusal], denying: &[&Finding]) -> Outcome {
-    let count = refusals.len() + denying.len();
-    if count == 0 {
+    if refusals.is_empty() && denying.is_empty() {
         return Outcome::Allow;
     }
-    let lines = refusals.iter().map(line).chain(denying.iter().map(|finding| finding_line(finding)));
+    let reasons = reasons(refusals);
+    let count = reasons.len() + denying.len();
+    let lines = reasons.into_iter().chain(denying.iter().map(|finding| finding_line(finding)));
     let mut message = String::new();
     let mut listed = 0;
     for text in lines.take(REASONS) {
@@ -189,6 +192,27 @@ pub fn outcome(refusals: &[Refusal], denying: &[&Finding]) -> Outcome {
         message.push_str(&format!("; and {} more", count - listed));
     }
     Outcome::Deny { code: 403, message }
+}
+
+/// What refuses, each reason once with all its places: that a namespace is not bound is no news at the second reference.
+fn reasons(refusals: &[Refusal]) -> Vec<String> {
+    let mut order: HashMap<&str, usize> = HashMap::new();
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for refusal in refusals {
+        let at = *order.entry(&refusal.text).or_insert(reasons.len());
+        if at == reasons.len() {
+            reasons.push((&refusal.text, Vec::new()));
+        }
+        reasons[at].1.push(&refusal.subject);
+    }
+    let said = |(text, mut places): (&str, Vec<&str>)| {
+        places.dedup();
+        let more = places.len().saturating_sub(PLACES);
+        places.truncate(PLACES);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        format!("{}{more}: {text}", places.join(", and "))
+    };
+    reasons.into_iter().map(said).collect()
 }
 
 /// Longest warning, in characters: beyond a total of 4096 the API server cuts each to 256 (`apiserver`,

@@ -154,6 +154,24 @@ fn case_folders_are_complete_and_hold_nothing_else() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Transcripts of kubectl: a file that no test holds anything to would stay as it is for ever.
+#[test]
+fn transcripts_are_each_asserted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e");
+    let mut code = String::new();
+    for entry in fs::read_dir(folder.join("cases")).unwrap() {
+        code.push_str(&fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    let mut count = 0;
+    for entry in fs::read_dir(folder.join("golden")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().strip_suffix(".txt").unwrap_or_default();
+        assert!(code.contains(&format!("\"{name}\"")), "no test speaks of {}", path.display());
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
 /// A pod as the template of a workload.
 fn wrap(pod: &Value, kind: &Kind) -> Value {
     let metadata = &pod["metadata"];

@@ -3,6 +3,8 @@
 mod day;
 pub mod demo;
 mod installation;
+mod messages;
+mod mutators;
 
 use crate::Run::{Alone, Bare, Shared};
 use crate::{Case, Run};
@@ -22,6 +24,18 @@ pub const CASES: &[Case] = &[
     case("day::two_managers_meet_no_conflict", Shared(day::two_managers_meet_no_conflict)),
     case("day::a_dry_run_answers_the_same", Shared(day::a_dry_run_answers_the_same)),
     case("demo::the_tour_is_true", Shared(demo::the_tour_is_true)),
+    case("messages::of_workloads_and_pods", Shared(messages::of_workloads_and_pods)),
+    case("messages::of_an_unbound_namespace", Shared(messages::of_an_unbound_namespace)),
+    case("messages::of_the_policies", Shared(messages::of_the_policies)),
+    case("messages::of_level_restricted", Shared(messages::of_level_restricted)),
+    case(
+        "mutators::a_later_sidecar_is_injected_or_refused",
+        Shared(mutators::a_later_sidecar_is_injected_or_refused),
+    ),
+    case("mutators::an_earlier_sidecar_is_injected", Shared(mutators::an_earlier_sidecar_is_injected)),
+    case("mutators::what_comes_later_is_judged", Shared(mutators::what_comes_later_is_judged)),
+    case("mutators::order_does_not_matter", Shared(mutators::order_does_not_matter)),
+    case("mutators::a_policy_that_adds_a_reference", Shared(mutators::a_policy_that_adds_a_reference)),
     // These look at all that came before them.
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),

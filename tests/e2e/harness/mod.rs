@@ -1,13 +1,16 @@
 //! What the end-to-end tests stand on: a real control plane, RefGate beside it, people with their rights.
 
 pub mod api;
+pub mod golden;
 pub mod kubectl;
 pub mod objects;
 pub mod plane;
 pub mod process;
 pub mod programs;
 pub mod refgate;
+pub mod rights;
 pub mod service;
 pub mod transcript;
 pub mod wait;
+pub mod webhook;
 pub mod world;

@@ -2,6 +2,12 @@
 
 use serde_json::{Value, json};
 
+/// Plaintext that tests write where it must be refused, each found by a rule of its own: as an env value under a
+/// credential's name, in a URL, behind an option. They may come out nowhere.
+pub const PASSWORD: &str = "pL4nt3dWoRdXq7";
+pub const URL_PASSWORD: &str = "pL4nt3dUrLq8Zk";
+pub const OPTION_PASSWORD: &str = "pL4nt3dArGvW9t";
+
 /// A pod of one container with env values.
 pub fn pod(name: &str, env: &[(&str, &str)]) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec(env)})

@@ -212,10 +212,11 @@ impl Namespace<'_> {
     }
 }
 
-/// RBAC is followed with a moment's delay: waits until someone has what was given.
+/// RBAC is followed with a moment's delay: waits until someone has what was given, `resource/subresource` or a resource.
 pub fn wait_for_right(person: &Person, namespace: &str, group: &str, resource: &str, verb: &str) {
+    let (main, sub) = resource.split_once('/').unwrap_or((resource, ""));
     let review = json!({"spec": {"resourceAttributes": {
-        "namespace": namespace, "group": group, "resource": resource, "verb": verb,
+        "namespace": namespace, "group": group, "resource": main, "subresource": sub, "verb": verb,
     }}});
     until(&format!("{} may {verb} {resource} in {namespace:?}", person.name), || {
         let answer = person.api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).ok();

@@ -1,0 +1,42 @@
+//! Rights that clusters give to developers besides the role `edit`, and that open ways which a fence must know.
+
+use serde_json::{Value, json};
+
+use super::plane::Person;
+use super::world::{Namespace, wait_for_right};
+
+/// One rule of a role: API group, resource, verbs.
+pub type Rule<'a> = (&'a str, &'a str, &'a [&'a str]);
+
+const BASE: &str = "/apis/rbac.authorization.k8s.io/v1";
+
+/// Gives the developer rights in the own namespace, and waits until they have them.
+pub fn grant(namespace: &Namespace<'_>, rules: &[Rule<'_>]) {
+    let (admin, user) = (&namespace.world.plane.admin.api, &namespace.developer.name);
+    let path = |resource: &str| format!("{BASE}/namespaces/{}/{resource}", namespace.name);
+    let name = format!("{user}-more");
+    admin.post(&path("roles"), &role(&name, rules)).ok();
+    admin.post(&path("rolebindings"), &binding("Role", &name, user)).ok();
+    wait(&namespace.developer, &namespace.name, rules);
+}
+
+fn role(name: &str, rules: &[Rule<'_>]) -> Value {
+    let rule = |(group, resource, verbs): &Rule<'_>| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
+    json!({"metadata": {"name": name}, "rules": rules.iter().map(rule).collect::<Vec<_>>()})
+}
+
+fn binding(kind: &str, name: &str, user: &str) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+        "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
+    })
+}
+
+fn wait(person: &Person, namespace: &str, rules: &[Rule<'_>]) {
+    for (group, resource, verbs) in rules {
+        for verb in *verbs {
+            wait_for_right(person, namespace, group, resource, verb);
+        }
+    }
+}
