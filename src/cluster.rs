@@ -51,6 +51,13 @@ pub async fn client(kubeconfig: Option<PathBuf>) -> Result<Client, ClusterError>
             Err(_) => Config::infer().await.map_err(ClusterError::Nowhere)?,
         },
     };
+    connect(config)
+}
+
+/// A client that tries nothing twice. kube's own retries of 429, 503 and 504 say nothing, and their waits double to minutes:
+/// after an outage the watch would sleep on. How long to wait is the business of [`Pace`].
+pub fn connect(mut config: Config) -> Result<Client, ClusterError> {
+    config.default_retry = false;
     Client::try_from(config).map_err(ClusterError::Client)
 }
 

@@ -78,7 +78,7 @@ impl Api {
 
     pub fn client(&self) -> kube::Client {
         let url = format!("http://{}", self.address).parse().unwrap();
-        kube::Client::try_from(kube::Config::new(url)).unwrap()
+        refgate::cluster::connect(kube::Config::new(url)).unwrap()
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {

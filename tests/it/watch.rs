@@ -178,8 +178,7 @@ async fn gone_in_a_stream_or_as_an_answer_lists_anew() {
 #[tokio::test]
 async fn other_failures_resume_and_after_many_list_anew() {
     let api = Api::start().await;
-    // kube's client itself tries a 503 again, so it is none.
-    api.reply(NAMESPACES, Reply::Status(500));
+    api.reply(NAMESPACES, Reply::Status(503));
     api.reply(NAMESPACES, Reply::Lines(vec!["no JSON".to_owned()]));
     api.reply(NAMESPACES, page("7", "", &[object("a", "1")]));
     api.reply(NAMESPACES, Reply::Lines(vec![event("ERROR", &status(500))]));
@@ -192,6 +191,20 @@ async fn other_failures_resume_and_after_many_list_anew() {
     watched.expect(&[restart(&["a"]), restart(&["b"])]).await;
     let steps = ["list ", "list ", "list ", "watch 7", "watch 7", "watch 7", "watch 7", "list "];
     assert_eq!(watched.steps()[..8], steps);
+}
+
+/// kube's client would try these again by itself, silently, and with waits that grow past two minutes.
+#[tokio::test]
+async fn the_watch_alone_says_when_a_failure_is_tried_again() {
+    for code in [429, 503, 504] {
+        let api = Api::start().await;
+        api.reply(NAMESPACES, Reply::Status(code));
+        api.reply(NAMESPACES, page("7", "", &[]));
+        let request = axum::http::Request::get(NAMESPACES).body(Vec::new()).unwrap();
+        let failure = api.client().request_text(request).await.unwrap_err();
+        assert!(matches!(failure, kube::Error::Api(status) if status.code == code), "{code}");
+        assert_eq!(api.asked(), [NAMESPACES]);
+    }
 }
 
 #[tokio::test]

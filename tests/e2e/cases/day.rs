@@ -32,6 +32,7 @@ fn spec() -> Value {
         "containers": [container("web", &[
             ("LOG_LEVEL", "info"),
             ("DATABASE_URL", "secret:database_url"),
+            ("DATABASE", "$(DATABASE_URL)?pool=5"),
             ("SMTP_PASSWORD", "secret:smtp#password"),
             ("FEATURE_KEY", "secret:feature_key?optional"),
             ("POSTGRES_PASSWORD_FILE", "secret+file:postgres#password"),
@@ -178,11 +179,17 @@ fn assert_injected(pod: &Value) {
     let web = &pod["spec"]["containers"][0];
     let names: Vec<&str> =
         web["env"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
-    let written =
-        ["LOG_LEVEL", "DATABASE_URL", "SMTP_PASSWORD", "FEATURE_KEY", "POSTGRES_PASSWORD_FILE", "ZONE"];
+    let spec = spec();
+    let written = spec["containers"][0]["env"].as_array().unwrap().iter();
+    let written: Vec<&str> = written.map(|entry| entry["name"].as_str().unwrap()).collect();
     assert_eq!(names[..written.len()], written, "the order stays, and what is added comes after");
-    let file = web["env"].as_array().unwrap().iter().find(|entry| entry["name"] == "POSTGRES_PASSWORD_FILE");
-    assert_eq!(file.unwrap()["value"], "/secrets/POSTGRES_PASSWORD_FILE");
+    let value = |name: &str| {
+        let mut env = web["env"].as_array().unwrap().iter();
+        env.find(|entry| entry["name"] == name).unwrap()["value"].clone()
+    };
+    assert_eq!(value("POSTGRES_PASSWORD_FILE"), "/secrets/POSTGRES_PASSWORD_FILE");
+    // It reads a variable that was injected, which is the kubelet's to put in.
+    assert_eq!(value("DATABASE"), "$(DATABASE_URL)?pool=5");
     assert_files(pod, web);
     assert_refs(pod);
 }

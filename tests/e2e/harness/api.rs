@@ -57,6 +57,8 @@ impl Api {
         let mut config = kube::Config::new(server.parse().unwrap());
         config.root_cert_file = Some(authority.to_owned());
         config.auth_info.token = Some(token.to_owned().into());
+        // Its own retries would hide what a person gets to see: 429, 503 and 504.
+        config.default_retry = false;
         Self { client: kube::Client::try_from(config).unwrap(), runtime }
     }
 
