@@ -1,91 +1,23 @@
 //! Every flag of the command line, one small struct for each subcommand. Flags are parsed into types here, once; what
 //! they mean is the business of the module that each struct is handed to.
 
+mod help;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use refgate::cli::{Against, check, render};
-use refgate::policy::level::Level;
+use refgate::cli::{Against, bind, check, render, scan};
+use refgate::policy::level::{Level, LevelLabels};
 use refgate::policy::path::Scope;
 use refgate::world::OWN_NAMESPACE;
 use refgate::{config, serve};
 
-const ARGS_HELP: &str = "\
-Start here:
-  refgate serve --dev                 the webhook, without a cluster
-  refgate render examples/pod.yaml    what it makes of a pod
-  refgate check deploy/               what it would say of your manifests
-
-`refgate COMMAND --help` has more examples.
-";
-
-const SERVE_USAGE: &str = "refgate serve --tls-cert FILE --tls-key FILE [OPTIONS]
-       refgate serve --dev [--world FILE] [OPTIONS]";
-
-const SERVE_HELP: &str = "\
-In a cluster it watches Namespaces and the catalogue's ConfigMaps, with the service account of its pod or a kubeconfig. \
-SIGTERM stops it in two steps: it goes on serving for --grace, then ends what it has accepted within --drain.
-
-Examples:
-  refgate serve --dev
-  refgate serve --dev --world my-world.yaml --listen 127.0.0.1:9443
-  refgate serve --config /etc/refgate/config/config.yaml \\
-    --tls-cert /etc/refgate/tls/tls.crt --tls-key /etc/refgate/tls/tls.key
-
-Exit codes:
-  0  stopped by a signal
-  2  it could not start, or a part of it died; standard error says why
-";
-
-const CHECK_HELP: &str = "\
-Which paths a namespace may read, --world or --scope says. Without them references are `unknown`, which is no finding, \
-and plaintext alone is judged. Listed is what the level that is enforced counts; what it only warns of comes as a warning. \
-A document that is no workload is skipped and counted; a broken one is an error, and the rest is still judged.
-
-Examples:
-  refgate check deploy/ --scope mozmeao/snippets/stage
-  refgate check deploy/ --level restricted
-  helm template web ./chart | refgate check - --scope mozmeao/snippets/stage
-  kustomize build stage/ | refgate check - --world world.yaml --output json
-
-Exit codes:
-  0  clean, or warnings alone
-  1  findings, or references that are refused
-  2  something could not be read, or the command line is wrong (wins over 1)
-";
-
-const RENDER_HELP: &str = "\
-Pods are what is injected. A workload is admitted as it is written; it is shown with its pod template as its pods come \
-out. Without --world and --scope, the world.yaml beside the file is taken, if there is one.
-
-Examples:
-  refgate render examples/pod.yaml
-  refgate render examples/deployment.yaml --output diff
-  helm template web ./chart | refgate render - --output after \\
-    --scope mozmeao/snippets/stage
-
-Exit codes:
-  0  everything would be admitted
-  1  something would be refused; standard error says why
-  2  something could not be read, or the command line is wrong (wins over 1)
-";
-
-const RULES_HELP: &str = "\
-Examples:
-  refgate rules
-  refgate rules show url-password
-
-Exit codes:
-  0  shown
-  2  there is no such rule, or the command line is wrong
-";
-
 /// References to secrets go into Kubernetes, values stay out.
 #[derive(Debug, Parser)]
-#[command(name = "refgate", version, after_help = ARGS_HELP, arg_required_else_help = true)]
+#[command(name = "refgate", version, after_help = help::ARGS, arg_required_else_help = true)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -94,16 +26,22 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer the API server: the admission webhook, over HTTPS
-    #[command(after_help = SERVE_HELP, override_usage = SERVE_USAGE)]
+    #[command(after_help = help::SERVE, override_usage = help::SERVE_USAGE)]
     Serve(Serve),
     /// Judge manifests as admission would: files, folders, standard input
-    #[command(after_help = CHECK_HELP)]
+    #[command(after_help = help::CHECK)]
     Check(Check),
     /// Print manifests before and after injection
-    #[command(after_help = RENDER_HELP)]
+    #[command(after_help = help::RENDER)]
     Render(Render),
+    /// Judge what runs in a cluster, before a level is raised
+    #[command(after_help = help::SCAN)]
+    Scan(Scan),
+    /// Print what binds a namespace to group/app/env: labels, and the sync's right
+    #[command(after_help = help::BIND)]
+    Bind(Bind),
     /// List the rules that find plaintext, or show one of them
-    #[command(after_help = RULES_HELP)]
+    #[command(after_help = help::RULES)]
     Rules(Rules),
 }
 
@@ -223,6 +161,56 @@ pub enum RenderOutput {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct Scan {
+    /// Count plaintext at this level, whatever namespaces and configuration say
+    #[arg(long, value_parser = levels())]
+    level: Option<Level>,
+    /// This namespace alone; several may be named [default: all of them]
+    #[arg(long, value_name = "NAME")]
+    namespace: Vec<String>,
+    /// The configuration file of the webhook: default levels, further kinds, rules
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Text is for eyes, JSON for programs
+    #[arg(long, value_enum, default_value_t = CheckOutput::Text)]
+    output: CheckOutput,
+    /// A kubeconfig, in place of the usual one, or of the service account of the pod
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// RefGate's own namespace, where the catalogue is
+    #[arg(long, value_name = "NAME", default_value = OWN_NAMESPACE)]
+    own_namespace: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Bind {
+    /// The namespace
+    #[arg(value_name = "NAMESPACE")]
+    namespace: String,
+    /// What it is bound to: references of its pods stay inside
+    #[arg(value_name = "GROUP/APP/ENV", value_parser = Scope::parse)]
+    scope: Scope,
+    /// A further path that it may read, of three segments or more; several may be named
+    #[arg(long, value_name = "PREFIX", value_parser = Scope::shared)]
+    shared: Vec<Scope>,
+    /// At which level plaintext is denied [default: the configuration's]
+    #[arg(long, value_name = "LEVEL", value_parser = levels())]
+    enforce: Option<Level>,
+    /// At which level plaintext is a warning [default: the configuration's]
+    #[arg(long, value_name = "LEVEL", value_parser = levels())]
+    warn: Option<Level>,
+    /// At which level plaintext is written into the audit log [default: the configuration's]
+    #[arg(long, value_name = "LEVEL", value_parser = levels())]
+    audit: Option<Level>,
+    /// RefGate's own namespace, where the account of the sync is
+    #[arg(long, value_name = "NAME", default_value = OWN_NAMESPACE)]
+    own_namespace: String,
+}
+
+#[derive(Debug, ClapArgs)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Rules {
     #[command(subcommand)]
@@ -287,11 +275,32 @@ impl World {
 impl Check {
     pub fn options(self) -> check::Options {
         let Self { paths, output, world } = self;
-        let output = match output {
-            CheckOutput::Text => check::Output::Text,
-            CheckOutput::Json => check::Output::Json,
-        };
-        check::Options { paths, output, against: world.against() }
+        check::Options { paths, output: output.shown(), against: world.against() }
+    }
+}
+
+impl CheckOutput {
+    fn shown(self) -> check::Output {
+        match self {
+            Self::Text => check::Output::Text,
+            Self::Json => check::Output::Json,
+        }
+    }
+}
+
+impl Scan {
+    pub fn options(self) -> scan::Options {
+        let Self { level, namespace, config, output, kubeconfig, context, own_namespace } = self;
+        let output = output.shown();
+        scan::Options { level, namespaces: namespace, kubeconfig, context, config, own_namespace, output }
+    }
+}
+
+impl Bind {
+    pub fn options(self) -> bind::Options {
+        let Self { namespace, scope, shared, enforce, warn, audit, own_namespace } = self;
+        let levels = LevelLabels { enforce, warn, audit };
+        bind::Options { namespace, scope, shared, levels, own_namespace }
     }
 }
 

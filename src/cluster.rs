@@ -1,4 +1,5 @@
-//! The cluster: a client, and a watch that reports only complete lists and skips one bad object.
+//! The cluster: a client, and a watch that reports only complete lists and skips one bad object. Lists page by page are
+//! in `list`.
 //!
 //! kube's own watcher hides bookmarks, by which a quiet watch is told from a dead one, fails a whole page for one bad
 //! object, and tries for ever to resume from a version that the server answers with 410; so the loop is ours, on kube's client.
@@ -12,13 +13,15 @@ use std::time::Duration;
 
 use futures_util::{AsyncBufRead, AsyncBufReadExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::params::{ListParams, WatchParams};
+use kube::core::params::WatchParams;
 use kube::{Client, Config};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Objects in one page of a list.
-const PAGE: u32 = 500;
+use list::{ListError, Pages};
+
+pub mod list;
+
 /// Longest event: etcd's objects are a tenth of it.
 const MAX_LINE: usize = 16 << 20;
 /// Failures without an event between them after which a watch is not resumed but started anew with a list.
@@ -38,18 +41,20 @@ pub enum ClusterError {
     Client(#[source] kube::Error),
 }
 
-/// A client by a kubeconfig, or by the service account of the pod that this is.
-pub async fn client(kubeconfig: Option<PathBuf>) -> Result<Client, ClusterError> {
-    let config = match kubeconfig {
-        Some(path) => {
+/// A client by a kubeconfig or a context of the usual one, or by the service account of the pod that this is.
+pub async fn client(kubeconfig: Option<PathBuf>, context: Option<String>) -> Result<Client, ClusterError> {
+    let in_pod = || Config::incluster_env().ok().filter(|_| context.is_none());
+    let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+    let config = match (kubeconfig, in_pod()) {
+        (Some(path), _) => {
             let read = Kubeconfig::read_from(path).map_err(ClusterError::Kubeconfig)?;
-            let options = KubeConfigOptions::default();
             Config::from_custom_kubeconfig(read, &options).await.map_err(ClusterError::Kubeconfig)?
         }
-        None => match Config::incluster_env() {
-            Ok(config) => config,
-            Err(_) => Config::infer().await.map_err(ClusterError::Nowhere)?,
-        },
+        (None, Some(config)) => config,
+        (None, None) if context.is_some() => {
+            Config::from_kubeconfig(&options).await.map_err(ClusterError::Kubeconfig)?
+        }
+        (None, None) => Config::infer().await.map_err(ClusterError::Nowhere)?,
     };
     connect(config)
 }
@@ -144,6 +149,16 @@ impl From<kube::Error> for Failure {
     }
 }
 
+impl From<ListError> for Failure {
+    fn from(error: ListError) -> Self {
+        match error {
+            // Pages of different moments make no list that a watch can start from.
+            ListError::Expired { .. } => Self::Gone,
+            other => Self::Error(other.to_string()),
+        }
+    }
+}
+
 /// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -157,22 +172,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-#[derive(Deserialize)]
-struct Page<'a> {
-    metadata: PageMetadata,
-    #[serde(borrow)]
-    items: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageMetadata {
-    #[serde(default)]
-    resource_version: String,
-    #[serde(default, rename = "continue")]
-    continue_token: String,
 }
 
 #[derive(Deserialize)]
@@ -282,26 +281,14 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
 }
 
 impl<T, D: Fn(&RawValue) -> Option<T>> Fetch<D> {
-    /// A whole list, page by page; objects are decoded as they come, so that a page is all that is held twice.
+    /// A whole list; objects are decoded as they come, so that a page is all that is held twice.
     async fn list(&self) -> Result<(Vec<T>, String), Failure> {
-        let mut params = ListParams { label_selector: self.source.labels.clone(), ..ListParams::default() };
-        params.limit = Some(PAGE);
+        let mut pages = Pages::new(self.client.clone(), &self.source, self.pace.silence);
         let mut list = Vec::new();
-        loop {
-            let request = kube::core::Request::new(&self.source.path).list(&params);
-            let request = request.map_err(|error| Failure::Error(error.to_string()))?;
-            let answer = tokio::time::timeout(self.pace.silence, self.client.request_text(request)).await;
-            let text = answer.map_err(|_| Failure::Error("a list took too long".to_owned()))??;
-            let page: Page<'_> = serde_json::from_str(&text)
-                .map_err(|error| Failure::Error(format!("a list cannot be read: {error}")))?;
-            list.extend(page.items.into_iter().flatten().filter_map(|object| (self.decode)(object)));
-            if page.metadata.continue_token.is_empty() {
-                if page.metadata.resource_version.is_empty() {
-                    return Err(Failure::Error("a list has no resourceVersion".to_owned()));
-                }
-                return Ok((list, page.metadata.resource_version));
-            }
-            params.continue_token = Some(page.metadata.continue_token);
+        while pages.next(|object| list.extend((self.decode)(object))).await? {}
+        match pages.version() {
+            "" => Err(Failure::Error("a list has no resourceVersion".to_owned())),
+            version => Ok((list, version.to_owned())),
         }
     }
 

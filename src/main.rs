@@ -29,6 +29,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Serve(args) => Ok(serve::run(args.options(), &mut io::stdout()).map(|()| cli::CLEAN)?),
         Command::Check(args) => cli::check::run(&args.options()),
         Command::Render(args) => cli::render::run(&args.options()),
+        Command::Scan(args) => cli::scan::run(&args.options()),
+        Command::Bind(args) => cli::bind::run(&args.options()),
         Command::Rules(args) => cli::rules::run(args.shown().as_deref()),
     }
 }

@@ -21,6 +21,8 @@ use crate::yaml;
 /// The namespace of RefGate where nobody says another. Only catalogues in its own namespace count: anybody may make a
 /// ConfigMap of that name and label elsewhere.
 pub const OWN_NAMESPACE: &str = "refgate-system";
+/// Namespaces that both webhooks leave out, besides RefGate's own: what runs there keeps the cluster going.
+pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
 /// Label of the ConfigMaps that are catalogues; its value is `true`.
 pub const CATALOGUE_LABEL: &str = "refgate.dev/catalogue";
 /// What the name of a catalogue starts with; the namespace that it speaks of follows.

@@ -1,13 +1,12 @@
 //! `refgate check`: the decisions of the webhook, on files, for pull requests and editors.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use super::input::{self, Document, Problem};
 use super::judge::Judge;
 use super::report::{Entry, Report};
-use super::{Against, Screen};
+use super::{Against, Progress, Screen};
 
 /// What to check, and how to say it.
 #[derive(Debug, Clone)]
@@ -33,13 +32,14 @@ pub enum Output {
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mut judge = Judge::load(&options.against)?;
     let mut report = Report::default();
-    let mut progress = Progress::new();
+    let (mut progress, mut documents) = (Progress::new(), 0);
     input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
         match read {
             Ok(document) => add(&mut report, &mut judge, &document),
             Err(problem) => report.errors.push(problem),
         }
-        progress.step();
+        documents += 1;
+        progress.say(|| format!("{documents} documents"));
     });
     progress.done();
     let text = match options.output {
@@ -63,39 +63,9 @@ pub fn add(report: &mut Report, judge: &mut Judge, document: &Document) {
     match judged {
         Ok(entry) => report.results.push(entry),
         Err(unjudged) => report.errors.push(Problem {
-            file: document.file.clone(),
+            file: Some(document.file.clone()),
             line: Some(document.line_of(&unjudged.pointer)),
             message: unjudged.to_string(),
         }),
-    }
-}
-
-/// A count on standard error, for a person who waits.
-struct Progress {
-    shown: bool,
-    last: Instant,
-    documents: usize,
-    terminal: bool,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { shown: false, last: Instant::now(), documents: 0, terminal: io::stderr().is_terminal() }
-    }
-
-    fn step(&mut self) {
-        self.documents += 1;
-        if self.terminal && self.last.elapsed() > Duration::from_millis(300) {
-            self.last = Instant::now();
-            self.shown = true;
-            // Nobody misses a count that could not be written.
-            let _ = write!(io::stderr(), "\r{} documents", self.documents);
-        }
-    }
-
-    fn done(&self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
     }
 }

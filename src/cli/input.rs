@@ -48,8 +48,8 @@ impl Document {
 /// What could not be read. The text itself is not repeated: it may hold secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The file or folder.
-    pub file: String,
+    /// The file or folder; `None` for what is in a cluster, which the message names.
+    pub file: Option<String>,
     /// The line, where the fault has one.
     pub line: Option<usize>,
     /// What is wrong.
@@ -85,7 +85,7 @@ fn shown(path: &Path) -> String {
 }
 
 fn unreadable(file: &str, error: &std::io::Error) -> Problem {
-    Problem { file: file.to_owned(), line: None, message: format!("cannot be read: {error}") }
+    Problem { file: Some(file.to_owned()), line: None, message: format!("cannot be read: {error}") }
 }
 
 fn decode(file: &str, bytes: Vec<u8>, each: &mut dyn FnMut(Result<Document, Problem>)) {
@@ -94,7 +94,7 @@ fn decode(file: &str, bytes: Vec<u8>, each: &mut dyn FnMut(Result<Document, Prob
         Err(error) => {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = Some(1 + line_breaks(good));
-            each(Err(Problem { file: file.to_owned(), line, message: "this is not UTF-8".to_owned() }));
+            each(Err(Problem { file: Some(file.to_owned()), line, message: "this is not UTF-8".to_owned() }));
         }
     }
 }
@@ -152,7 +152,7 @@ pub fn documents(file: &str, text: &str, each: &mut dyn FnMut(Result<Document, P
             match read {
                 Ok(source) => items(file, source, lines_before, each),
                 Err(error) => each(Err(Problem {
-                    file: file.to_owned(),
+                    file: Some(file.to_owned()),
                     line: Some(lines_before + error.line),
                     message: error.message,
                 })),

@@ -113,11 +113,7 @@ impl Judge {
     /// Reads the world and the configuration that the flags name. Half a world would be a wrong one, so whatever
     /// cannot be read of it is a failure.
     pub fn load(against: &Against) -> anyhow::Result<Self> {
-        let mut settings = Settings::default();
-        if let Some(file) = &against.config {
-            let parsed = config::parse(&text_of(file)?);
-            settings = parsed.with_context(|| format!("configuration {}", file.display()))?.settings;
-        }
+        let settings = settings(against.config.as_deref())?;
         let mut world = World::default();
         let shown = against.world.as_ref().map(|file| file.display().to_string());
         if let Some((file, shown)) = against.world.as_ref().zip(shown.as_ref()) {
@@ -335,6 +331,13 @@ impl Judge {
         let labels = self.snapshot.namespaces.get(namespace).map(|state| state.namespace.levels);
         labels.unwrap_or_default().over(defaults).enforce
     }
+}
+
+/// What the configuration of the webhook says; its defaults without one.
+pub fn settings(config: Option<&Path>) -> anyhow::Result<Settings> {
+    let Some(file) = config else { return Ok(Settings::default()) };
+    let parsed = config::parse(&text_of(file)?);
+    Ok(parsed.with_context(|| format!("configuration {}", file.display()))?.settings)
 }
 
 fn text_of(file: &Path) -> anyhow::Result<String> {

@@ -1,16 +1,19 @@
-//! The command line: the decisions of the webhook, on files.
+//! The command line: the decisions of the webhook, on files and on what runs in a cluster.
 //!
 //! `input` makes documents of files, `judge` asks `policy::decide` about each of them, in the world that the flags
-//! describe; `check` and `render` say what came of it, through `report`, `diff` and `emit`. `rules` shows the rules.
+//! describe; `check` and `render` say what came of it, through `report`, `diff` and `emit`. `scan` asks about the objects
+//! of a cluster, and `tally` keeps what is worth saying of them. `bind` and `rules` show, and judge nothing.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use crate::policy::level::Level;
 use crate::policy::path::Scope;
 
+pub mod bind;
 pub mod check;
 pub mod diff;
 pub mod emit;
@@ -22,6 +25,8 @@ pub mod render;
 pub mod report;
 pub mod rules;
 mod scalar;
+pub mod scan;
+mod tally;
 
 /// Exit code: clean, or warnings alone.
 pub const CLEAN: u8 = 0;
@@ -66,6 +71,36 @@ impl Screen {
                 Ok(())
             }
             other => other.context("standard output"),
+        }
+    }
+}
+
+/// A count on standard error, for a person who waits at a terminal.
+pub(super) struct Progress {
+    shown: bool,
+    last: Instant,
+    terminal: bool,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self { shown: false, last: Instant::now(), terminal: io::stderr().is_terminal() }
+    }
+
+    /// Shows how far it is, now and then.
+    pub(super) fn say(&mut self, text: impl FnOnce() -> String) {
+        if self.terminal && self.last.elapsed() > Duration::from_millis(300) {
+            self.last = Instant::now();
+            self.shown = true;
+            // Nobody misses a count that could not be written.
+            let _ = write!(io::stderr(), "\r\x1b[K{}", text());
+        }
+    }
+
+    /// Takes the count away, before the result comes.
+    pub(super) fn done(&self) {
+        if self.shown {
+            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }

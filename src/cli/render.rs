@@ -60,7 +60,8 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
             Ok(document) => renderer.document(&document),
             Err(problem) => {
                 let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
-                renderer.complain(UNREADABLE, &format!("{}{line}: {}", problem.file, problem.message));
+                let file = problem.file.unwrap_or_default();
+                renderer.complain(UNREADABLE, &format!("{file}{line}: {}", problem.message));
                 Ok(())
             }
         };

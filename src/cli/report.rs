@@ -1,8 +1,10 @@
-//! What `check` found, as text for eyes and as JSON for programs.
+//! What `check` and `scan` found, as text for eyes and as JSON for programs.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::input::{Document, Problem};
 use super::judge::{Judged, Workload};
@@ -25,16 +27,29 @@ pub struct Report {
     pub results: Vec<Entry>,
     /// What could not be read or judged.
     pub errors: Vec<Problem>,
-    /// How many documents are no workload.
+    /// How many documents are no workload; of a cluster, how many objects are over.
     pub skipped: usize,
+    /// Of a cluster alone, where `results` are those that are refused.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub scanned: Option<Scanned>,
+}
+
+/// How many objects of a cluster were judged.
+#[derive(Debug, Serialize)]
+pub struct Scanned {
+    /// All of them.
+    pub judged: usize,
+    /// Those that would be refused, whether they have an entry of their own or not.
+    pub refused: usize,
 }
 
 /// What one document came to.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    file: String,
-    line: usize,
+    /// `None`, as the line, for an object of a cluster.
+    file: Option<String>,
+    line: Option<usize>,
     api_version: String,
     kind: String,
     namespace: String,
@@ -45,9 +60,21 @@ pub struct Entry {
     findings: Vec<FindingEntry>,
     references: Vec<ReferenceEntry>,
     warnings: Vec<String>,
+    /// Of an object of a cluster.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    group: Option<Group>,
     /// What is refused, besides the findings.
     #[serde(skip)]
     refusals: Vec<Refusal>,
+}
+
+/// For whom an entry of a cluster stands.
+#[derive(Debug, Serialize)]
+struct Group {
+    /// The controller that made the object: `ReplicaSet/web-5d9c`.
+    owner: Option<String>,
+    /// How many others of that owner are refused for the same, and have no entry.
+    alike: usize,
 }
 
 /// What is refused, and where it stands.
@@ -84,25 +111,35 @@ struct ReferenceEntry {
 /// Where something stands, for eyes.
 #[derive(Debug)]
 struct At {
-    line: usize,
+    line: Option<usize>,
     container: Option<String>,
     what: String,
 }
 
 impl At {
-    fn new(document: &Document, pointer: &str) -> Self {
-        let place::Place { container, what } = place::of(&document.value, pointer);
-        Self { line: document.line_of(pointer), container, what }
+    fn new(document: Option<&Document>, object: &Value, pointer: &str) -> Self {
+        let place::Place { container, what } = place::of(object, pointer);
+        Self { line: document.map(|document| document.line_of(pointer)), container, what }
     }
 }
 
 impl Entry {
     /// What `judged` says of `document`.
     pub fn new(document: &Document, workload: Workload<'_>, judged: Judged) -> Self {
+        Self::read(Some(document), &document.value, workload, judged)
+    }
+
+    /// What `judged` says of an object of a cluster, which `owner` has made.
+    pub fn of_object(object: &Value, workload: Workload<'_>, judged: Judged, owner: Option<String>) -> Self {
+        let entry = Self::read(None, object, workload, judged);
+        Self { group: Some(Group { owner, alike: 0 }), ..entry }
+    }
+
+    fn read(document: Option<&Document>, object: &Value, workload: Workload<'_>, judged: Judged) -> Self {
         let finding = |finding: Finding| FindingEntry {
             rule: finding.rule,
             certainty: finding.certainty.as_str(),
-            at: At::new(document, &finding.pointer),
+            at: At::new(document, object, &finding.pointer),
             container: finding.container,
             name: finding.name,
             pointer: finding.pointer,
@@ -118,13 +155,14 @@ impl Entry {
             verdict: reference.verdict.as_str(),
         };
         let refusal =
-            |wishes::Refusal { pointer, text, .. }| Refusal { at: At::new(document, &pointer), text };
+            |wishes::Refusal { pointer, text, .. }| Refusal { at: At::new(document, object, &pointer), text };
         let mut refusals: Vec<Refusal> = judged.refusals.into_iter().map(refusal).collect();
         refusals.sort_by_key(|refusal| refusal.at.line);
         Self {
             refusals,
-            file: document.file.clone(),
-            line: document.line,
+            file: document.map(|document| document.file.clone()),
+            line: document.map(|document| document.line),
+            group: None,
             api_version: workload.api_version.to_owned(),
             kind: workload.kind.kind.into_owned(),
             namespace: workload.namespace,
@@ -135,6 +173,33 @@ impl Entry {
             references: judged.references.into_iter().map(reference).collect(),
             warnings: judged.warnings,
         }
+    }
+
+    /// Where it belongs.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// One more of the same owner is refused for the same.
+    pub fn add_alike(&mut self) {
+        if let Some(group) = &mut self.group {
+            group.alike += 1;
+        }
+    }
+
+    /// What it is refused for, in words that are the same for a workload and for the pods that it makes: which rule,
+    /// and where, but no position in a list.
+    pub fn faults(&self) -> BTreeSet<String> {
+        let words = |mark: &str, at: &At| {
+            format!("{mark}\n{}\n{}", at.container.as_deref().unwrap_or_default(), at.what)
+        };
+        let findings = self.findings.iter().map(|finding| words(finding.rule, &finding.at));
+        let refusals = self.refusals.iter().map(|refusal| words("refused", &refusal.at));
+        let mut faults: BTreeSet<String> = findings.chain(refusals).collect();
+        if faults.is_empty() {
+            faults.extend(self.message.clone());
+        }
+        faults
     }
 
     /// What there is to see: a row for each finding and each refusal, then what the warnings say of the whole.
@@ -161,6 +226,10 @@ impl Entry {
             lines.push(self.row(&whole, "warning"));
             lines.extend(self.warnings.iter().map(|warning| Line::note("", warning)));
         }
+        if let Some(Group { owner: Some(owner), alike: 1.. }) = &self.group {
+            let alike = self.group.as_ref().map_or(0, |group| group.alike);
+            lines.push(Line::note("", &format!("the same in {alike} more of {owner}")));
+        }
         lines
     }
 
@@ -168,7 +237,11 @@ impl Entry {
         let object =
             if self.name.is_empty() { self.kind.clone() } else { format!("{}/{}", self.kind, self.name) };
         let container = at.container.as_ref().map(|name| format!("container {name}")).unwrap_or_default();
-        let cells = [format!("{}:{}", self.file, at.line), object, container, at.what.clone()];
+        let first = match (&self.file, at.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}"),
+            _ => self.namespace.clone(),
+        };
+        let cells = [first, object, container, at.what.clone()];
         Line::Row { cells: cells.map(|cell| printable(&cell)), mark }
     }
 }
@@ -227,8 +300,10 @@ impl Report {
         }
         for problem in &self.errors {
             let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
-            let place = printable(&format!("{}{line}", problem.file));
-            let _ = writeln!(out, "{BOLD}{place}{PLAIN}  {RED}error{PLAIN}  {}", printable(&problem.message));
+            if let Some(file) = &problem.file {
+                let _ = write!(out, "{BOLD}{}{PLAIN}  ", printable(&format!("{file}{line}")));
+            }
+            let _ = writeln!(out, "{RED}error{PLAIN}  {}", printable(&problem.message));
         }
         if !self.errors.is_empty() {
             out.push('\n');
@@ -238,12 +313,16 @@ impl Report {
     }
 
     fn summary(&self) -> String {
-        let denied = self.results.iter().filter(|entry| entry.message.is_some()).count();
+        let in_results = self.results.iter().filter(|entry| entry.message.is_some()).count();
+        let (what, judged, denied, skipped) = match &self.scanned {
+            None => ("workload", self.results.len(), in_results, "no workload"),
+            Some(scanned) => ("object", scanned.judged, scanned.refused, "it is over"),
+        };
         let findings: usize = self.results.iter().map(|entry| entry.findings.len()).sum();
         let warnings: usize = self.results.iter().map(|entry| entry.warnings.len()).sum();
         let references = self.results.iter().flat_map(|entry| &entry.references);
         let unknown = references.filter(|reference| reference.verdict == Verdict::Unknown.as_str()).count();
-        let mut parts = vec![format!("{} allowed", self.results.len() - denied), format!("{denied} refused")];
+        let mut parts = vec![format!("{} allowed", judged - denied), format!("{denied} refused")];
         for (count, one, many) in [
             (findings, "finding", "findings"),
             (warnings, "warning", "warnings"),
@@ -254,14 +333,20 @@ impl Report {
             }
         }
         if self.skipped > 0 {
-            parts.push(format!("{} skipped (no workload)", self.skipped));
+            parts.push(format!("{} skipped ({skipped})", self.skipped));
         }
         let colour = match self.exit_code() {
             CLEAN => GREEN,
             _ => RED,
         };
-        let mut out =
-            format!("{colour}{}{PLAIN}: {}\n", plural(self.results.len(), "workload"), parts.join(", "));
+        let mut out = format!("{colour}{}{PLAIN}: {}\n", plural(judged, what), parts.join(", "));
+        if self.scanned.is_some() && denied > self.results.len() {
+            let _ = writeln!(
+                out,
+                "{DIM}{} of the refused have no entry: their owner's, or that of another of its pods, says the same{PLAIN}",
+                denied - self.results.len()
+            );
+        }
         if unknown > 0 {
             let _ = writeln!(
                 out,

@@ -207,7 +207,7 @@ impl Server {
         let (identity, origin) = match &options.mode {
             Mode::Cluster { tls, kubeconfig, namespace } => {
                 let (identity, reloader) = tls::load(tls.clone(), &metrics).await?;
-                let client = cluster::client(kubeconfig.clone()).await?;
+                let client = cluster::client(kubeconfig.clone(), None).await?;
                 (identity, Origin::Cluster { client, namespace: namespace.clone(), reloader })
             }
             Mode::Dev(dev) => {

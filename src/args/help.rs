@@ -1,0 +1,104 @@
+//! What `refgate COMMAND --help` says below the flags: examples and exit codes.
+
+pub(super) const ARGS: &str = "\
+Start here:
+  refgate serve --dev                 the webhook, without a cluster
+  refgate render examples/pod.yaml    what it makes of a pod
+  refgate check deploy/               what it would say of your manifests
+
+`refgate COMMAND --help` has more examples.
+";
+
+pub(super) const SERVE_USAGE: &str = "refgate serve --tls-cert FILE --tls-key FILE [OPTIONS]
+       refgate serve --dev [--world FILE] [OPTIONS]";
+
+pub(super) const SERVE: &str = "\
+In a cluster it watches Namespaces and the catalogue's ConfigMaps, with the service account of its pod or a kubeconfig. \
+SIGTERM stops it in two steps: it goes on serving for --grace, then ends what it has accepted within --drain.
+
+Examples:
+  refgate serve --dev
+  refgate serve --dev --world my-world.yaml --listen 127.0.0.1:9443
+  refgate serve --config /etc/refgate/config/config.yaml \\
+    --tls-cert /etc/refgate/tls/tls.crt --tls-key /etc/refgate/tls/tls.key
+
+Exit codes:
+  0  stopped by a signal
+  2  it could not start, or a part of it died; standard error says why
+";
+
+pub(super) const CHECK: &str = "\
+Which paths a namespace may read, --world or --scope says. Without them references are `unknown`, which is no finding, \
+and plaintext alone is judged. Listed is what the level that is enforced counts; what it only warns of comes as a warning. \
+A document that is no workload is skipped and counted; a broken one is an error, and the rest is still judged.
+
+Examples:
+  refgate check deploy/ --scope mozmeao/snippets/stage
+  refgate check deploy/ --level restricted
+  helm template web ./chart | refgate check - --scope mozmeao/snippets/stage
+  kustomize build stage/ | refgate check - --world world.yaml --output json
+
+Exit codes:
+  0  clean, or warnings alone
+  1  findings, or references that are refused
+  2  something could not be read, or the command line is wrong (wins over 1)
+";
+
+pub(super) const RENDER: &str = "\
+Pods are what is injected. A workload is admitted as it is written; it is shown with its pod template as its pods come \
+out. Without --world and --scope, the world.yaml beside the file is taken, if there is one.
+
+Examples:
+  refgate render examples/pod.yaml
+  refgate render examples/deployment.yaml --output diff
+  helm template web ./chart | refgate render - --output after \\
+    --scope mozmeao/snippets/stage
+
+Exit codes:
+  0  everything would be admitted
+  1  something would be refused; standard error says why
+  2  something could not be read, or the command line is wrong (wins over 1)
+";
+
+pub(super) const SCAN: &str = "\
+Each pod and each workload is judged as admission would judge it if it were made now. Listed is what would be refused. What a \
+workload is refused for is not repeated for what it makes: a pod is listed where it is refused for something that its \
+owner's entry does not say, and others of the same owner with the same faults are counted there. Left out are pods and \
+Jobs that have ended, what is being deleted, ReplicaSets that a Deployment keeps at zero, and namespaces outside of the webhooks.
+
+It needs ClusterRole refgate-scanner and, in RefGate's own namespace, Role refgate-scanner. It reads no Secret.
+
+Examples:
+  refgate scan --level restricted
+  refgate scan --namespace snippets-stage --config config.yaml
+  refgate scan --context production --output json
+
+Exit codes:
+  0  all that runs would be admitted
+  1  something would be refused
+  2  something could not be read, or the command line is wrong (wins over 1)
+";
+
+pub(super) const BIND: &str = "\
+It changes nothing: what it prints, somebody with ClusterRole refgate-binder applies. Server-side and with a field manager \
+of its own, so that the Namespace's other labels stay.
+
+Examples:
+  refgate bind snippets-stage mozmeao/snippets/stage --shared mozmeao/shared/stage \\
+    | kubectl apply --server-side --field-manager=refgate-bind -f -
+  refgate bind snippets-stage mozmeao/snippets/stage --enforce off --audit restricted
+
+Exit codes:
+  0  printed
+  2  a name, a scope or a path is wrong; standard error says which
+";
+
+pub(super) const RULES: &str = "\
+Examples:
+  refgate rules
+  refgate rules show url-password
+
+Exit codes:
+  0  shown
+  2  there is no such rule, or the command line is wrong
+";

@@ -1,0 +1,155 @@
+//! A list, page by page: no more than one page is held, and who reads it says what is kept of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::Client;
+use kube::core::params::{GetParams, ListParams};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{ClusterError, Source, chain, client};
+
+/// Objects in one page.
+const PAGE: u32 = 500;
+/// How long an answer may take: the API server itself gives a request a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Why a page did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// What the list was begun with is forgotten. `token` goes on behind the last page all the same, with what is there
+    /// now; without one the list can only be begun anew.
+    #[error("its pages expire faster than they are read")]
+    Expired {
+        /// From the API server, with the failure.
+        token: Option<String>,
+    },
+    /// A right is missing; the API server's sentence names it.
+    #[error("{0}")]
+    Forbidden(String),
+    /// There is no such resource.
+    #[error("the API server does not know it")]
+    NotThere,
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<kube::Error> for ListError {
+    fn from(error: kube::Error) -> Self {
+        let kube::Error::Api(status) = error else { return Self::Failed(chain(&error)) };
+        match status.code {
+            410 => Self::Expired {
+                token: status
+                    .metadata
+                    .and_then(|metadata| metadata.continue_)
+                    .filter(|token| !token.is_empty()),
+            },
+            403 => Self::Forbidden(status.message),
+            404 => Self::NotThere,
+            code => Self::Failed(format!("the API server says {code}: {}", status.message)),
+        }
+    }
+}
+
+/// Reads lists of a cluster, once.
+pub struct Reader {
+    client: Client,
+}
+
+impl Reader {
+    /// By a kubeconfig or a context, or by the service account of the pod that this is.
+    pub async fn connect(kubeconfig: Option<PathBuf>, context: Option<String>) -> Result<Self, ClusterError> {
+        Ok(Self { client: client(kubeconfig, context).await? })
+    }
+
+    /// The pages of a list.
+    pub fn list(&self, source: &Source) -> Pages {
+        Pages::new(self.client.clone(), source, PATIENCE)
+    }
+
+    /// The versions that an API group is served in, the preferred one first.
+    pub async fn versions(&self, group: &str) -> Result<Vec<String>, ListError> {
+        let request = kube::core::Request::new("/apis").get(group, &GetParams::default());
+        let request = request.map_err(|error| ListError::Failed(error.to_string()))?;
+        let answer = tokio::time::timeout(PATIENCE, self.client.request_text(request)).await;
+        let text = answer.map_err(|_| ListError::Failed("it took too long".to_owned()))??;
+        let group: Group = serde_json::from_str(&text)
+            .map_err(|error| ListError::Failed(format!("its API group cannot be read: {error}")))?;
+        let mut versions: Vec<String> = group.versions.into_iter().map(|entry| entry.version).collect();
+        // Stable, so that the others stay in the server's order.
+        versions.sort_by_key(|version| *version != group.preferred_version.version);
+        Ok(versions)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    versions: Vec<Version>,
+    preferred_version: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+/// A list that is being read.
+pub struct Pages {
+    client: Client,
+    path: String,
+    params: ListParams,
+    patience: Duration,
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    metadata: Metadata,
+    #[serde(borrow)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    #[serde(default)]
+    resource_version: String,
+    #[serde(default, rename = "continue")]
+    continue_token: String,
+}
+
+impl Pages {
+    pub(super) fn new(client: Client, source: &Source, patience: Duration) -> Self {
+        let mut params = ListParams { label_selector: source.labels.clone(), ..ListParams::default() };
+        params.limit = Some(PAGE);
+        Self { client, path: source.path.clone(), params, patience, version: String::new() }
+    }
+
+    /// Reads a page and hands on its objects; says whether there is another one.
+    pub async fn next(&mut self, each: impl FnMut(&RawValue)) -> Result<bool, ListError> {
+        let request = kube::core::Request::new(&self.path).list(&self.params);
+        let request = request.map_err(|error| ListError::Failed(error.to_string()))?;
+        let answer = tokio::time::timeout(self.patience, self.client.request_text(request)).await;
+        let text = answer.map_err(|_| ListError::Failed("a list took too long".to_owned()))??;
+        let page: Page<'_> = serde_json::from_str(&text)
+            .map_err(|error| ListError::Failed(format!("a list cannot be read: {error}")))?;
+        page.items.into_iter().flatten().for_each(each);
+        self.version = page.metadata.resource_version;
+        let token = page.metadata.continue_token;
+        self.go_on(Some(token).filter(|token| !token.is_empty()));
+        Ok(self.params.continue_token.is_some())
+    }
+
+    /// Goes on behind what a token stands for, or begins anew.
+    pub fn go_on(&mut self, token: Option<String>) {
+        self.params.continue_token = token;
+    }
+
+    /// The version of the last page.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+}
