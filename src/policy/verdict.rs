@@ -72,6 +72,11 @@ impl<'t> Case<'t> {
             !is_old
         });
         self.unchanged = unchanged;
+        // All of them are listed, or the advice would change with each update; it is given when one comes.
+        let known: HashSet<String> = old.as_env.into_iter().collect();
+        if self.as_env.iter().all(|name| known.contains(name)) {
+            self.as_env.clear();
+        }
         self
     }
 }

@@ -110,6 +110,7 @@ proptest! {
             let review = review("UPDATE", kind, &object, &object);
             let decision = judged(endpoint, &review, &world::snapshot_at(&world, levels));
             prop_assert_eq!(denial(&decision), None);
+            prop_assert!(!decision.warnings.iter().any(|text| text.starts_with("secrets as env vars")));
             prop_assert_eq!(decision.patch, None);
         }
     }
