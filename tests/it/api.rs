@@ -20,6 +20,8 @@ pub enum Reply {
     Json(Value),
     /// A Status with this code.
     Status(u16),
+    /// A Status of one's own, which says its code.
+    Failure(Value),
     /// Text that is sent, then the end.
     Lines(Vec<String>),
     /// Pieces as they come; an error breaks the connection.
@@ -90,6 +92,9 @@ impl Api {
         };
         let (status, body) = match reply {
             Reply::Json(value) => (200, Body::from(value.to_string())),
+            Reply::Failure(status) => {
+                (u16::try_from(status["code"].as_u64().unwrap()).unwrap(), Body::from(status.to_string()))
+            }
             Reply::Status(code) => (code, Body::from(status(code).to_string())),
             Reply::Lines(lines) => (200, Body::from(lines.concat())),
             Reply::Stream(pieces) => {

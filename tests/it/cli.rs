@@ -72,7 +72,7 @@ fn check(manifest: &str, flags: &[&str]) -> Ran {
 fn help_teaches_and_what_is_unknown_is_refused_by_name() {
     let help = run(&["--help"]);
     assert_eq!(help.code, Some(0));
-    for subcommand in ["serve", "check", "render", "rules"] {
+    for subcommand in ["serve", "check", "render", "scan", "bind", "rules"] {
         assert!(help.out.contains(&format!("  {subcommand} ")), "{}", help.out);
         let help = run(&[subcommand, "--help"]);
         assert_eq!(help.code, Some(0), "{subcommand}");

@@ -8,6 +8,7 @@
 mod api;
 mod architecture;
 mod attacks;
+mod bind;
 mod cases;
 mod cli;
 mod config;
@@ -17,6 +18,7 @@ mod http;
 mod manifests;
 mod oracle;
 mod properties;
+mod scan;
 mod serve;
 mod state;
 mod telemetry;

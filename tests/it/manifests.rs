@@ -7,11 +7,11 @@ use std::process::Command;
 
 use refgate::config::{self, Config};
 use refgate::policy::level::Level;
-use refgate::world::OWN_NAMESPACE;
+use refgate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
 use refgate::yaml;
 use serde_json::{Value, json};
 
-const NAMESPACES_LEFT_OUT: [&str; 3] = ["kube-system", "kube-node-lease", OWN_NAMESPACE];
+const NAMESPACES_LEFT_OUT: [&str; 3] = [SYSTEM_NAMESPACES[0], SYSTEM_NAMESPACES[1], OWN_NAMESPACE];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base")
@@ -166,8 +166,11 @@ fn the_two_entries_of_a_webhook_differ_in_what_fail_and_ignore_ask_for() {
     }
 }
 
+/// The one role with rights on Secrets, which is bound by hand in one namespace after the other.
+const SYNC_SECRETS: &str = "refgate-sync-secrets";
+
 #[test]
-fn no_right_on_secrets_and_no_wildcard() {
+fn one_role_reaches_secrets_and_nothing_here_gives_it() {
     for role in of_kind("ClusterRole").into_iter().chain(of_kind("Role")) {
         let name = text(&role, "/metadata/name");
         for rule in list(&role, "/rules") {
@@ -181,31 +184,81 @@ fn no_right_on_secrets_and_no_wildcard() {
             // `secrets.refgate.dev` is a word for RBAC and no resource; the real ones are in the core group.
             let of_core = groups.iter().any(String::is_empty);
             let secrets = resources.iter().any(|resource| resource.split('/').next() == Some("secrets"));
-            assert!(!(of_core && secrets), "{name} has a right on Secrets");
-            assert!(rule.get("nonResourceURLs").is_none(), "{name}");
+            assert!(!(of_core && secrets) || name == SYNC_SECRETS, "{name} has a right on Secrets");
+            let escalates = verbs.iter().any(|verb| verb == "escalate" || verb == "impersonate");
+            assert!(!escalates && rule.get("nonResourceURLs").is_none(), "{name}");
         }
+    }
+    for binding in of_kind("ClusterRoleBinding").into_iter().chain(of_kind("RoleBinding")) {
+        assert_ne!(binding["roleRef"]["name"], SYNC_SECRETS);
     }
 }
 
 #[test]
-fn the_webhook_may_only_watch_namespaces_and_its_own_configmaps() {
+fn every_account_has_the_rights_of_its_job() {
     let mut rights = BTreeMap::new();
     for (binding_kind, role_kind) in [("ClusterRoleBinding", "ClusterRole"), ("RoleBinding", "Role")] {
         for binding in of_kind(binding_kind) {
-            let subject = json!([{"kind": "ServiceAccount", "name": "refgate", "namespace": OWN_NAMESPACE}]);
-            assert_eq!(binding["subjects"], subject, "{binding}");
+            let [subject] = list(&binding, "/subjects") else { panic!("one subject: {binding}") };
+            assert_eq!(
+                (&subject["kind"], text(subject, "/namespace")),
+                (&json!("ServiceAccount"), OWN_NAMESPACE)
+            );
             assert_eq!(binding["roleRef"]["kind"], role_kind);
-            let roles = of_kind(role_kind);
-            let role = roles.iter().find(|role| role["metadata"]["name"] == binding["roleRef"]["name"]);
-            for rule in list(role.unwrap(), "/rules") {
-                let what = format!("{role_kind}: {}", texts(rule, "/resources").join(","));
+            for rule in list(&role(role_kind, text(&binding, "/roleRef/name")), "/rules") {
+                let resources = texts(rule, "/resources").join(",");
+                let what = format!("{} by {role_kind}: {resources}", text(subject, "/name"));
                 rights.insert(what, texts(rule, "/verbs").join(","));
             }
         }
     }
-    let expected =
-        [("ClusterRole: namespaces", "list,watch"), ("Role: configmaps", "list,watch")].map(own_pair);
-    assert_eq!(rights, expected.into());
+    let expected = [
+        ("refgate by ClusterRole: namespaces", "list,watch"),
+        ("refgate by Role: configmaps", "list,watch"),
+        ("refgate-sync by Role: configmaps", "get,list,watch,create,update,patch,delete"),
+    ];
+    assert_eq!(rights, expected.map(own_pair).into());
+}
+
+fn role(kind: &str, name: &str) -> Value {
+    let roles = of_kind(kind);
+    let role = roles.into_iter().find(|role| role["metadata"]["name"] == name);
+    role.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+#[test]
+fn the_scanner_may_list_what_is_judged_and_nothing_else() {
+    let mut listed = BTreeSet::new();
+    for rule in list(&role("ClusterRole", "refgate-scanner"), "/rules") {
+        assert_eq!(texts(rule, "/verbs"), ["list"], "{rule}");
+        for group in texts(rule, "/apiGroups") {
+            for resource in texts(rule, "/resources") {
+                listed.insert((group.to_owned(), resource.to_owned()));
+            }
+        }
+    }
+    assert!(listed.remove(&(String::new(), "namespaces".to_owned())));
+    let kinds = shipped_configuration().settings.kinds;
+    let kinds = kinds.iter().map(|kind| (kind.group.to_string(), kind.resource.to_string()));
+    assert_eq!(listed, kinds.collect());
+    let catalogue = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]);
+    assert_eq!(role("Role", "refgate-scanner")["rules"], catalogue);
+}
+
+#[test]
+fn a_binder_gives_one_role_by_one_name() {
+    let binder = role("ClusterRole", "refgate-binder");
+    for rule in list(&binder, "/rules") {
+        let names = texts(rule, "/resourceNames");
+        match texts(rule, "/resources")[..] {
+            ["scopes"] => assert_eq!(texts(rule, "/verbs"), ["bind"]),
+            ["rolebindings"] => assert_eq!(names, ["refgate-sync"], "no other RoleBinding"),
+            ["clusterroles"] => {
+                assert_eq!((texts(rule, "/verbs"), names), (vec!["bind"], vec![SYNC_SECRETS]));
+            }
+            _ => panic!("{rule}"),
+        }
+    }
 }
 
 fn own_pair((key, value): (&str, &str)) -> (String, String) {
