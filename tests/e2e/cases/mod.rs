@@ -2,9 +2,11 @@
 
 mod day;
 pub mod demo;
+mod fence;
 mod installation;
 mod messages;
 mod mutators;
+mod updates;
 
 use crate::Run::{Alone, Bare, Shared};
 use crate::{Case, Run};
@@ -36,6 +38,20 @@ pub const CASES: &[Case] = &[
     case("mutators::what_comes_later_is_judged", Shared(mutators::what_comes_later_is_judged)),
     case("mutators::order_does_not_matter", Shared(mutators::order_does_not_matter)),
     case("mutators::a_policy_that_adds_a_reference", Shared(mutators::a_policy_that_adds_a_reference)),
+    case("fence::paths", Shared(fence::paths)),
+    case("fence::references_of_other_systems", Shared(fence::references_of_other_systems)),
+    case("fence::the_secret_by_its_name", Shared(fence::the_secret_by_its_name)),
+    case("fence::every_kind", Shared(fence::every_kind)),
+    case("fence::mechanics", Shared(fence::mechanics)),
+    case("updates::a_running_pod", Shared(updates::a_running_pod)),
+    case("updates::forged_refs", Shared(updates::forged_refs)),
+    case("updates::a_template", Shared(updates::a_template)),
+    case("updates::a_large_template", Shared(updates::a_large_template)),
+    case("updates::debugging", Shared(updates::debugging)),
+    case("updates::forged_owners", Shared(updates::forged_owners)),
+    case("updates::planted", Shared(updates::planted)),
+    case("updates::the_first_instant", Shared(updates::the_first_instant)),
+    case("updates::an_unbound_namespace", Shared(updates::an_unbound_namespace)),
     // These look at all that came before them.
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),

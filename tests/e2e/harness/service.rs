@@ -86,6 +86,8 @@ async fn forward(address: SocketAddr, mut ready: watch::Receiver<Arc<[Backend]>>
             // A connection stays with its replica, and each end closes for itself.
             tokio::spawn(async move {
                 if let Ok(mut server) = TcpStream::connect(backend.https).await {
+                    // A Service holds no byte back.
+                    let _ = (client.set_nodelay(true), server.set_nodelay(true));
                     let _ = copy_bidirectional(&mut client, &mut server).await;
                 }
             });
