@@ -1,9 +1,11 @@
 //! The yardstick of the server: port, TLS, threads, bounds and log line of `refgate serve`, and no work.
 //!
-//! `echo --listen ADDRESS:PORT` reads each body to its end, logs one line and answers a constant AdmissionReview.
-//! `bench/load.sh` puts it beside `refgate serve`.
+//! `echo --listen ADDRESS:PORT [CERTIFICATE KEY]` reads each body to its end, logs one line and answers that the review is
+//! allowed, with its uid. `bench/load.sh` puts it beside `refgate serve --dev`, and `make bench-e2e`, with a certificate and
+//! the log of a cluster, beside `refgate serve`.
 
 use std::env;
+use std::fs;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -26,15 +28,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let address = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--listen", address] => address.parse::<SocketAddr>().ok(),
+    let parsed = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--listen", address] => Some((address, None)),
+        ["--listen", address, certificate, key] => Some((address, Some((certificate, key)))),
         _ => None,
     };
-    let Some(address) = address else {
-        let _ = writeln!(io::stderr(), "usage: echo --listen ADDRESS:PORT");
+    let parsed = parsed.and_then(|(address, pair)| Some((address.parse().ok()?, pair)));
+    let Some((address, pair)) = parsed else {
+        let _ = writeln!(io::stderr(), "usage: echo --listen ADDRESS:PORT [CERTIFICATE KEY]");
         return ExitCode::from(2);
     };
-    match run(address) {
+    match run(address, pair) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "echo: {error}");
@@ -43,12 +47,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(address: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
-    telemetry::start(LogFormat::Text);
+fn run(address: SocketAddr, pair: Option<(&str, &str)>) -> Result<(), Box<dyn std::error::Error>> {
+    telemetry::start(if pair.is_some() { LogFormat::Json } else { LogFormat::Text });
     serve::runtime()?.block_on(async {
         let listener = serve::listen(address, "--listen")?;
         writeln!(io::stdout(), "echo: https://{}", listener.local_addr()?)?;
-        let (pem, _) = dev::identity(listener.local_addr()?)?;
+        let pem = match pair {
+            Some((certificate, key)) => {
+                tls::Pem { certificate: fs::read(certificate)?, key: fs::read(key)?, client_ca: None }
+            }
+            None => dev::identity(listener.local_addr()?)?.0,
+        };
         let identity = Some(tls::Identity::fixed(&pem, &Metrics::default())?);
         let (_keep, phase) = watch::channel(Phase::Serving);
         Port { listener, identity, router: router(), limits: Limits::default(), phase }.run().await;
@@ -61,8 +70,18 @@ fn router() -> Router {
     Router::new().route("/mutate", post(answer)).route("/validate", post(answer)).with_state(intake)
 }
 
-/// What `refgate serve` answers to a review that needs nothing.
-const ANSWER: &[u8] = br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"06e841e6-a9f6-466e-87b8-1f1b359faea6","allowed":true,"auditAnnotations":{"verdict":"allow"}}}"#;
+/// What `refgate serve` answers to a review that needs nothing, around the uid.
+const ANSWER: [&[u8]; 2] = [
+    br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":""#,
+    br#"","allowed":true,"auditAnnotations":{"verdict":"allow"}}}"#,
+];
+
+/// The first uid of a review is the request's own, and 36 characters long.
+fn uid(body: &[u8]) -> &[u8] {
+    const BEFORE: &[u8] = br#""uid":""#;
+    let start = memchr::memmem::find(body, BEFORE).map_or(body.len(), |at| at + BEFORE.len());
+    body.get(start..start + 36).unwrap_or_default()
+}
 
 async fn answer(State(intake): State<Arc<Intake>>, request: Request) -> Response<Body> {
     let started = Instant::now();
@@ -86,5 +105,7 @@ async fn answer(State(intake): State<Arc<Intake>>, request: Request) -> Response
         duration: started.elapsed(),
     }
     .log();
-    respond(StatusCode::OK, "application/json", Bytes::from_static(ANSWER).into())
+    let [before, after] = ANSWER;
+    let answer = [before, uid(&received.body), after].concat();
+    respond(StatusCode::OK, "application/json", Bytes::from(answer).into())
 }

@@ -2,7 +2,7 @@
 //!
 //! One control plane for all of them. Those that keep to namespaces of their own run a few at a time; those that disturb
 //! everybody run alone, after them. Arguments choose tests by a part of their name; `demo` starts everything, says how to
-//! use it, and waits for Ctrl-C.
+//! use it, and waits for Ctrl-C; `bench` measures instead.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,6 +11,7 @@
     reason = "tests, with a runner of their own"
 )]
 
+mod bench;
 mod cases;
 mod harness;
 
@@ -60,6 +61,10 @@ fn main() -> ExitCode {
     let start = Instant::now();
     if wanted == ["demo"] {
         cases::demo::run(World::install(Plane::start(&folder, programs)));
+    }
+    if wanted == ["bench"] {
+        bench::run(&World::install(Plane::start(&folder, programs)));
+        return ExitCode::SUCCESS;
     }
     let chosen =
         |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));

@@ -1,11 +1,23 @@
 //! The documentation, held to what it speaks of: tests that it names, files that it links, rules, limits.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use refgate::policy::rules::{RULES, SCAN_LIMIT};
 use refgate::policy::workload::json::{CONTAINERS, ENTRIES, VOLUMES};
 use refgate::serve::{connection, http};
+
+const PAGES: [&str; 8] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "bench/README.md",
+    "docs/detector.md",
+    "docs/operators.md",
+    "docs/reference.md",
+    "docs/tour.md",
+    "manifests/README.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -60,7 +72,7 @@ fn architecture_names_tests_and_cases_that_are_there() {
 
 #[test]
 fn links_lead_to_files() {
-    for name in ["README.md", "ARCHITECTURE.md", "docs/reference.md", "docs/detector.md"] {
+    for name in PAGES {
         let folder = root().join(name).parent().unwrap().to_path_buf();
         for part in page(name).split("](").skip(1) {
             let link = part.split([')', '#']).next().unwrap();
@@ -68,6 +80,24 @@ fn links_lead_to_files() {
             assert!(is_there, "{name} links {link}");
         }
     }
+}
+
+/// An alert on a metric that is not there never fires.
+#[test]
+fn metrics_are_those_that_are_served() {
+    // What has not been counted yet is not rendered, so the names are taken from where they are registered.
+    let served = page("src/telemetry.rs");
+    let mut seen = BTreeSet::new();
+    for name in PAGES {
+        let text = page(name);
+        for part in text.split("refgate_").skip(1) {
+            let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(part.len());
+            let metric = format!("refgate_{}", part[..end].trim_end_matches("_total"));
+            assert!(served.contains(&format!("\"{metric}\"")), "{name} names {metric}");
+            seen.insert(metric);
+        }
+    }
+    assert!(seen.len() > 6, "{seen:?}");
 }
 
 #[test]

@@ -1,0 +1,215 @@
+//! `make bench-e2e`: what RefGate adds to the creation of a pod, beside an echo server (bench/echo.rs) that the API server
+//! calls in the same way; and what many bound namespaces cost.
+//!
+//! Each round measures all variants one after the other, so that a machine that is slow for a while is slow for all of
+//! them. Only ratios mean something. No request is tried twice, and one that fails ends the run.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::api::{Api, MERGE};
+use crate::harness::objects::{container, pod};
+use crate::harness::process::{Process, free_port};
+use crate::harness::refgate::Replica;
+use crate::harness::wait::until;
+use crate::harness::world::{World, scope_labels};
+
+/// Rounds that count, after one that does not.
+const ROUNDS: usize = 15;
+/// Creations of each variant in a round, by all workers together.
+const BLOCK: usize = 160;
+const WORKERS: [usize; 2] = [1, 8];
+/// The label by which the namespaces of the variants are told apart.
+const LABEL: &str = "bench";
+const CONFIGURATIONS: [(&str, &str); 2] =
+    [("mutatingwebhookconfigurations", "zz-refgate"), ("validatingwebhookconfigurations", "refgate")];
+const SCOPE: &str = "mozmeao/bench/stage";
+
+struct Variant {
+    name: &'static str,
+    /// Which configuration answers in its namespace.
+    who: &'static str,
+    references: bool,
+}
+
+const VARIANTS: [Variant; 5] = [
+    Variant { name: "nothing", who: "nobody", references: false },
+    Variant { name: "echo, no references", who: "echo", references: false },
+    Variant { name: "RefGate, no references", who: "refgate", references: false },
+    Variant { name: "echo, five references", who: "echo", references: true },
+    Variant { name: "RefGate, five references", who: "refgate", references: true },
+];
+
+pub fn run(world: &World) {
+    let paths: Vec<String> = (0..5).map(|number| format!("{SCOPE}/secret_{number}")).collect();
+    for who in ["nobody", "echo", "refgate"] {
+        let mut labels = scope_labels(SCOPE);
+        labels[LABEL] = json!(who);
+        let synced: Vec<_> = paths.iter().map(|path| (path.as_str(), &[("value", "x")][..])).collect();
+        world.make(&format!("bench-{who}"), labels, json!({}), &synced);
+    }
+    let _echo = put_echo_beside(world);
+    println!(
+        "\nPod creation with dryRun=All, {ROUNDS} rounds of {BLOCK}, as multiples of no webhook at all\n"
+    );
+    println!("| what runs on each pod | workers | p50 | p99 | p50 in ms |\n| --- | --- | --- | --- | --- |");
+    for workers in WORKERS {
+        measure(world, workers);
+    }
+    //many_namespaces(world);
+}
+
+/// Gives the echo server what RefGate has: the same entries with the same conditions, for a namespace of its own.
+fn put_echo_beside(world: &World) -> Process {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let folder = &world.plane.folder;
+    let file = |name: &str| world.files.certificates.join(name).to_str().unwrap().to_owned();
+    let arguments = ["--listen".to_owned(), address.to_string(), file("tls.crt"), file("tls.key")];
+    let program = Path::new(env!("CARGO_BIN_EXE_refgate")).with_file_name("examples").join("echo");
+    let log = folder.join("log/echo.log");
+    let echo = Process::start("echo", &program, &arguments, &log);
+    let api = &world.plane.admin.api;
+    for (resource, name) in CONFIGURATIONS {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{resource}");
+        let mut ours = api.get(&format!("{path}/{name}")).ok();
+        select(&mut ours, "refgate");
+        api.put(&format!("{path}/{name}"), &ours).ok();
+        let mut theirs = json!({
+            "metadata": {"name": format!("zz-echo-{name}")}, "webhooks": ours["webhooks"],
+        });
+        for webhook in theirs["webhooks"].as_array_mut().unwrap() {
+            let url = webhook["clientConfig"]["url"].as_str().unwrap();
+            let at = url.replace(&world.service.address.to_string(), &address.to_string());
+            webhook["clientConfig"]["url"] = json!(at);
+            let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut().unwrap();
+            expressions.last_mut().unwrap()["values"] = json!(["echo"]);
+        }
+        api.post(&path, &theirs).ok();
+    }
+    // Without a webhook of ours plaintext passes; and echo is heard of when it is asked.
+    let plaintext = pod("plaintext", &[("DB_PASSWORD", "kR4vT9wqZ2pB")]);
+    for who in ["nobody", "echo"] {
+        let path = format!("/api/v1/namespaces/bench-{who}/pods?dryRun=All");
+        until("the configurations are in force", || api.post(&path, &plaintext).is_ok().then_some(()));
+    }
+    let path = "/api/v1/namespaces/bench-echo/pods?dryRun=All";
+    until("the API server asks echo", || {
+        api.post(path, &plaintext).ok();
+        std::fs::read_to_string(&log).unwrap().contains("\"uid\"").then_some(())
+    });
+    echo
+}
+
+/// Narrows all entries to the namespaces of one variant.
+fn select(configuration: &mut Value, who: &str) {
+    for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+        let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut().unwrap();
+        expressions.push(json!({"key": LABEL, "operator": "In", "values": [who]}));
+    }
+}
+
+/// About 3 KB, as it is sent.
+fn benchmark_pod(references: bool) -> Value {
+    let mut pod = pod("bench", &[]);
+    let names: Vec<(String, String)> = (0..24)
+        .map(|number| {
+            (format!("SETTING_{number}"), format!("https://service-{number}.example.com/v1/health"))
+        })
+        .collect();
+    let env: Vec<(&str, &str)> = names.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut web = container("web", &env);
+    if references {
+        for (number, entry) in web["env"].as_array_mut().unwrap().iter_mut().take(5).enumerate() {
+            entry["value"] = json!(format!("secret:secret_{number}"));
+        }
+    }
+    pod["spec"]["containers"] = json!([web, container("proxy", &env[..8])]);
+    pod
+}
+
+fn measure(world: &World, workers: usize) {
+    let api = &world.plane.admin.api;
+    let mut times: Vec<Vec<Duration>> = VARIANTS.iter().map(|_| Vec::new()).collect();
+    for round in 0..=ROUNDS {
+        for (variant, times) in VARIANTS.iter().zip(&mut times) {
+            let path = format!("/api/v1/namespaces/bench-{}/pods?dryRun=All", variant.who);
+            let pod = benchmark_pod(variant.references);
+            let injected = variant.references && variant.who == "refgate";
+            let block = create(api, workers, &path, &pod, injected);
+            if round > 0 {
+                times.extend(block);
+            }
+        }
+    }
+    let quantiles: Vec<[f64; 2]> = times.iter_mut().map(|times| quantiles(times)).collect();
+    let nothing = quantiles[0];
+    for (variant, [p50, p99]) in VARIANTS.iter().zip(&quantiles) {
+        let name = variant.name;
+        println!("| {name} | {workers} | {:.2} | {:.2} | {p50:.2} |", p50 / nothing[0], p99 / nothing[1]);
+    }
+    for (ours, echo) in [(2, 1), (4, 3)] {
+        let added = |variant: usize| quantiles[variant][0] - nothing[0];
+        let name = VARIANTS[ours].name;
+        println!(
+            "{name}, {workers} workers: adds {:.2} times what echo adds, at p50",
+            added(ours) / added(echo)
+        );
+    }
+}
+
+/// Creates a block of pods and returns how long each took.
+fn create(api: &Api, workers: usize, path: &str, pod: &Value, injected: bool) -> Vec<Duration> {
+    thread::scope(|scope| {
+        let work = || {
+            let mut times = Vec::with_capacity(BLOCK / workers);
+            for _ in 0..BLOCK / workers {
+                let start = Instant::now();
+                let answer = api.post(path, pod);
+                times.push(start.elapsed());
+                let first = &answer.ok()["spec"]["containers"][0]["env"][0];
+                assert_eq!(first.get("valueFrom").is_some(), injected, "{first}");
+            }
+            times
+        };
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// p50 and p99 in milliseconds.
+fn quantiles(times: &mut [Duration]) -> [f64; 2] {
+    times.sort_unstable();
+    [0.5, 0.99].map(|share| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3)
+}
+
+/// A replica that starts before 2,000 bound namespaces with 20,000 entries of the catalogue, and how soon it follows.
+fn many_namespaces(world: &World) {
+    //world.populate(2_000, 10);
+    let start = Instant::now();
+    let mut replica = Replica::start(&world.plane, &world.files);
+    replica.wait_ready(&world.plane.runtime());
+    let ready = start.elapsed().as_secs_f64();
+    println!("\n2,000 bound namespaces, 20,000 entries of the catalogue: ready after {ready:.1} s,");
+    println!("{:.0} MiB resident,", replica.process.resident() as f64 / f64::from(1 << 20));
+    let mut lags: Vec<Duration> = (0..20).map(|turn| lag(world, turn)).collect();
+    let [p50, p99] = quantiles(&mut lags);
+    println!("a binding that changes is in force after {p50:.0} ms (p50), {p99:.0} ms at most");
+}
+
+/// From the answer to a change of a binding until a pod is judged by it.
+fn lag(world: &World, turn: usize) -> Duration {
+    let (env, other) = if turn % 2 == 0 { ("prod", "stage") } else { ("stage", "prod") };
+    let api = &world.operator.api;
+    let labels = json!({"metadata": {"labels": {"refgate.dev/env": env}}});
+    api.patch("/api/v1/namespaces/bench-refgate", MERGE, &labels).ok();
+    let start = Instant::now();
+    let foreign = pod("lag", &[("A", &format!("secret:/mozmeao/bench/{other}/a"))]);
+    let path = "/api/v1/namespaces/bench-refgate/pods?dryRun=All";
+    until("the new binding is in force", || {
+        (!world.plane.admin.api.post(path, &foreign).is_ok()).then_some(start.elapsed())
+    })
+}
