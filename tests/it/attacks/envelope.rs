@@ -2,6 +2,22 @@
 
 use super::*;
 
+/// JSON is UTF-8 (RFC 8259, 8.1), also where nobody reads it.
+#[test]
+fn bytes_that_are_no_text_make_no_review() {
+    let good = raw(r#"{"metadata":{"managedFields":[{"x":"~"}]},"spec":{"containers":[{"name":"~"}]}}"#);
+    assert!(parse(&good, Validate, &Settings::default().kinds).is_ok());
+    let marks: Vec<usize> =
+        good.iter().enumerate().filter(|(_, byte)| **byte == b'~').map(|(at, _)| at).collect();
+    assert_eq!(marks.len(), 2);
+    for at in marks {
+        let mut bent = good.clone();
+        bent[at] = 0xff;
+        let read = parse(&bent, Validate, &Settings::default().kinds);
+        assert!(matches!(read, Err(ParseError::NotAReview(_))), "{read:?}");
+    }
+}
+
 #[test]
 fn json_tricks_are_refused_with_the_uid() {
     let mut attempts = Attempts::default();
