@@ -1,8 +1,8 @@
 //! The yardstick of the server: port, TLS, threads, bounds and log line of `refgate serve`, and no work.
 //!
-//! `echo --listen ADDRESS:PORT [CERTIFICATE KEY]` reads each body to its end, logs one line and answers that the review is
-//! allowed, with its uid. `bench/load.sh` puts it beside `refgate serve --dev`, and `make bench-e2e`, with a certificate and
-//! the log of a cluster, beside `refgate serve`.
+//! `echo --listen ADDRESS:PORT [CERTIFICATE KEY [PATCH]]` reads each body to its end, logs one line and answers that the
+//! review is allowed, with its uid, and on `/mutate` with the constant PATCH (base64). `bench/load.sh` puts it beside `refgate
+//! serve --dev`, and `make bench-e2e`, with a certificate and the log of a cluster, beside `refgate serve`.
 
 use std::env;
 use std::fs;
@@ -29,16 +29,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let parsed = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--listen", address] => Some((address, None)),
-        ["--listen", address, certificate, key] => Some((address, Some((certificate, key)))),
+        ["--listen", address] => Some((address, None, "")),
+        ["--listen", address, certificate, key] => Some((address, Some((certificate, key)), "")),
+        ["--listen", address, certificate, key, patch] => Some((address, Some((certificate, key)), patch)),
         _ => None,
     };
-    let parsed = parsed.and_then(|(address, pair)| Some((address.parse().ok()?, pair)));
-    let Some((address, pair)) = parsed else {
-        let _ = writeln!(io::stderr(), "usage: echo --listen ADDRESS:PORT [CERTIFICATE KEY]");
+    let parsed = parsed.and_then(|(address, pair, patch)| Some((address.parse().ok()?, pair, patch)));
+    let Some((address, pair, patch)) = parsed else {
+        let _ = writeln!(io::stderr(), "usage: echo --listen ADDRESS:PORT [CERTIFICATE KEY [PATCH]]");
         return ExitCode::from(2);
     };
-    match run(address, pair) {
+    match run(address, pair, patch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "echo: {error}");
@@ -47,7 +48,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(address: SocketAddr, pair: Option<(&str, &str)>) -> Result<(), Box<dyn std::error::Error>> {
+fn run(
+    address: SocketAddr,
+    pair: Option<(&str, &str)>,
+    patch: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
     telemetry::start(if pair.is_some() { LogFormat::Json } else { LogFormat::Text });
     serve::runtime()?.block_on(async {
         let listener = serve::listen(address, "--listen")?;
@@ -60,21 +65,29 @@ fn run(address: SocketAddr, pair: Option<(&str, &str)>) -> Result<(), Box<dyn st
         };
         let identity = Some(tls::Identity::fixed(&pem, &Metrics::default())?);
         let (_keep, phase) = watch::channel(Phase::Serving);
-        Port { listener, identity, router: router(), limits: Limits::default(), phase }.run().await;
+        Port { listener, identity, router: router(patch), limits: Limits::default(), phase }.run().await;
         Ok(())
     })
 }
 
-fn router() -> Router {
+fn router(patch: &str) -> Router {
     let intake = Arc::new(Intake::new(http::Limits::default()));
-    Router::new().route("/mutate", post(answer)).route("/validate", post(answer)).with_state(intake)
+    let allowed = r#"","allowed":true,"auditAnnotations":{"verdict":"allow"}}}"#;
+    let patched = match patch {
+        "" => allowed.to_owned(),
+        patch => {
+            let patch = format!(r#"","patchType":"JSONPatch","patch":"{patch}","allowed""#);
+            allowed.replacen(r#"","allowed""#, &patch, 1)
+        }
+    };
+    let to = |answer: Arc<str>| (Arc::clone(&intake), answer);
+    Router::new()
+        .route("/mutate", post(answer).with_state(to(patched.into())))
+        .route("/validate", post(answer).with_state(to(allowed.into())))
 }
 
-/// What `refgate serve` answers to a review that needs nothing, around the uid.
-const ANSWER: [&[u8]; 2] = [
-    br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":""#,
-    br#"","allowed":true,"auditAnnotations":{"verdict":"allow"}}}"#,
-];
+/// What `refgate serve` answers, up to the uid.
+const ANSWER: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":""#;
 
 /// The first uid of a review is the request's own, and 36 characters long.
 fn uid(body: &[u8]) -> &[u8] {
@@ -83,15 +96,18 @@ fn uid(body: &[u8]) -> &[u8] {
     body.get(start..start + 36).unwrap_or_default()
 }
 
-async fn answer(State(intake): State<Arc<Intake>>, request: Request) -> Response<Body> {
+type Shared = (Arc<Intake>, Arc<str>);
+
+async fn answer(State((intake, rest)): State<Shared>, request: Request) -> Response<Body> {
     let started = Instant::now();
+    let endpoint = if request.uri().path() == "/mutate" { "mutate" } else { "validate" };
     let received = match Box::pin(intake.receive(request, started)).await {
         Ok(received) => received,
         Err(failed) => return failed.failure.response(),
     };
     ReviewLine {
         uid: "06e841e6-a9f6-466e-87b8-1f1b359faea6",
-        endpoint: "mutate",
+        endpoint,
         user: "system:serviceaccount:kube-system:replicaset-controller",
         groups: &[],
         operation: "CREATE",
@@ -105,7 +121,6 @@ async fn answer(State(intake): State<Arc<Intake>>, request: Request) -> Response
         duration: started.elapsed(),
     }
     .log();
-    let [before, after] = ANSWER;
-    let answer = [before, uid(&received.body), after].concat();
+    let answer = [ANSWER.as_bytes(), uid(&received.body), rest.as_bytes()].concat();
     respond(StatusCode::OK, "application/json", Bytes::from(answer).into())
 }

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,10 @@ const BLOCK: usize = 160;
 const WORKERS: [usize; 2] = [1, 8];
 /// The label by which the namespaces of the variants are told apart.
 const LABEL: &str = "bench";
-const CONFIGURATIONS: [(&str, &str); 2] =
-    [("mutatingwebhookconfigurations", "zz-refgate"), ("validatingwebhookconfigurations", "refgate")];
+const CONFIGURATIONS: [(&str, &str); 2] = [
+    ("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", "zz-refgate"),
+    ("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", "refgate"),
+];
 const SCOPE: &str = "mozmeao/bench/stage";
 
 struct Variant {
@@ -36,23 +39,26 @@ struct Variant {
     references: bool,
 }
 
-const VARIANTS: [Variant; 5] = [
+const VARIANTS: [Variant; 6] = [
     Variant { name: "nothing", who: "nobody", references: false },
     Variant { name: "echo, no references", who: "echo", references: false },
     Variant { name: "RefGate, no references", who: "refgate", references: false },
     Variant { name: "echo, five references", who: "echo", references: true },
+    Variant { name: "echo that answers with RefGate's patch", who: "patch", references: true },
     Variant { name: "RefGate, five references", who: "refgate", references: true },
 ];
 
 pub fn run(world: &World) {
     let paths: Vec<String> = (0..5).map(|number| format!("{SCOPE}/secret_{number}")).collect();
-    for who in ["nobody", "echo", "refgate"] {
+    for who in ["nobody", "echo", "patch", "refgate"] {
         let mut labels = scope_labels(SCOPE);
         labels[LABEL] = json!(who);
         let synced: Vec<_> = paths.iter().map(|path| (path.as_str(), &[("value", "x")][..])).collect();
         world.make(&format!("bench-{who}"), labels, json!({}), &synced);
     }
-    let _echo = put_echo_beside(world);
+    narrow_refgate(world);
+    let _echo = put_echo_beside(world, "echo", &[]);
+    let _patch = put_echo_beside(world, "patch", &[patch_of_refgate(world)]);
     println!(
         "\nPod creation with dryRun=All, {ROUNDS} rounds of {BLOCK}, as multiples of no webhook at all\n"
     );
@@ -60,56 +66,75 @@ pub fn run(world: &World) {
     for workers in WORKERS {
         measure(world, workers);
     }
-    //many_namespaces(world);
+    many_namespaces(world);
 }
 
-/// Gives the echo server what RefGate has: the same entries with the same conditions, for a namespace of its own.
-fn put_echo_beside(world: &World) -> Process {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let folder = &world.plane.folder;
-    let file = |name: &str| world.files.certificates.join(name).to_str().unwrap().to_owned();
-    let arguments = ["--listen".to_owned(), address.to_string(), file("tls.crt"), file("tls.key")];
-    let program = Path::new(env!("CARGO_BIN_EXE_refgate")).with_file_name("examples").join("echo");
-    let log = folder.join("log/echo.log");
-    let echo = Process::start("echo", &program, &arguments, &log);
+/// Leaves RefGate one namespace of these.
+fn narrow_refgate(world: &World) {
     let api = &world.plane.admin.api;
-    for (resource, name) in CONFIGURATIONS {
-        let path = format!("/apis/admissionregistration.k8s.io/v1/{resource}");
+    for (path, name) in CONFIGURATIONS {
         let mut ours = api.get(&format!("{path}/{name}")).ok();
-        select(&mut ours, "refgate");
+        for webhook in ours["webhooks"].as_array_mut().unwrap() {
+            let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut().unwrap();
+            expressions.push(json!({"key": LABEL, "operator": "In", "values": ["refgate"]}));
+        }
         api.put(&format!("{path}/{name}"), &ours).ok();
-        let mut theirs = json!({
-            "metadata": {"name": format!("zz-echo-{name}")}, "webhooks": ours["webhooks"],
-        });
+    }
+    let plaintext = pod("plaintext", &[("DB_PASSWORD", "kR4vT9wqZ2pB")]);
+    let path = "/api/v1/namespaces/bench-nobody/pods?dryRun=All";
+    until("plaintext passes where nobody is asked", || api.post(path, &plaintext).is_ok().then_some(()));
+}
+
+/// Gives an echo server what RefGate has: the same entries with the same conditions, for a namespace of its own.
+fn put_echo_beside(world: &World, who: &str, patch: &[String]) -> Process {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let file = |name: &str| world.files.certificates.join(name).to_str().unwrap().to_owned();
+    let mut arguments = vec!["--listen".to_owned(), address.to_string(), file("tls.crt"), file("tls.key")];
+    arguments.extend_from_slice(patch);
+    let program = Path::new(env!("CARGO_BIN_EXE_refgate")).with_file_name("examples").join("echo");
+    let log = world.plane.folder.join(format!("log/{who}.log"));
+    let echo = Process::start(who, &program, &arguments, &log);
+    let api = &world.plane.admin.api;
+    for (path, name) in CONFIGURATIONS {
+        let ours = api.get(&format!("{path}/{name}")).ok();
+        let mut theirs =
+            json!({"metadata": {"name": format!("zz-{who}-{name}")}, "webhooks": ours["webhooks"]});
         for webhook in theirs["webhooks"].as_array_mut().unwrap() {
             let url = webhook["clientConfig"]["url"].as_str().unwrap();
             let at = url.replace(&world.service.address.to_string(), &address.to_string());
             webhook["clientConfig"]["url"] = json!(at);
             let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut().unwrap();
-            expressions.last_mut().unwrap()["values"] = json!(["echo"]);
+            expressions.last_mut().unwrap()["values"] = json!([who]);
         }
-        api.post(&path, &theirs).ok();
+        api.post(path, &theirs).ok();
     }
-    // Without a webhook of ours plaintext passes; and echo is heard of when it is asked.
-    let plaintext = pod("plaintext", &[("DB_PASSWORD", "kR4vT9wqZ2pB")]);
-    for who in ["nobody", "echo"] {
-        let path = format!("/api/v1/namespaces/bench-{who}/pods?dryRun=All");
-        until("the configurations are in force", || api.post(&path, &plaintext).is_ok().then_some(()));
-    }
-    let path = "/api/v1/namespaces/bench-echo/pods?dryRun=All";
+    // Both entries, of each of which the API server may hear at another moment.
+    let path = format!("/api/v1/namespaces/bench-{who}/pods?dryRun=All");
     until("the API server asks echo", || {
-        api.post(path, &plaintext).ok();
-        std::fs::read_to_string(&log).unwrap().contains("\"uid\"").then_some(())
+        api.post(&path, &benchmark_pod(true)).ok();
+        let text = std::fs::read_to_string(&log).unwrap();
+        let asked = |endpoint: &str| text.contains(&format!("\"endpoint\":\"{endpoint}\""));
+        (asked("mutate") && asked("validate")).then_some(())
     });
     echo
 }
 
-/// Narrows all entries to the namespaces of one variant.
-fn select(configuration: &mut Value, who: &str) {
-    for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-        let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut().unwrap();
-        expressions.push(json!({"key": LABEL, "operator": "In", "values": [who]}));
-    }
+/// The patch of RefGate's answer, base64, as the API server gets it.
+fn patch_of_refgate(world: &World) -> String {
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "bench", "operation": "CREATE", "namespace": "bench-refgate", "name": "bench", "userInfo": {},
+            "kind": {"group": "", "version": "v1", "kind": "Pod"}, "object": benchmark_pod(true),
+        },
+    });
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-H", "Content-Type: application/json", "--data", &review.to_string(), "--cacert"]);
+    curl.arg(world.files.certificates.join("ca.crt"))
+        .arg(format!("https://{}/mutate", world.service.address));
+    let output = curl.output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    answer["response"]["patch"].as_str().unwrap().to_owned()
 }
 
 /// About 3 KB, as it is sent.
@@ -138,7 +163,7 @@ fn measure(world: &World, workers: usize) {
         for (variant, times) in VARIANTS.iter().zip(&mut times) {
             let path = format!("/api/v1/namespaces/bench-{}/pods?dryRun=All", variant.who);
             let pod = benchmark_pod(variant.references);
-            let injected = variant.references && variant.who == "refgate";
+            let injected = variant.references && variant.who != "echo";
             let block = create(api, workers, &path, &pod, injected);
             if round > 0 {
                 times.extend(block);
@@ -151,13 +176,11 @@ fn measure(world: &World, workers: usize) {
         let name = variant.name;
         println!("| {name} | {workers} | {:.2} | {:.2} | {p50:.2} |", p50 / nothing[0], p99 / nothing[1]);
     }
-    for (ours, echo) in [(2, 1), (4, 3)] {
+    for (ours, echo) in [(2, 1), (5, 3), (5, 4)] {
         let added = |variant: usize| quantiles[variant][0] - nothing[0];
-        let name = VARIANTS[ours].name;
-        println!(
-            "{name}, {workers} workers: adds {:.2} times what echo adds, at p50",
-            added(ours) / added(echo)
-        );
+        let [name, beside] = [ours, echo].map(|variant| VARIANTS[variant].name);
+        let times = added(ours) / added(echo);
+        println!("{workers} workers, p50: {name}, adds {times:.2} times what adds {beside}");
     }
 }
 
@@ -188,7 +211,7 @@ fn quantiles(times: &mut [Duration]) -> [f64; 2] {
 
 /// A replica that starts before 2,000 bound namespaces with 20,000 entries of the catalogue, and how soon it follows.
 fn many_namespaces(world: &World) {
-    //world.populate(2_000, 10);
+    world.populate(2_000, 10);
     let start = Instant::now();
     let mut replica = Replica::start(&world.plane, &world.files);
     replica.wait_ready(&world.plane.runtime());
