@@ -20,6 +20,8 @@ pub struct Decision {
     pub references: Vec<ReferenceReport>,
     /// Ids of the rules that count at the audit level or denied, sorted.
     pub rules: Vec<&'static str>,
+    /// Whether the validating webhook has the last word: it was the mutating one that was asked.
+    pub is_first_look: bool,
 }
 
 /// Whether the object may come in.
@@ -92,6 +94,13 @@ impl Decision {
             Outcome::Deny { .. } => "deny",
             Outcome::Unavailable { .. } => "unavailable",
         }
+    }
+
+    /// The word in the audit annotation. Of two values for one key the API server keeps the first, and asks the mutating
+    /// webhook again when a later mutator changed the pod: an `allow` of the first time would stay on a pod that is denied
+    /// the second time. So only a denial is a verdict there; for all that passes, the validating webhook says it.
+    pub fn verdict_on_record(&self) -> &'static str {
+        if self.is_first_look && self.outcome == Outcome::Allow { "" } else { self.verdict() }
     }
 
     /// The paths that the object names, sorted, each once.

@@ -55,7 +55,7 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
     let kind =
         world.settings.kinds.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
     match review.endpoint {
-        Endpoint::Mutate => mutate(review, object, &world),
+        Endpoint::Mutate => Decision { is_first_look: true, ..mutate(review, object, &world) },
         Endpoint::Validate => validate(review, object, kind, &world),
     }
 }

@@ -38,7 +38,7 @@ pub enum ReferenceError {
     )]
     LongProperty,
     /// Something other than `optional` behind `?`.
-    #[error("unknown option {0} behind ?; the only one is ?optional")]
+    #[error("{0} behind ?; the only one is ?optional")]
     Option(String),
     /// `secret:` where the reference alone is wanted.
     #[error("write the reference alone, without secret: before it")]
@@ -88,7 +88,7 @@ impl<'a> Reference<'a> {
         let (text, optional) = match text.split_once('?') {
             None => (text, false),
             Some((text, "optional")) => (text, true),
-            Some((_, option)) => return Err(ReferenceError::Option(quotable(option))),
+            Some((_, option)) => return Err(ReferenceError::Option(unknown(option))),
         };
         let (path, property) = match text.split_once('#') {
             None => (text, None),
@@ -118,9 +118,13 @@ impl<'a> Reference<'a> {
 }
 
 /// An option is repeated only where it looks like one.
-fn quotable(option: &str) -> String {
+fn unknown(option: &str) -> String {
     let plain = option.len() <= 24 && option.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-    if plain && !option.is_empty() { format!("\"{option}\"") } else { "that".to_owned() }
+    if plain && !option.is_empty() {
+        format!("unknown option \"{option}\"")
+    } else {
+        "no known option".to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -161,9 +165,9 @@ mod tests {
         }
         assert_eq!(read("a#"), Err(ReferenceError::EmptyProperty));
         assert_eq!(read("secret:a"), Err(ReferenceError::Prefixed));
-        assert_eq!(read("a?optinal"), Err(ReferenceError::Option("\"optinal\"".into())));
-        assert_eq!(read("a?Hunter2"), Err(ReferenceError::Option("that".into())));
-        assert_eq!(read("a?"), Err(ReferenceError::Option("that".into())));
+        assert_eq!(read("a?optinal"), Err(ReferenceError::Option("unknown option \"optinal\"".into())));
+        assert_eq!(read("a?Hunter2"), Err(ReferenceError::Option("no known option".into())));
+        assert_eq!(read("a?"), Err(ReferenceError::Option("no known option".into())));
         assert!(read(&format!("a#{}", "x".repeat(300))).is_err());
     }
 

@@ -294,7 +294,7 @@ pub fn respond(uid: &str, decision: &Decision) -> Vec<u8> {
     }
     out.extend_from_slice(br#","auditAnnotations":{"#);
     let (paths, rules) = (joined(&decision.paths()), decision.rules.join(","));
-    let annotations = [("verdict", decision.verdict()), ("paths", &paths), ("rules", &rules)];
+    let annotations = [("verdict", decision.verdict_on_record()), ("paths", &paths), ("rules", &rules)];
     separated(&mut out, annotations.into_iter().filter(|(_, value)| !value.is_empty()));
     out.extend_from_slice(b"}}}");
     out

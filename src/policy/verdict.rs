@@ -137,7 +137,7 @@ pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
         .collect();
     rules.sort_unstable();
     rules.dedup();
-    Decision { outcome, patch: None, warnings, refusals, findings, references, rules }
+    Decision { outcome, warnings, refusals, findings, references, rules, ..Decision::default() }
 }
 
 fn line(refusal: &Refusal) -> String {

@@ -1,5 +1,7 @@
 //! The tests, in the order in which they run.
 
+mod audit;
+mod binding;
 mod day;
 pub mod demo;
 mod fence;
@@ -52,7 +54,13 @@ pub const CASES: &[Case] = &[
     case("updates::planted", Shared(updates::planted)),
     case("updates::the_first_instant", Shared(updates::the_first_instant)),
     case("updates::an_unbound_namespace", Shared(updates::an_unbound_namespace)),
+    case("binding::an_owner_may_not", Shared(binding::an_owner_may_not)),
+    case("binding::an_owner_may_not_make_one_bound", Shared(binding::an_owner_may_not_make_one_bound)),
+    case("binding::a_binder_may", Shared(binding::a_binder_may)),
+    case("binding::without_refgate", Alone(binding::without_refgate)),
     // These look at all that came before them.
+    case("audit::every_decision_is_on_record", Alone(audit::every_decision_is_on_record)),
+    case("audit::no_value_is_anywhere", Alone(audit::no_value_is_anywhere)),
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),
 ];

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 /// Plaintext that tests write where it must be refused, each found by a rule of its own: as an env value under a
-/// credential's name, in a URL, behind an option. They may come out nowhere.
+/// credential's name, in a URL, behind an option, by its shape alone. They may come out nowhere.
 pub const PASSWORD: &str = "pL4nt3dWoRdXq7";
 pub const URL_PASSWORD: &str = "pL4nt3dUrLq8Zk";
 pub const OPTION_PASSWORD: &str = "pL4nt3dArGvW9t";
+pub const TOKEN: &str = concat!("gh", "p_oYhR4ouW8mGZ1fBzGd5kNcdtAqzh7A3CcRvf");
 
 /// A pod of one container with env values.
 pub fn pod(name: &str, env: &[(&str, &str)]) -> Value {

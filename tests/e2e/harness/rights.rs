@@ -20,6 +20,15 @@ pub fn grant(namespace: &Namespace<'_>, rules: &[Rule<'_>]) {
     wait(&namespace.developer, &namespace.name, rules);
 }
 
+/// Gives someone rights in the whole cluster, and waits until they have them.
+pub fn grant_everywhere(admin: &Person, person: &Person, rules: &[Rule<'_>]) {
+    let name = format!("{}-more", person.name);
+    admin.api.post(&format!("{BASE}/clusterroles"), &role(&name, rules)).ok();
+    let binding = binding("ClusterRole", &name, &person.name);
+    admin.api.post(&format!("{BASE}/clusterrolebindings"), &binding).ok();
+    wait(person, "", rules);
+}
+
 fn role(name: &str, rules: &[Rule<'_>]) -> Value {
     let rule = |(group, resource, verbs): &Rule<'_>| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
     json!({"metadata": {"name": name}, "rules": rules.iter().map(rule).collect::<Vec<_>>()})

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::api::{APPLY, MERGE};
 use super::kubectl::Ran;
-use super::objects::pod;
+use super::objects::{PASSWORD, pod};
 use super::plane::{Person, Plane};
 use super::process::free_port;
 use super::refgate::{Files, Replica, account_token, repository};
@@ -87,7 +87,7 @@ impl World {
         until("the webhooks are in force", || {
             let answer = probe.dry_run(&pod("probe", &[("A", "secret:a")]));
             let injected = answer.body.pointer("/spec/containers/0/env/0/valueFrom").is_some();
-            let plaintext = pod("probe", &[("DB_PASSWORD", "kR4vT9wqZ2pB")]);
+            let plaintext = pod("probe", &[("DB_PASSWORD", PASSWORD)]);
             (injected && probe.dry_run(&plaintext).code == 403).then_some(())
         });
         until("the policies are in force", || {
