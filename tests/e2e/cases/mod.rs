@@ -1,8 +1,10 @@
 //! The tests, in the order in which they run.
 
+mod bind;
 mod day;
 pub mod demo;
 mod installation;
+mod scan;
 
 use crate::Run::{Alone, Bare, Shared};
 use crate::{Case, Run};
@@ -21,6 +23,10 @@ pub const CASES: &[Case] = &[
     ),
     case("day::two_managers_meet_no_conflict", Shared(day::two_managers_meet_no_conflict)),
     case("day::a_dry_run_answers_the_same", Shared(day::a_dry_run_answers_the_same)),
+    case("bind::an_operator_binds_a_namespace", Shared(bind::an_operator_binds_a_namespace)),
+    case("bind::a_binder_gives_secrets_to_nobody", Shared(bind::a_binder_gives_secrets_to_nobody)),
+    case("scan::finds_what_admission_would_refuse", Alone(scan::finds_what_admission_would_refuse)),
+    case("scan::holds_a_page_and_no_more", Alone(scan::holds_a_page_and_no_more)),
     // These look at all that came before them.
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),
