@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 /// A Namespace and a RoleBinding, with the sentences that say how to apply them.
 pub fn yaml(options: &Options) -> anyhow::Result<String> {
     let Options { namespace, scope, own_namespace, .. } = options;
-    for name in [namespace, own_namespace].into_iter().filter(|name| !is_dns_label(name)) {
+    if let Some(name) = [namespace, own_namespace].into_iter().find(|name| !is_dns_label(name)) {
         bail!(
             "{name:?} is no name of a namespace: write lower-case letters, digits and inside it hyphens, at most \
              {MOST_CHARACTERS} characters"

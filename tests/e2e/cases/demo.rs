@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::harness::plane::Person;
 use crate::harness::refgate::repository;
 use crate::harness::transcript::{Step, matches, steps};
-use crate::harness::world::{Namespace, World, bind, bind_sync, wait_for_right};
+use crate::harness::world::{Namespace, World, bind, wait_for_right};
 
 /// The namespace of the developer.
 const NAMESPACE: &str = "snippets-stage";
@@ -100,7 +100,7 @@ impl Demo {
 /// What the sync would have done in a namespace: its Secrets, and the catalogue.
 fn synced(world: &World, name: &str, entries: &[Value], known: &[&str]) {
     let admin = &world.plane.admin;
-    bind_sync(admin, name);
+    world.let_sync_in(name);
     wait_for_right(&world.sync, name, "", "secrets", "create");
     let namespace = Namespace { world, name: name.to_owned(), developer: admin.clone() };
     for entry in entries {

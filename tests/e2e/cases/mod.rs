@@ -1,6 +1,7 @@
 //! The tests, in the order in which they run.
 
 mod audit;
+mod bind;
 mod binding;
 mod day;
 pub mod demo;
@@ -8,6 +9,7 @@ mod fence;
 mod installation;
 mod messages;
 mod mutators;
+mod scan;
 mod updates;
 
 use crate::Run::{Alone, Bare, Shared};
@@ -58,6 +60,10 @@ pub const CASES: &[Case] = &[
     case("binding::an_owner_may_not_make_one_bound", Shared(binding::an_owner_may_not_make_one_bound)),
     case("binding::a_binder_may", Shared(binding::a_binder_may)),
     case("binding::without_refgate", Alone(binding::without_refgate)),
+    case("bind::an_operator_binds_a_namespace", Shared(bind::an_operator_binds_a_namespace)),
+    case("bind::a_binder_gives_secrets_to_nobody", Shared(bind::a_binder_gives_secrets_to_nobody)),
+    case("scan::finds_what_admission_would_refuse", Alone(scan::finds_what_admission_would_refuse)),
+    case("scan::holds_a_page_and_no_more", Alone(scan::holds_a_page_and_no_more)),
     // These look at all that came before them.
     case("audit::every_decision_is_on_record", Alone(audit::every_decision_is_on_record)),
     case("audit::no_value_is_anywhere", Alone(audit::no_value_is_anywhere)),

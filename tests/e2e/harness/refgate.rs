@@ -75,6 +75,13 @@ pub fn make_certificates(folder: &Path) {
     assert!(output.status.success(), "certs/dev.sh: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// What the built binary prints; fails the test when it fails.
+pub fn run_refgate(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_refgate")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
