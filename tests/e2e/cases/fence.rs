@@ -260,7 +260,12 @@ pub fn mechanics(world: &World) {
     let applied = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [
         {"name": "web", "env": [{"name": "DB_PASSWORD", "value": PASSWORD}]}]}});
     let applied = format!("{applied}\n");
+    // What calls itself the shadow of a kubelet's own pod is not injected.
+    let mut mirror = with_annotation("kubernetes.io/config.mirror", "x");
+    mirror["spec"]["nodeName"] = json!("node-1");
+    mirror["spec"]["containers"] = json!([container("web", &[("A", "secret:x")])]);
     for (id, pod) in [
+        ("mirror", mirror),
         ("P03", text("mozmeao/snippets/", "vault:secret/data/$(A)prod/x#k")),
         ("P03", text("secret", "$(A):/mozmeao/snippets/prod/x")),
         ("P04", from(map.clone(), "secret:/mozmeao/snippets/stage/$(A)")),
