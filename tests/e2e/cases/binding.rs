@@ -7,7 +7,7 @@ use crate::harness::objects::pod;
 use crate::harness::plane::Person;
 use crate::harness::rights::{grant, grant_everywhere};
 use crate::harness::wait::until;
-use crate::harness::world::{Namespace, World, bind, scope_labels};
+use crate::harness::world::{Namespace, World, bind, scope_labels, wait_for_right};
 
 const OPERATIONS: &str = "application/json-patch+json";
 
@@ -123,6 +123,41 @@ pub fn an_owner_may_not(world: &World) {
     }
 }
 
+/// Nor give themselves the right; and given by mistake in the namespace alone, it is none.
+pub fn an_owner_may_not_give_it_to_themselves(world: &World) {
+    let namespace = world.bound("self-made", "mozmeao/binding/stage", &[]);
+    let developer = owner(&namespace);
+    let base = "/apis/rbac.authorization.k8s.io/v1";
+    let rules = json!([{"apiGroups": ["refgate.dev"], "resources": ["scopes", "secrets"], "verbs": ["bind", "write"]}]);
+    let subjects = json!([{"kind": "User", "name": developer.name, "apiGroup": "rbac.authorization.k8s.io"}]);
+    let to = |role: &str| {
+        json!({"metadata": {"name": "mine"}, "subjects": subjects, "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role,
+        }})
+    };
+    let inside = format!("{base}/namespaces/self-made");
+    for (path, object) in [
+        (format!("{inside}/roles"), json!({"metadata": {"name": "mine"}, "rules": rules})),
+        (format!("{inside}/rolebindings"), to("refgate-binder")),
+        (format!("{inside}/rolebindings"), to("refgate-secret-writer")),
+        (format!("{base}/clusterrolebindings"), to("refgate-binder")),
+    ] {
+        let answer = developer.api.post(&path, &object);
+        assert!(
+            answer.code == 403 && answer.message().contains("is forbidden: "),
+            "{path}: {}",
+            answer.message()
+        );
+    }
+    bind(&world.plane.admin, "self-made", "refgate-binder", &developer.name);
+    wait_for_right(developer, "self-made", "refgate.dev", "scopes", "bind");
+    let prod = json!({"metadata": {"labels": {"refgate.dev/env": "prod"}}});
+    assert_refused(
+        "a binder of one namespace",
+        &developer.api.patch("/api/v1/namespaces/self-made", MERGE, &prod),
+    );
+}
+
 pub fn an_owner_may_not_make_one_bound(world: &World) {
     let namespace = world.bound("parent", "mozmeao/binding/stage", &[]);
     let api = &owner(&namespace).api;
@@ -159,7 +194,7 @@ fn grant_apply(world: &World, namespace: &Namespace<'_>) {
     let rules =
         json!({"rules": [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create", "patch"]}]});
     world.plane.admin.api.patch(&format!("{role}/{name}"), MERGE, &rules).ok();
-    crate::harness::world::wait_for_right(&namespace.developer, "", "", "namespaces", "patch");
+    wait_for_right(&namespace.developer, "", "", "namespaces", "patch");
 }
 
 /// What RefGate says of a reference of an absolute path; `None` when it does not say.

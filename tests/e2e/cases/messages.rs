@@ -112,7 +112,14 @@ pub fn of_workloads_and_pods(world: &World) {
 fn debug(namespace: &Namespace<'_>) {
     grant(namespace, &[("", "pods/ephemeralcontainers", &["patch"])]);
     namespace.developer.api.post(&namespace.path("pods"), &pod("web", &[("LOG_LEVEL", "info")])).ok();
-    let debug = ["debug", "web", "--image=example.com/tools:1", "--container=tools", "--attach=false"];
+    let debug = [
+        "debug",
+        "web",
+        "--image=example.com/tools:1",
+        "--container=tools",
+        "--profile=general",
+        "--attach=false",
+    ];
     let with = |env: &'static str| [&debug[..], &[env]].concat();
     let (reference, plaintext) = (with("--env=TOKEN=secret:database_url"), with("--env=LOG_LEVEL=debug"));
     holds(namespace, "debug", &[(&reference, ""), (&plaintext, "")]);

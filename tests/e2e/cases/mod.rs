@@ -57,6 +57,10 @@ pub const CASES: &[Case] = &[
     case("updates::the_first_instant", Shared(updates::the_first_instant)),
     case("updates::an_unbound_namespace", Shared(updates::an_unbound_namespace)),
     case("binding::an_owner_may_not", Shared(binding::an_owner_may_not)),
+    case(
+        "binding::an_owner_may_not_give_it_to_themselves",
+        Shared(binding::an_owner_may_not_give_it_to_themselves),
+    ),
     case("binding::an_owner_may_not_make_one_bound", Shared(binding::an_owner_may_not_make_one_bound)),
     case("binding::a_binder_may", Shared(binding::a_binder_may)),
     case("binding::without_refgate", Alone(binding::without_refgate)),
