@@ -70,7 +70,7 @@ pub fn of_workloads_and_pods(world: &World) {
         ("mozmeao/snippets/stage/database_url", &[("value", "d")][..]),
         ("mozmeao/snippets/stage/smtp", &[("password", "p"), ("value", "{}")][..]),
     ];
-    let namespace = world.bound("snippets-stage", "mozmeao/snippets/stage", &synced);
+    let namespace = world.bound("news-stage", "mozmeao/snippets/stage", &synced);
     // What the secret manager has besides, and nobody asked for yet.
     let entries = synced.map(|(path, keys)| {
         let keys: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
@@ -127,7 +127,7 @@ fn debug(namespace: &Namespace<'_>) {
 
 /// Where nothing is bound, with RefGate there to answer.
 pub fn of_an_unbound_namespace(world: &World) {
-    let namespace = world.namespace("playground");
+    let namespace = world.namespace("sandbox");
     let references = [("DATABASE_URL", "secret:database_url"), ("SMTP_PASSWORD", "secret:smtp#password")];
     let typed: [Typed<'_>; 2] = [(APPLY, &deployment(&env(&references))), (APPLY, &bare_pod(&references))];
     holds(&namespace, "unbound", &typed);
