@@ -4,6 +4,7 @@ pub mod api;
 pub mod kubectl;
 pub mod objects;
 pub mod plane;
+pub mod populate;
 pub mod process;
 pub mod programs;
 pub mod refgate;
