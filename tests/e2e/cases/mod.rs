@@ -1,5 +1,6 @@
 //! The tests, in the order in which they run.
 
+mod condition;
 mod day;
 pub mod demo;
 mod installation;
@@ -21,6 +22,11 @@ pub const CASES: &[Case] = &[
     ),
     case("day::two_managers_meet_no_conflict", Shared(day::two_managers_meet_no_conflict)),
     case("day::a_dry_run_answers_the_same", Shared(day::a_dry_run_answers_the_same)),
+    case(
+        "condition::what_is_patched_or_refused_is_sent",
+        Shared(condition::what_is_patched_or_refused_is_sent),
+    ),
+    case("condition::what_is_not_sent_is_refused", Shared(condition::what_is_not_sent_is_refused)),
     // These look at all that came before them.
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),
