@@ -1,5 +1,6 @@
 //! The tests, in the order in which they run.
 
+mod calls;
 mod condition;
 mod day;
 pub mod demo;
@@ -27,6 +28,7 @@ pub const CASES: &[Case] = &[
         Shared(condition::what_is_patched_or_refused_is_sent),
     ),
     case("condition::what_is_not_sent_is_refused", Shared(condition::what_is_not_sent_is_refused)),
+    case("calls::only_what_can_matter_is_asked", Alone(calls::only_what_can_matter_is_asked)),
     // These look at all that came before them.
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),
