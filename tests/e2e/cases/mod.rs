@@ -5,6 +5,7 @@ mod condition;
 mod day;
 pub mod demo;
 mod installation;
+mod load;
 
 use crate::Run::{Alone, Bare, Shared};
 use crate::{Case, Run};
@@ -29,6 +30,11 @@ pub const CASES: &[Case] = &[
     ),
     case("condition::what_is_not_sent_is_refused", Shared(condition::what_is_not_sent_is_refused)),
     case("calls::only_what_can_matter_is_asked", Alone(calls::only_what_can_matter_is_asked)),
+    case(
+        "load::no_creation_fails_while_everything_changes",
+        Alone(load::no_creation_fails_while_everything_changes),
+    ),
+    case("load::a_large_world_is_judged_right", Alone(load::a_large_world_is_judged_right)),
     // These look at all that came before them.
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),
