@@ -6,6 +6,7 @@ mod day;
 pub mod demo;
 mod installation;
 mod load;
+mod outage;
 
 use crate::Run::{Alone, Bare, Shared};
 use crate::{Case, Run};
@@ -35,6 +36,8 @@ pub const CASES: &[Case] = &[
         Alone(load::no_creation_fails_while_everything_changes),
     ),
     case("load::a_large_world_is_judged_right", Alone(load::a_large_world_is_judged_right)),
+    case("outage::nobody_home", Alone(outage::nobody_home)),
+    case("outage::what_was_missed_counts_afterwards", Alone(outage::what_was_missed_counts_afterwards)),
     // These look at all that came before them.
     case("installation::least_privilege", Alone(installation::least_privilege)),
     case("installation::uninstalls", Alone(installation::uninstalls)),
