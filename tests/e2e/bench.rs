@@ -66,6 +66,7 @@ pub fn run(world: &World) {
     for workers in WORKERS {
         measure(world, workers);
     }
+    many_namespaces(world);
 }
 
 /// Leaves RefGate one namespace of these.
@@ -206,4 +207,32 @@ fn create(api: &Api, workers: usize, path: &str, pod: &Value, injected: bool) ->
 fn quantiles(times: &mut [Duration]) -> [f64; 2] {
     times.sort_unstable();
     [0.5, 0.99].map(|share| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3)
+}
+
+/// A replica that starts before 2,000 bound namespaces with 20,000 entries of the catalogue, and how soon it follows.
+fn many_namespaces(world: &World) {
+    world.populate(2_000, 10);
+    let start = Instant::now();
+    let mut replica = Replica::start(&world.plane, &world.files);
+    replica.wait_ready(&world.plane.runtime());
+    let ready = start.elapsed().as_secs_f64();
+    println!("\n2,000 bound namespaces, 20,000 entries of the catalogue: ready after {ready:.1} s,");
+    println!("{:.0} MiB resident,", replica.process.resident() as f64 / f64::from(1 << 20));
+    let mut lags: Vec<Duration> = (0..20).map(|turn| lag(world, turn)).collect();
+    let [p50, p99] = quantiles(&mut lags);
+    println!("a binding that changes is in force after {p50:.0} ms (p50), {p99:.0} ms at most");
+}
+
+/// From the answer to a change of a binding until a pod is judged by it.
+fn lag(world: &World, turn: usize) -> Duration {
+    let (env, other) = if turn % 2 == 0 { ("prod", "stage") } else { ("stage", "prod") };
+    let api = &world.operator.api;
+    let labels = json!({"metadata": {"labels": {"refgate.dev/env": env}}});
+    api.patch("/api/v1/namespaces/bench-refgate", MERGE, &labels).ok();
+    let start = Instant::now();
+    let foreign = pod("lag", &[("A", &format!("secret:/mozmeao/bench/{other}/a"))]);
+    let path = "/api/v1/namespaces/bench-refgate/pods?dryRun=All";
+    until("the new binding is in force", || {
+        (!world.plane.admin.api.post(path, &foreign).is_ok()).then_some(start.elapsed())
+    })
 }

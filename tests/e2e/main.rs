@@ -30,8 +30,6 @@ use harness::world::World;
 /// One test.
 pub struct Case {
     name: &'static str,
-    /// Oldest minor that has what it is about.
-    since: u32,
     run: Run,
 }
 
@@ -69,9 +67,9 @@ fn main() -> ExitCode {
     let chosen =
         |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
     let cases: Vec<&Case> = cases::CASES.iter().filter(chosen).collect();
-    let tally = Tally { minor: programs.minor, failed: Mutex::new(Vec::new()) };
+    let (minor, tally) = (programs.minor, Tally::default());
     let plane = Plane::start(&folder, programs);
-    println!("Kubernetes 1.{} is up after {}", tally.minor, seconds(start.elapsed()));
+    println!("Kubernetes 1.{minor} is up after {}", seconds(start.elapsed()));
     run(&cases, plane, &tally);
     let failed = tally.failed.into_inner().unwrap();
     println!("\n{} tests, {} failed, {} in all", cases.len(), failed.len(), seconds(start.elapsed()));
@@ -115,17 +113,13 @@ fn run(cases: &[&Case], plane: Plane, tally: &Tally) {
 }
 
 /// What came of the tests.
+#[derive(Default)]
 struct Tally {
-    minor: u32,
     failed: Mutex<Vec<&'static str>>,
 }
 
 impl Tally {
     fn run(&self, case: &Case, run: impl Fn() + Send) {
-        if case.since > self.minor {
-            println!("test {} ... left out: it is about something of Kubernetes 1.{}", case.name, case.since);
-            return;
-        }
         let start = Instant::now();
         // In a thread of its name, which a panic then tells.
         let passed = thread::scope(|scope| {

@@ -19,6 +19,9 @@ use refgate::policy::review::{Endpoint, parse};
 use refgate::policy::snapshot::Snapshot;
 use serde_json::{Value, json};
 
+// For `generate`, which the end-to-end tests take in without the oracle.
+use crate::oracle::secret_name;
+
 /// Where the generated objects live.
 const NAMESPACE: &str = "team";
 

@@ -105,9 +105,7 @@ pub fn uninstalls(world: &World) {
     let kubectl = &world.plane.admin.kubectl;
     kubectl.run(&["delete", "mutatingwebhookconfiguration", "zz-refgate"]).ok();
     kubectl.run(&["delete", "validatingwebhookconfiguration", "refgate"]).ok();
-    while !world.replicas.lock().unwrap().is_empty() {
-        world.stop_replica();
-    }
+    world.stop_replicas();
     until("pods start without the webhooks", || {
         let answer = namespace.developer.api.post(&namespace.path("pods"), &pod("after", &[("A", "b")]));
         answer.is_ok().then_some(())

@@ -5,6 +5,7 @@ pub mod golden;
 pub mod kubectl;
 pub mod objects;
 pub mod plane;
+pub mod populate;
 pub mod process;
 pub mod programs;
 pub mod refgate;

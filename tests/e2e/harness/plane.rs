@@ -38,10 +38,17 @@ pub struct Plane {
     pub server: String,
     pub etcd: String,
     processes: Mutex<Vec<Process>>,
-    apiserver: Mutex<Option<Process>>,
-    apiserver_arguments: Vec<String>,
+    apiserver: Part,
+    controllers: Part,
     developers: AtomicUsize,
     runtime: Runtime,
+}
+
+/// A program that tests stop and start again.
+struct Part {
+    name: &'static str,
+    arguments: Vec<String>,
+    process: Mutex<Option<Process>>,
 }
 
 /// Someone with a token, and the ways in.
@@ -75,15 +82,13 @@ impl Plane {
         });
         let admin = person(folder, &programs, &server, "setup", "setup-token", runtime.handle().clone());
         wait_ready(&mut apiserver, &admin.api);
-        for (name, program) in [("controllers", "kube-controller-manager"), ("scheduler", "kube-scheduler")] {
+        let controller = |name: &str, program: &str| {
             let kubeconfig = write_kubeconfig(folder, &server, name, &format!("{name}-token"));
-            processes.push(start(
-                folder,
-                &programs,
-                program,
-                &controller_arguments(folder, program, &kubeconfig),
-            ));
-        }
+            let arguments = controller_arguments(folder, program, &kubeconfig);
+            (start(folder, &programs, program, &arguments), arguments)
+        };
+        let controllers = controller("controllers", "kube-controller-manager");
+        processes.push(controller("scheduler", "kube-scheduler").0);
         let kubeconfig = write_kubeconfig(folder, &server, "kwok", "kwok-token");
         processes.push(start(folder, &programs, "kwok", &kwok_arguments(&programs, &kubeconfig)));
         let plane = Self {
@@ -93,8 +98,8 @@ impl Plane {
             server,
             etcd,
             processes: Mutex::new(processes),
-            apiserver: Mutex::new(Some(apiserver)),
-            apiserver_arguments,
+            apiserver: Part::new("kube-apiserver", (apiserver, apiserver_arguments)),
+            controllers: Part::new("kube-controller-manager", controllers),
             developers: AtomicUsize::new(0),
             runtime,
         };
@@ -139,20 +144,37 @@ impl Plane {
         for process in self.processes.lock().unwrap().iter_mut() {
             process.assert_running();
         }
-        if let Some(apiserver) = self.apiserver.lock().unwrap().as_mut() {
-            apiserver.assert_running();
+        for part in [&self.apiserver, &self.controllers] {
+            if let Some(process) = part.process.lock().unwrap().as_mut() {
+                process.assert_running();
+            }
         }
     }
 
     pub fn stop_apiserver(&self) {
-        let apiserver = self.apiserver.lock().unwrap().take();
-        apiserver.expect("it runs").stop();
+        self.apiserver.stop();
     }
 
     pub fn start_apiserver(&self) {
-        let mut apiserver = start(&self.folder, &self.programs, "kube-apiserver", &self.apiserver_arguments);
-        wait_ready(&mut apiserver, &self.admin.api);
-        *self.apiserver.lock().unwrap() = Some(apiserver);
+        self.apiserver.start(self, |apiserver| wait_ready(apiserver, &self.admin.api));
+    }
+
+    /// All but the scheduler.
+    pub fn stop_controllers(&self) {
+        self.controllers.stop();
+    }
+
+    /// They take a moment to be at work; what they do is what to wait for.
+    pub fn start_controllers(&self) {
+        self.controllers.start(self, |_| {});
+    }
+
+    /// Makes etcd forget all that is no longer so.
+    pub fn compact(&self) {
+        let etcd = Api::new(&self.etcd, &self.folder.join("apiserver/apiserver.crt"), "", self.runtime());
+        let range = etcd.post("/v3/kv/range", &json!({"key": "AA==", "count_only": true})).ok();
+        let revision = &range["header"]["revision"];
+        etcd.post("/v3/kv/compaction", &json!({"revision": revision, "physical": true})).ok();
     }
 
     pub fn runtime(&self) -> Handle {
@@ -185,6 +207,23 @@ impl Plane {
     pub fn audit_log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.folder.join("log/audit.log")).unwrap();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+}
+
+impl Part {
+    fn new(name: &'static str, (process, arguments): (Process, Vec<String>)) -> Self {
+        Self { name, arguments, process: Mutex::new(Some(process)) }
+    }
+
+    fn stop(&self) {
+        let process = self.process.lock().unwrap().take();
+        process.expect("it runs").stop();
+    }
+
+    fn start(&self, plane: &Plane, wait: impl FnOnce(&mut Process)) {
+        let mut process = start(&plane.folder, &plane.programs, self.name, &self.arguments);
+        wait(&mut process);
+        *self.process.lock().unwrap() = Some(process);
     }
 }
 
@@ -277,6 +316,8 @@ fn apiserver_arguments(folder: &Path, etcd: &str, server: &str, minor: u32) -> V
         ("allow-privileged", "true"),
         ("audit-log-path", &file("log/audit.log")),
         ("audit-policy-file", &file("audit-policy.yaml")),
+        // Without it an API server that stops waits a minute for its watches to end.
+        ("shutdown-watch-termination-grace-period", "1s"),
     ]);
     // What comes with 1.36 is there before, behind a gate.
     let api = match minor {
@@ -308,6 +349,9 @@ fn controller_arguments(folder: &Path, program: &str, kubeconfig: &Path) -> Vec<
         arguments.extend(flags(&[
             ("service-account-private-key-file", key.to_str().unwrap()),
             ("use-service-account-credentials", "true"),
+            // Twenty a second would be a minute and a half for the ServiceAccounts of 2,000 namespaces.
+            ("kube-api-qps", "1000"),
+            ("kube-api-burst", "1000"),
         ]));
     }
     arguments

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
@@ -53,18 +53,49 @@ impl Files {
 
     /// A token of the ServiceAccount, as the kubelet would put one beside it.
     pub fn renew_token(&self, plane: &Plane) {
+        self.put_token(&account_token(plane, "refgate"));
+    }
+
+    /// A token that is good until its [`Bond`] is gone: a moment that a test chooses, unlike that of an expiry.
+    pub fn put_bound_token(&self, plane: &Plane) -> Bond {
+        let api = &plane.admin.api;
+        let secret = json!({"metadata": {"generateName": "e2e-bond-"}});
+        let secret = api.post("/api/v1/namespaces/refgate-system/secrets", &secret).ok();
+        let bond = secret["metadata"]["name"].as_str().unwrap();
+        let object =
+            json!({"apiVersion": "v1", "kind": "Secret", "name": bond, "uid": secret["metadata"]["uid"]});
+        let spec = json!({"expirationSeconds": 7200, "boundObjectRef": object});
+        self.put_token(&request_token(plane, "refgate", &spec));
+        Bond { path: format!("/api/v1/namespaces/refgate-system/secrets/{bond}") }
+    }
+
+    fn put_token(&self, token: &str) {
         let new = self.token.with_extension("new");
-        fs::write(&new, account_token(plane, "refgate")).unwrap();
+        fs::write(&new, token).unwrap();
         fs::rename(&new, &self.token).unwrap();
+    }
+}
+
+/// What a token is bound to.
+pub struct Bond {
+    path: String,
+}
+
+impl Bond {
+    /// From the next start of the API server on, which may remember for ten seconds, the token is refused.
+    pub fn cut(self, plane: &Plane) {
+        plane.admin.api.delete(&self.path).ok();
     }
 }
 
 /// A token of a ServiceAccount in RefGate's namespace.
 pub fn account_token(plane: &Plane, account: &str) -> String {
+    request_token(plane, account, &json!({"expirationSeconds": 7200}))
+}
+
+fn request_token(plane: &Plane, account: &str, spec: &Value) -> String {
     let path = format!("/api/v1/namespaces/refgate-system/serviceaccounts/{account}/token");
-    let request = json!({
-        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200},
-    });
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
     plane.admin.api.post(&path, &request).ok()["status"]["token"].as_str().unwrap().to_owned()
 }
 
@@ -80,6 +111,12 @@ pub fn run_refgate(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_refgate")).args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Another certificate of the same CA in the same files.
+pub fn renew_certificate(folder: &Path) {
+    fs::remove_file(folder.join("tls.crt")).unwrap();
+    make_certificates(folder);
 }
 
 pub fn repository() -> &'static Path {
@@ -142,10 +179,39 @@ impl Replica {
 
     /// Its log lines that say what came of a review.
     pub fn reviews(&self) -> Vec<Value> {
-        let text = fs::read_to_string(&self.log).unwrap();
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line.get("uid").is_some()).collect()
+        reviews_in(&self.log)
     }
+
+    /// Whether a line of its log holds all of these texts.
+    pub fn has_logged(&self, texts: &[&str]) -> bool {
+        let log = fs::read_to_string(&self.log).unwrap();
+        log.lines().any(|line| texts.iter().all(|text| line.contains(text)))
+    }
+
+    /// The certificate that a client is shown, PEM.
+    pub fn shown_certificate(&self, files: &Files) -> String {
+        let mut command = Command::new("openssl");
+        command.args([
+            "s_client",
+            "-connect",
+            &self.backend.https.to_string(),
+            "-verify_return_error",
+            "-CAfile",
+        ]);
+        let output = command.arg(files.certificates.join("ca.crt")).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let start = text.find("-----BEGIN CERTIFICATE-----").unwrap();
+        let end = "-----END CERTIFICATE-----\n";
+        text[start..text.find(end).unwrap() + end.len()].to_owned()
+    }
+}
+
+/// The reviews in the log of a replica, which may have ended.
+pub fn reviews_in(log: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(log).unwrap();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line.get("uid").is_some()).collect()
 }
 
 fn loopback() -> SocketAddr {

@@ -80,6 +80,14 @@ impl World {
         self.service.remove(replica.backend);
     }
 
+    /// Stops all of them, and waits until the Service is an address where nobody answers.
+    pub fn stop_replicas(&self) {
+        while !self.replicas.lock().unwrap().is_empty() {
+            self.stop_replica();
+        }
+        until("the Service knows no replica", || (self.service.ready() == 0).then_some(()));
+    }
+
     /// The API server takes a moment to hear of webhooks and policies, and they are asked from then on.
     fn wait_in_force(&self) {
         let probe = self.bound("in-force", "probe/of/setup", &[]);
@@ -147,6 +155,19 @@ impl World {
         self.operator.api.patch(&format!("{path}?fieldManager=refgate-bind"), APPLY, &binding).ok();
     }
 
+    /// Writes the catalogue of a namespace as the sync does; RefGate may not have heard of it yet.
+    pub fn write_catalogue(&self, namespace: &str, entries: &[Value], known: &[&str]) {
+        let name = format!("catalogue.{namespace}");
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": "refgate-system", "labels": {"refgate.dev/catalogue": "true"}},
+            "data": {"catalogue": json!(entries).to_string(), "known": json!(known).to_string()},
+        });
+        let path =
+            format!("/api/v1/namespaces/refgate-system/configmaps/{name}?fieldManager=sync&force=true");
+        self.sync.api.patch(&path, APPLY, &map).ok();
+    }
+
     /// All reviews that all replicas have logged.
     pub fn reviews(&self) -> Vec<Value> {
         self.replicas.lock().unwrap().iter().flat_map(Replica::reviews).collect()
@@ -196,22 +217,14 @@ impl Namespace<'_> {
                 "stringData": keys.iter().copied().collect::<BTreeMap<_, _>>(),
             });
             self.world.sync.api.post(&self.path("secrets"), &secret).ok();
-            entries.push(json!({"path": path, "secret": name, "keys": names, "version": "v1"}));
+            entries.push(entry(path, &names));
         }
         self.catalogue(&entries, known);
     }
 
     /// Writes the catalogue of this namespace, and waits until RefGate knows it.
     pub fn catalogue(&self, entries: &[Value], known: &[&str]) {
-        let name = format!("catalogue.{}", self.name);
-        let map = json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": "refgate-system", "labels": {"refgate.dev/catalogue": "true"}},
-            "data": {"catalogue": json!(entries).to_string(), "known": json!(known).to_string()},
-        });
-        let path =
-            format!("/api/v1/namespaces/refgate-system/configmaps/{name}?fieldManager=sync&force=true");
-        self.world.sync.api.patch(&path, APPLY, &map).ok();
+        self.world.write_catalogue(&self.name, entries, known);
         let Some(last) = entries.last() else { return };
         until("RefGate knows the catalogue", || {
             let reference = format!("secret:/{}", last["path"].as_str().unwrap());
@@ -220,6 +233,11 @@ impl Namespace<'_> {
             (answer.is_ok() && !answer.warnings.iter().any(unknown)).then_some(())
         });
     }
+}
+
+/// An entry of a catalogue, as the sync writes it.
+pub fn entry(path: &str, keys: &[&str]) -> Value {
+    json!({"path": path, "secret": secret_name(path), "keys": keys, "version": "v1"})
 }
 
 /// RBAC is followed with a moment's delay: waits until someone has what was given, `resource/subresource` or a resource.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 use serde_json::{Map, Value, json};
 
-use crate::oracle::secret_name;
+use super::secret_name;
 
 /// Few names, so that they meet; `user`, `url` and `host` are properties that `env-from` gives.
 const ENV_NAMES: [&str; 8] =
