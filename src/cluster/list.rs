@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::AsyncBufReadExt as _;
 use kube::Client;
 use kube::core::params::{GetParams, ListParams};
 use serde::Deserialize;
@@ -103,6 +104,8 @@ pub struct Pages {
     params: ListParams,
     patience: Duration,
     version: String,
+    /// The text of the page that is read. It is filled anew each time, so that a hundred pages take no more room than one.
+    text: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -125,22 +128,37 @@ impl Pages {
     pub(super) fn new(client: Client, source: &Source, patience: Duration) -> Self {
         let mut params = ListParams { label_selector: source.labels.clone(), ..ListParams::default() };
         params.limit = Some(PAGE);
-        Self { client, path: source.path.clone(), params, patience, version: String::new() }
+        Self { client, path: source.path.clone(), params, patience, version: String::new(), text: Vec::new() }
     }
 
     /// Reads a page and hands on its objects; says whether there is another one.
     pub async fn next(&mut self, each: impl FnMut(&RawValue)) -> Result<bool, ListError> {
-        let request = kube::core::Request::new(&self.path).list(&self.params);
-        let request = request.map_err(|error| ListError::Failed(error.to_string()))?;
-        let answer = tokio::time::timeout(self.patience, self.client.request_text(request)).await;
-        let text = answer.map_err(|_| ListError::Failed("a list took too long".to_owned()))??;
-        let page: Page<'_> = serde_json::from_str(&text)
+        tokio::time::timeout(self.patience, self.fetch())
+            .await
+            .map_err(|_| ListError::Failed("a list took too long".to_owned()))??;
+        let page: Page<'_> = serde_json::from_slice(&self.text)
             .map_err(|error| ListError::Failed(format!("a list cannot be read: {error}")))?;
         page.items.into_iter().flatten().for_each(each);
-        self.version = page.metadata.resource_version;
-        let token = page.metadata.continue_token;
+        let Metadata { resource_version, continue_token: token } = page.metadata;
+        self.version = resource_version;
         self.go_on(Some(token).filter(|token| !token.is_empty()));
         Ok(self.params.continue_token.is_some())
+    }
+
+    async fn fetch(&mut self) -> Result<(), ListError> {
+        let request = kube::core::Request::new(&self.path).list(&self.params);
+        let request = request.map_err(|error| ListError::Failed(error.to_string()))?;
+        let mut stream = Box::pin(self.client.request_stream(request).await?);
+        self.text.clear();
+        loop {
+            let piece = stream.fill_buf().await.map_err(|error| ListError::Failed(chain(&error)))?;
+            let taken = piece.len();
+            if taken == 0 {
+                return Ok(());
+            }
+            self.text.extend_from_slice(piece);
+            stream.consume_unpin(taken);
+        }
     }
 
     /// Goes on behind what a token stands for, or begins anew.

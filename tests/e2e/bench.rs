@@ -225,7 +225,7 @@ fn many_namespaces(world: &World) {
 
 /// From the answer to a change of a binding until a pod is judged by it.
 fn lag(world: &World, turn: usize) -> Duration {
-    let (env, other) = if turn % 2 == 0 { ("prod", "stage") } else { ("stage", "prod") };
+    let (env, other) = if turn.is_multiple_of(2) { ("prod", "stage") } else { ("stage", "prod") };
     let api = &world.operator.api;
     let labels = json!({"metadata": {"labels": {"refgate.dev/env": env}}});
     api.patch("/api/v1/namespaces/bench-refgate", MERGE, &labels).ok();

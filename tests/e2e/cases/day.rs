@@ -130,6 +130,8 @@ pub fn a_bare_pod_with_annotations_is_applied_again(world: &World) {
     pod["metadata"]["annotations"] = annotations();
     let list = list(&[pod]);
     namespace.kubectl_with(&["apply", "-f", "-"], &list).ok();
+    // Until then the scheduler and the node write into it, and that would be a difference too.
+    namespace.kubectl(&["wait", "--for=condition=Ready", "pod/bare", "--timeout=60s"]).ok();
     let live = namespace.developer.api.get(&namespace.path("pods/bare")).ok();
     assert_eq!(key_of(&live, "web", "ADDED").1, "value");
     let diff = namespace.kubectl_with(&["diff", "-f", "-"], &list);
