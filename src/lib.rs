@@ -6,6 +6,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod serve;
+pub mod sync;
 pub mod telemetry;
 pub mod world;
 pub mod yaml;

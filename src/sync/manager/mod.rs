@@ -1,0 +1,105 @@
+//! The seam to secret managers: list, fetch, store. A manager knows nothing of pods, namespaces or levels.
+//!
+//! A new one is a file here, a variant of [`Manager`], and a row in the contract test.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+/// A value. It cannot be printed: no `Display`, no `Serialize`, and a `Debug` that says nothing. Its bytes are overwritten
+/// when it goes; copies inside of a manager's own client are not ours to overwrite.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue(Zeroizing<Vec<u8>>);
+
+impl SecretValue {
+    /// Takes the bytes over.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for who writes them to where they belong.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SecretValue")
+    }
+}
+
+/// What a list says of one secret. No value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The secret path, which is its name in the manager.
+    pub path: String,
+    /// Its current version. `None`: it has no value yet.
+    pub version: Option<String>,
+    /// When the secret or anything about it last changed, where the manager says so. No proof of a new value.
+    pub changed: Option<Timestamp>,
+    /// Since when it is scheduled for deletion: its value cannot be read.
+    pub deleted: Option<Timestamp>,
+    /// Tags: `refgate.dev/type` asks for a type of Secret.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One secret with its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The version that this is the value of.
+    pub version: String,
+    /// When that version was made.
+    pub created: Option<Timestamp>,
+    /// The value.
+    pub value: SecretValue,
+    /// Whether it was stored as text: only text is looked at for JSON.
+    pub is_text: bool,
+}
+
+/// Why a manager did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManagerError {
+    /// There is no such secret, or none with a value.
+    #[error("the secret manager has no secret {0}")]
+    NotFound(String),
+    /// It is scheduled for deletion.
+    #[error("{0} is scheduled for deletion in the secret manager")]
+    Deleted(String),
+    /// The credentials may not do this; the text names the right that is missing where it is known.
+    #[error("the secret manager refuses: {0}")]
+    Denied(String),
+    /// Too many calls.
+    #[error("the secret manager throttles")]
+    Throttled,
+    /// It cannot be reached, or fails by itself.
+    #[error("the secret manager cannot be reached: {0}")]
+    Unavailable(String),
+    /// What it answered, or what it was asked, makes no sense; trying again does not help.
+    #[error("the secret manager's answer cannot be used: {0}")]
+    Invalid(String),
+}
+
+/// Whether trying again may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// With backoff.
+    Later,
+    /// Only when something was changed by a person, so at the next refresh and not before.
+    NextRefresh,
+}
+
+impl ManagerError {
+    /// What the caller should do.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Throttled | Self::Unavailable(_) => Retry::Later,
+            Self::NotFound(_) | Self::Deleted(_) | Self::Denied(_) | Self::Invalid(_) => Retry::NextRefresh,
+        }
+    }
+}
+
+/// What became of each secret of a fetch.
+pub type Batch = Vec<(String, Result<Fetched, ManagerError>)>;

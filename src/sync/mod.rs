@@ -1,0 +1,5 @@
+//! The controller: from a secret manager to the Secrets that pods of the cluster refer to.
+//!
+//! Values exist in this module and nowhere else; `serve` may not name it.
+
+pub mod manager;
