@@ -2,11 +2,18 @@
 //!
 //! A new one is a file here, a variant of [`Manager`], and a row in the contract test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 use zeroize::Zeroizing;
+
+use crate::policy::path::{Scope, SecretPath};
+
+pub mod file;
+
+/// Largest value, in bytes: that of AWS Secrets Manager, for all managers alike.
+pub const MAX_VALUE_BYTES: usize = 65_536;
 
 /// A value. It cannot be printed: no `Display`, no `Serialize`, and a `Debug` that says nothing. Its bytes are overwritten
 /// when it goes; copies inside of a manager's own client are not ours to overwrite.
@@ -103,3 +110,59 @@ impl ManagerError {
 
 /// What became of each secret of a fetch.
 pub type Batch = Vec<(String, Result<Fetched, ManagerError>)>;
+
+/// Where values are kept.
+#[derive(Debug)]
+pub enum Manager {
+    /// A file, for development and tests.
+    File(file::File),
+}
+
+impl Manager {
+    /// All secrets below `prefix`, which is a scope or a shared path with a slash at its end: `group/app/env/`. Sorted by
+    /// path, each once. Names that read as no path are left out: no reference reaches them.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Listed>, ManagerError> {
+        let scope = prefix.strip_suffix('/').and_then(|scope| Scope::shared(scope).ok());
+        let Some(scope) = scope else {
+            return Err(ManagerError::Invalid("a list is asked for by no prefix that ends in /".to_owned()));
+        };
+        let mut found = match self {
+            Self::File(file) => file.list(),
+        }?;
+        // Whatever a manager takes for a prefix, what counts are whole segments.
+        found.retain(|listed| scope.contains(&listed.path) && SecretPath::absolute(&listed.path).is_ok());
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        found.dedup_by(|one, other| one.path == other.path);
+        Ok(found)
+    }
+
+    /// The current values, one result for each path, sorted. What is no clean path never reaches the manager: an ARN
+    /// would name a secret of another account.
+    pub async fn fetch(&self, paths: &[String]) -> Result<Batch, ManagerError> {
+        let (asked, unclean): (BTreeSet<String>, BTreeSet<String>) =
+            paths.iter().cloned().partition(|path| SecretPath::absolute(path).is_ok());
+        let asked: Vec<String> = asked.into_iter().collect();
+        let mut batch = match self {
+            Self::File(file) => file.fetch(&asked),
+        }?;
+        let refused = || ManagerError::Invalid("what was asked for is no secret path".to_owned());
+        batch.extend(unclean.into_iter().map(|path| (path, Err(refused()))));
+        batch.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(batch)
+    }
+
+    /// Stores a value as the current version of a secret, which is made where there is none. Says the version.
+    pub async fn store(&self, path: &SecretPath<'_>, value: &SecretValue) -> Result<String, ManagerError> {
+        match value.expose().len() {
+            0 => return Err(ManagerError::Invalid("the value is empty".to_owned())),
+            1..=MAX_VALUE_BYTES => {}
+            bytes => {
+                let message = format!("the value has {bytes} bytes; at most {MAX_VALUE_BYTES} can be stored");
+                return Err(ManagerError::Invalid(message));
+            }
+        }
+        match self {
+            Self::File(file) => file.store(path, value),
+        }
+    }
+}

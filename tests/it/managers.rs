@@ -1,0 +1,123 @@
+//! The managers behind the seam: what is particular to the file. What all have in common is in `contract`.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+
+use refgate::policy::path::SecretPath;
+use refgate::sync::manager::file::File;
+use refgate::sync::manager::{Manager, ManagerError, SecretValue};
+
+/// A folder of the test's own, empty.
+fn folder(test: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("managers").join(test);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn manager(test: &str, text: &str) -> (PathBuf, Manager) {
+    let path = folder(test).join("secrets.yaml");
+    fs::write(&path, text).unwrap();
+    (path.clone(), Manager::File(File::new(path)))
+}
+
+const PLANTED: &str = "hunter2-PLANTED";
+
+#[tokio::test]
+async fn what_is_wrong_with_a_file_is_said_by_line_and_never_by_value() {
+    for (text, line, named) in [
+        (format!("a/b/c/d:\n  value: {PLANTED}\n  valu: {PLANTED}\n"), 3, "an unknown key"),
+        (format!("a/b/c/d:\n  {PLANTED}: x\n"), 2, "an unknown key"),
+        (format!("\na/b/c/d: {PLANTED}\n"), 2, "an entry is a map"),
+        ("a/b/c/d:\n  value: 12345\n".to_owned(), 2, "value must be text"),
+        (format!("a/b/c/d:\n  value: x\n  binary: {PLANTED}\n"), 2, "not both"),
+        (format!("a/b/c/d:\n  binary: '{PLANTED}'\n"), 2, "no base64"),
+        (format!("a/b/c/d:\n  created: {PLANTED}\n"), 2, "created is no time"),
+        (format!("a/b/c/d:\n  tags: [{PLANTED}]\n"), 2, "tags must be"),
+        (format!("a/b/../{PLANTED}: {{}}\n"), 1, "segment 3"),
+        (format!("- {PLANTED}\n"), 1, "a map from paths"),
+        (format!("a: [{PLANTED}\n"), 2, ""),
+        (format!("a/b/c/d: {{}}\n---\n{PLANTED}: {{}}\n"), 3, "a second document"),
+        (format!("a/b/c/d:\n  value: {}\n", "x".repeat(65_537)), 2, "more than 65536 bytes"),
+    ] {
+        let (path, manager) = manager("wrong", &text);
+        let error = manager.list("a/b/c/").await.unwrap_err();
+        let fetched = manager.fetch(&["a/b/c/d".to_owned()]).await.unwrap_err();
+        assert_eq!(error, fetched);
+        let said = error.to_string();
+        assert!(matches!(error, ManagerError::Invalid(_)), "{said}");
+        assert!(said.contains(&format!("{} line {line}: ", path.display())), "{said}");
+        assert!(said.contains(named) && !said.contains(PLANTED) && !said.contains("12345"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_unavailable_and_comes_back() {
+    let (path, manager) = manager("gone", "a/b/c/d: {value: x}\n");
+    let text = fs::read(&path).unwrap();
+    assert_eq!(manager.list("a/b/c/").await.unwrap().len(), 1);
+    fs::remove_file(&path).unwrap();
+    let error = manager.list("a/b/c/").await.unwrap_err();
+    assert!(matches!(&error, ManagerError::Unavailable(text) if text.contains("secrets.yaml")), "{error}");
+    fs::write(&path, text).unwrap();
+    assert_eq!(manager.list("a/b/c/").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_version_that_the_file_names_is_the_version() {
+    let text = "a/b/c/d: {value: x, version: '7', created: 2026-01-31T00:00:00Z, changed: 2026-02-01T00:00:00Z}\n\
+                a/b/c/e: {value: x}\na/b/c/f: {value: x}\n";
+    let (_, manager) = manager("version", text);
+    let listed = manager.list("a/b/c/").await.unwrap();
+    assert_eq!(listed[0].version.as_deref(), Some("7"));
+    assert_eq!(listed[0].changed, Some("2026-02-01T00:00:00Z".parse().unwrap()));
+    // Who sees versions does not see which secrets are equal.
+    assert_ne!(listed[1].version, listed[2].version);
+    let batch = manager.fetch(&["a/b/c/d".to_owned()]).await.unwrap();
+    assert_eq!(batch[0].1.as_ref().unwrap().created, Some("2026-01-31T00:00:00Z".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn storing_replaces_the_file_that_a_link_points_to_and_keeps_the_rest() {
+    let (path, _) =
+        manager("store", "a/b/c/d: {value: old, version: '7', tags: {k: v}}\na/b/c/e: {value: kept}\n");
+    let link = path.with_file_name("link.yaml");
+    symlink(&path, &link).unwrap();
+    let manager = Manager::File(File::new(&link));
+    let d = SecretPath::absolute("a/b/c/d").unwrap();
+    let version = manager.store(&d, &SecretValue::new(b"new".to_vec())).await.unwrap();
+    let listed = manager.list("a/b/c/").await.unwrap();
+    assert_eq!(listed[0].version.as_deref(), Some(version.as_str()));
+    assert_eq!(listed[0].tags.get("k").map(String::as_str), Some("v"));
+    assert_ne!(version, "7");
+    let batch = manager.fetch(&["a/b/c/e".to_owned(), "a/b/c/d".to_owned()]).await.unwrap();
+    let values: Vec<&[u8]> =
+        batch.iter().map(|(_, fetched)| fetched.as_ref().unwrap().value.expose()).collect();
+    assert_eq!(values, [b"new".as_slice(), b"kept"]);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let left = fs::read_dir(path.parent().unwrap()).unwrap().count();
+    assert_eq!(left, 2, "nothing is left beside the file and the link");
+}
+
+#[test]
+fn who_stores_at_the_same_time_loses_nothing() {
+    let (path, _) = manager("together", "{}");
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let path = &path;
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                for index in 0..8 {
+                    let manager = Manager::File(File::new(path));
+                    let name = format!("a/b/c/{writer}-{index}");
+                    let secret = SecretPath::absolute(&name).unwrap();
+                    runtime.block_on(manager.store(&secret, &SecretValue::new(b"x".to_vec()))).unwrap();
+                }
+            });
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(Manager::File(File::new(path)).list("a/b/c/")).unwrap().len(), 32);
+}
