@@ -3,3 +3,4 @@
 //! Values exist in this module and nowhere else; `serve` may not name it.
 
 pub mod manager;
+pub mod restart;

@@ -19,6 +19,7 @@ mod managers;
 mod manifests;
 mod oracle;
 mod properties;
+mod restart;
 mod scan;
 mod serve;
 mod state;
