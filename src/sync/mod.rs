@@ -3,3 +3,7 @@
 //! Values exist in this module and nowhere else; `serve` may not name it.
 
 pub mod manager;
+pub mod plan;
+pub mod rotation;
+pub mod secret;
+pub mod wanted;
