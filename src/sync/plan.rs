@@ -2,7 +2,7 @@
 //!
 //! What is not known changes nothing: a list that could not be read marks nothing and takes nothing away.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,11 @@ impl Listing {
     pub fn new(list: Vec<Listed>) -> Self {
         let by_name = list.iter().map(|listed| (secret_name(&listed.path), listed.path.clone())).collect();
         Self { by_path: list.into_iter().map(|listed| (listed.path.clone(), listed)).collect(), by_name }
+    }
+
+    /// What the manager says of a path.
+    pub fn get(&self, path: &str) -> Option<&Listed> {
+        self.by_path.get(path)
     }
 }
 
@@ -71,6 +76,16 @@ pub enum Why {
     Foreign,
 }
 
+impl Why {
+    /// The rest of a sentence.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Unwanted => "no pod, no template and no annotation has named it for sync.forgetAfter",
+            Self::Foreign => "the namespace was bound to something else, and sync.rebindGrace is over",
+        }
+    }
+}
+
 /// All that is known of one namespace.
 pub struct View<'a> {
     /// What it is bound to.
@@ -79,8 +94,8 @@ pub struct View<'a> {
     pub wanted: &'a Wanted,
     /// Its Secrets that are ours; the whole list.
     pub held: &'a [Held],
-    /// Names that somebody else has taken.
-    pub taken: &'a BTreeSet<String>,
+    /// Names that somebody else has taken, and the paths that they are of.
+    pub taken: &'a BTreeMap<String, String>,
     /// What its catalogue says of those that leave.
     pub leaving: &'a BTreeMap<String, Leaving>,
     /// The further names that its catalogue says.
@@ -169,10 +184,10 @@ pub fn plan(view: &View<'_>, settings: &Sync, now: Timestamp) -> Plan {
             plan.leave(view, held, Why::Unwanted, settings, now, &mut leaving);
         }
     }
+    let there: HashSet<&str> = view.held.iter().map(|held| held.name.as_str()).collect();
     for path in &wanted {
         let name = secret_name(path);
-        let is_there = view.held.iter().any(|held| held.name == name);
-        if !is_there && !view.taken.contains(&name) {
+        if !there.contains(name.as_str()) && !view.taken.contains_key(&name) {
             plan.make(view, path);
         }
     }
@@ -207,17 +222,16 @@ fn is_wanted(view: &View<'_>, wanted: &BTreeSet<String>, held: &Held) -> bool {
 
 impl<'a> View<'a> {
     fn source(&self, path: &str) -> Source<'a> {
-        let mut source = Source::Unknown;
+        let mut is_missing = false;
         for prefix in prefixes(self.binding).into_iter().filter(|prefix| prefix.contains(path)) {
-            match self.listings.get(prefix.as_str()) {
-                Some(Some(listing)) => match listing.by_path.get(path) {
-                    Some(listed) => return Source::Listed(listed),
-                    None => source = Source::Missing,
-                },
-                Some(None) | None => {}
+            // What lies under two prefixes is missing where neither has it.
+            let Some(Some(listing)) = self.listings.get(prefix.as_str()) else { return Source::Unknown };
+            if let Some(listed) = listing.by_path.get(path) {
+                return Source::Listed(listed);
             }
+            is_missing = true;
         }
-        source
+        if is_missing { Source::Missing } else { Source::Unknown }
     }
 }
 
@@ -236,21 +250,6 @@ impl Plan {
         };
         if held.mark.as_deref() != mark && !held.terminating {
             self.marks.push((held.name.clone(), held.uid.clone(), mark));
-            let path = &held.path;
-            let event = match mark {
-                Some("deleted") => Some((
-                    "SourceDeleted",
-                    format!(
-                        "{path} is scheduled for deletion in the secret manager; the Secret stays as it is"
-                    ),
-                )),
-                Some(_) => Some((
-                    "SourceMissing",
-                    format!("the secret manager does not list {path} any more; the Secret stays as it is"),
-                )),
-                None => None,
-            };
-            self.events.extend(event.map(|(reason, note)| Event::of(&held.name, reason, note)));
         }
         let created = held.created.as_deref().and_then(|text| text.parse().ok());
         if let Some(days) = rotation::overdue(&held.path, created, &settings.rotation, now) {
@@ -365,6 +364,16 @@ fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> Content {
     }
 }
 
+/// What people should know of a Secret that was marked.
+pub fn marked(held: &Held, mark: &str) -> Event {
+    let path = &held.path;
+    let (reason, why) = match mark {
+        "deleted" => ("SourceDeleted", format!("{path} is scheduled for deletion in the secret manager")),
+        _ => ("SourceMissing", format!("the secret manager does not list {path} any more")),
+    };
+    Event::of(&held.name, reason, format!("{why}; the Secret stays as it is"))
+}
+
 /// How a Secret becomes what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
@@ -374,6 +383,11 @@ pub enum Write {
     Update(String),
     /// The one of this uid cannot be changed; another one takes its place.
     Replace(String),
+}
+
+/// Name of the Secret.
+pub fn name(desired: &Desired) -> String {
+    secret_name(&desired.path)
 }
 
 /// How to write a value; `None` where it is there already, or where what is there is going.

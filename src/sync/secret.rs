@@ -275,7 +275,7 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// One of ours.
-    Ours(Held),
+    Ours(Box<Held>),
     /// A claim that the sync never made: the name is not that of the path. It is left alone, and counts for nothing.
     Forged(String),
 }
@@ -320,7 +320,7 @@ pub fn claim(raw: &str) -> Option<Claim> {
         data.insert(key.into_owned(), Zeroizing::new(STANDARD.decode(text.as_bytes()).ok()?));
     }
     let keys: Vec<String> = data.keys().cloned().collect();
-    Some(Claim::Ours(Held {
+    Some(Claim::Ours(Box::new(Held {
         name,
         uid: seen.metadata.uid.into_owned(),
         path,
@@ -334,7 +334,7 @@ pub fn claim(raw: &str) -> Option<Claim> {
         keys_said: said(KEYS).is_some_and(|text| text == keys_text(&keys)),
         digest: digest(data.iter().map(|(key, value)| (key.as_str(), value.as_slice()))),
         keys,
-    }))
+    })))
 }
 
 /// What the last fetch of a path said, without the value: as long as the manager lists the same, it is not fetched again.

@@ -42,7 +42,7 @@ fn desired(path: &str, version: &str) -> (Fetched, Desired) {
 fn held(path: &str, version: &str) -> Held {
     let body = desired(path, version).1.body("web", Some(&format!("uid of {path}")), now());
     match claim(std::str::from_utf8(&body).unwrap()) {
-        Some(Claim::Ours(held)) => held,
+        Some(Claim::Ours(held)) => *held,
         other => panic!("{other:?}"),
     }
 }
@@ -53,7 +53,7 @@ struct Case {
     binding: Binding,
     wanted: Wanted,
     held: Vec<Held>,
-    taken: BTreeSet<String>,
+    taken: BTreeMap<String, String>,
     leaving: BTreeMap<String, Leaving>,
     is_whole: bool,
     listings: Listings,
@@ -72,7 +72,7 @@ impl Case {
                 ..Wanted::default()
             },
             held: Vec::new(),
-            taken: BTreeSet::new(),
+            taken: BTreeMap::new(),
             leaving: BTreeMap::new(),
             is_whole: true,
             listings: Listings::new(),
@@ -156,7 +156,7 @@ fn what_is_wanted_and_listed_is_fetched_and_nothing_else() {
     assert_eq!(case.plan().fetch, set(&[NAMES[1]]));
     case.wanted.all = true;
     assert_eq!(case.plan().fetch, set(&[NAMES[0], NAMES[1]]), "of its own scope, not of shared paths");
-    case.taken = BTreeSet::from([secret_name(NAMES[1])]);
+    case.taken = BTreeMap::from([(secret_name(NAMES[1]), NAMES[1].to_owned())]);
     assert_eq!(case.plan().fetch, set(&[NAMES[0]]));
 }
 
@@ -279,8 +279,11 @@ fn what_is_deleted_in_the_manager_stays_and_is_marked_once() {
     let plan = case.plan();
     let marks: Vec<_> = plan.marks.iter().map(|(name, _, mark)| (name.clone(), *mark)).collect();
     assert_eq!(marks, [(secret_name(NAMES[0]), Some("deleted")), (secret_name(NAMES[1]), Some("missing"))]);
-    let reasons: Vec<_> = plan.events.iter().map(|event| event.reason).collect();
-    assert_eq!((reasons, plan.deletes.len()), (vec!["SourceDeleted", "SourceMissing"], 0));
+    let event = |mark| super::marked(&case.held[0], mark).reason;
+    assert_eq!(
+        (event("deleted"), event("missing"), plan.deletes.len()),
+        ("SourceDeleted", "SourceMissing", 0)
+    );
     case.apply(&plan);
     assert_eq!((case.plan().marks, case.plan().events), (vec![], vec![]));
     case.list(&[listed(NAMES[0], "1"), listed(NAMES[1], "1")]);
