@@ -13,7 +13,7 @@ use refgate::cli::{Against, bind, check, render, scan};
 use refgate::policy::level::{Level, LevelLabels};
 use refgate::policy::path::Scope;
 use refgate::world::OWN_NAMESPACE;
-use refgate::{config, serve};
+use refgate::{config, serve, sync};
 
 /// References to secrets go into Kubernetes, values stay out.
 #[derive(Debug, Parser)]
@@ -28,6 +28,9 @@ pub enum Command {
     /// Answer the API server: the admission webhook, over HTTPS
     #[command(after_help = help::SERVE, override_usage = help::SERVE_USAGE)]
     Serve(Serve),
+    /// Bring secrets into the namespaces whose pods refer to them: the controller
+    #[command(after_help = help::SYNC)]
+    Sync(Sync),
     /// Judge manifests as admission would: files, folders, standard input
     #[command(after_help = help::CHECK)]
     Check(Check),
@@ -97,6 +100,44 @@ pub struct WithoutCluster {
     /// The world: Namespaces and their catalogues as YAML [default: examples/world.yaml]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tls_cert", "tls_key"])]
     world: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Sync {
+    #[command(subcommand)]
+    pub command: Option<SyncCommand>,
+    #[command(flatten)]
+    flags: SyncFlags,
+    /// Where /livez, /readyz and /metrics are, in plain HTTP
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
+    health_listen: SocketAddr,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SyncCommand {
+    /// One pass, and the end
+    #[command(after_help = help::SYNC_ONCE)]
+    Once {
+        #[command(flatten)]
+        flags: SyncFlags,
+        /// Print what would change, and change nothing; values are never shown
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct SyncFlags {
+    /// The configuration file, with the section `sync`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A kubeconfig, in place of the service account of the pod
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// RefGate's own namespace, where the catalogue and the lease are
+    #[arg(long, value_name = "NAME", default_value = OWN_NAMESPACE)]
+    own_namespace: String,
 }
 
 /// What files are judged against; the same for `check` and `render`.
@@ -262,6 +303,24 @@ impl Serve {
         options.grace = grace.unwrap_or(options.grace);
         options.drain = drain.unwrap_or(options.drain);
         options
+    }
+}
+
+impl Sync {
+    pub fn options(self) -> sync::Options {
+        self.flags.options(self.health_listen)
+    }
+}
+
+impl SyncFlags {
+    fn options(self, health: SocketAddr) -> sync::Options {
+        let Self { config, kubeconfig, own_namespace } = self;
+        sync::Options { configuration: config, kubeconfig, own_namespace, health }
+    }
+
+    /// Of a command that listens nowhere.
+    pub fn of_command(self) -> sync::Options {
+        self.options(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 }
 

@@ -103,8 +103,13 @@ pub enum Event<T> {
     Restart(Vec<T>),
     /// An object came or changed.
     Apply(T),
-    /// The object of this name is gone.
-    Delete(String),
+    /// The object is gone.
+    Delete {
+        /// Its namespace; empty for a cluster-scoped object.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
     /// Nothing happened, and the watch is alive: a bookmark.
     Alive,
 }
@@ -160,7 +165,7 @@ impl From<ListError> for Failure {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -190,6 +195,8 @@ struct Head {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct HeadMetadata {
+    #[serde(default)]
+    namespace: String,
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -314,7 +321,7 @@ impl Pace {
 }
 
 /// Good enough to spread load; the standard library seeds its hash maps with it.
-fn random() -> u64 {
+pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
@@ -343,7 +350,7 @@ fn event<T>(
     }
     Ok(match &*line.kind {
         "ADDED" | "MODIFIED" => decode(line.object).map(Event::Apply),
-        "DELETED" => Some(Event::Delete(metadata.name)),
+        "DELETED" => Some(Event::Delete { namespace: metadata.namespace, name: metadata.name }),
         "BOOKMARK" => Some(Event::Alive),
         _ => None,
     })

@@ -15,10 +15,12 @@ use crate::policy::snapshot::{KNOWN_PROXIES, Settings};
 use crate::policy::workload::Kind;
 use crate::yaml::{self, Document};
 
+pub mod sync;
+
 /// How old the world may get where the configuration does not say. API servers send a bookmark about once a minute.
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// Keys that the format keeps for parts that this version does not have.
-const RESERVED: [&str; 3] = ["allow", "carriers", "sync"];
+const RESERVED: [&str; 2] = ["allow", "carriers"];
 
 /// What the file says.
 #[derive(Debug)]
@@ -27,11 +29,13 @@ pub struct Config {
     pub settings: Settings,
     /// `snapshot.maxAge`.
     pub max_age: Duration,
+    /// What the sync does; the webhook reads it and does nothing with it.
+    pub sync: sync::Sync,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { settings: Settings::default(), max_age: MAX_AGE }
+        Self { settings: Settings::default(), max_age: MAX_AGE, sync: sync::Sync::default() }
     }
 }
 
@@ -81,7 +85,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn config(&mut self) -> Config {
         let mut config = Config::default();
-        let keys = ["defaults", "templates", "skipContainers", "rules", "aws", "snapshot"];
+        let keys = ["defaults", "templates", "skipContainers", "rules", "aws", "snapshot", "sync"];
         let Some(root) = self.map("", &self.document.value, &keys) else { return config };
         let mut disabled = Vec::new();
         for (key, value) in root {
@@ -97,6 +101,7 @@ impl<'a> Reader<'a> {
                 "rules" => disabled = self.disabled_rules(&pointer, value),
                 "aws" => self.aws(&pointer, value, &mut config.settings),
                 "snapshot" => self.snapshot(&pointer, value, &mut config.max_age),
+                "sync" => config.sync = self.sync(value),
                 // Said already.
                 _ => {}
             }
@@ -295,7 +300,7 @@ fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
 
-/// `10m`, `1h30m`, `45s`, `500ms`: each unit at most as often as it is written, largest numbers bounded.
+/// `10m`, `1h30m`, `90d`, `500ms`: each unit at most as often as it is written, largest numbers bounded.
 pub fn duration(text: &str) -> Option<Duration> {
     let (mut rest, mut total) = (text, Duration::ZERO);
     if text.is_empty() {
@@ -311,6 +316,7 @@ pub fn duration(text: &str) -> Option<Duration> {
             "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return None,
         };
         rest = &rest[unit..];

@@ -5,6 +5,7 @@ pub mod policy;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod process;
 pub mod serve;
 pub mod sync;
 pub mod telemetry;

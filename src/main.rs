@@ -5,9 +5,9 @@ mod args;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use args::Command;
+use args::{Command, SyncCommand};
 use clap::Parser as _;
-use refgate::{cli, serve};
+use refgate::{cli, serve, sync};
 
 /// musl's own allocator doubles the time of a review.
 #[global_allocator]
@@ -27,6 +27,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Serve(args) => Ok(serve::run(args.options(), &mut io::stdout()).map(|()| cli::CLEAN)?),
+        Command::Sync(args::Sync { command: Some(SyncCommand::Once { flags, dry_run }), .. }) => {
+            cli::shown(sync::once(&flags.of_command(), dry_run)?)
+        }
+        Command::Sync(args) => Ok(sync::run(&args.options()).map(|()| cli::CLEAN)?),
         Command::Check(args) => cli::check::run(&args.options()),
         Command::Render(args) => cli::render::run(&args.options()),
         Command::Scan(args) => cli::scan::run(&args.options()),

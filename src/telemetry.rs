@@ -24,6 +24,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
+pub mod sync;
+
 /// Target of the one line per review; its list fields are JSON already.
 const REVIEW: &str = "refgate::review";
 /// Longest text in a log line, in bytes.

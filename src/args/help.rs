@@ -27,6 +27,33 @@ Exit codes:
   2  it could not start, or a part of it died; standard error says why
 ";
 
+pub(super) const SYNC: &str = "\
+It copies what pods and templates of a bound namespace refer to, and keeps it fresh. Of several replicas one writes, the \
+others stand by. SIGTERM ends the pass that it is in, and gives the lease to the next one.
+
+Examples:
+  refgate sync --config /etc/refgate/config/config.yaml
+  refgate sync once --dry-run --config config.yaml
+
+Exit codes:
+  0  stopped by a signal
+  2  it could not start, or a part of it died; standard error says why
+";
+
+pub(super) const SYNC_ONCE: &str = "\
+Lines that begin with # are no changes, but Events that would be sent. A Secret that has to be read to be compared is read from \
+the secret manager, and shown only where it would change.
+
+Examples:
+  refgate sync once --dry-run --config config.yaml
+  refgate sync once --config config.yaml
+
+Exit codes:
+  0  done; with --dry-run, nothing would change
+  1  with --dry-run, something would change
+  2  something could not be read, or another replica has the lease
+";
+
 pub(super) const CHECK: &str = "\
 Which paths a namespace may read, --world or --scope says. Without them references are `unknown`, which is no finding, \
 and plaintext alone is judged. Listed is what the level that is enforced counts; what it only warns of comes as a warning. \

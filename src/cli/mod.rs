@@ -50,6 +50,12 @@ pub struct Against {
     pub config: Option<PathBuf>,
 }
 
+/// Prints a text that came from elsewhere; `changes` is whether it tells of any.
+pub fn shown((text, changes): (String, bool)) -> anyhow::Result<u8> {
+    Screen::new().print(&text)?;
+    Ok(if changes { REFUSED } else { CLEAN })
+}
+
 /// Standard output, which somebody may close before we are done: `refgate check | head` is no failure.
 pub(super) struct Screen {
     out: anstream::AutoStream<io::StdoutLock<'static>>,

@@ -65,6 +65,11 @@ impl Reader {
         Ok(Self { client: client(kubeconfig, context).await? })
     }
 
+    /// With a client that is there.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
     /// The pages of a list.
     pub fn list(&self, source: &Source) -> Pages {
         Pages::new(self.client.clone(), source, PATIENCE)

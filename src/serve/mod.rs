@@ -11,9 +11,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch as channel};
 
-use crate::cluster::{self, ClusterError};
+use crate::cluster::{self, ClusterError, Pace};
 use crate::config::{self, Config, ConfigError};
 use crate::policy;
+use crate::process::{Signals, Tasks};
 use crate::telemetry::{self, LogFormat, Metrics};
 
 pub mod connection;
@@ -22,13 +23,11 @@ pub mod health;
 pub mod http;
 pub mod intake;
 mod judge;
-mod process;
 pub mod state;
 pub mod tls;
 pub mod watch;
 
 use connection::{Phase, Port};
-use process::{Signals, Tasks};
 use state::{Change, Freshness, State};
 
 pub use judge::Decide;
@@ -153,7 +152,8 @@ pub fn run(options: Options, out: &mut dyn io::Write) -> Result<(), ServeError> 
     telemetry::start(if json { LogFormat::Json } else { LogFormat::Text });
     let runtime = runtime().map_err(ServeError::System)?;
     let result = runtime.block_on(async {
-        let (mut first, mut second) = (Signals::new()?, Signals::new()?);
+        let signals = || Signals::new().map_err(ServeError::System);
+        let (mut first, mut second) = (signals()?, signals()?);
         let server = Server::bind(options).await?;
         // Nobody reads it: no reason not to serve.
         let _ = out.write_all(server.banner().as_bytes()).and_then(|()| out.flush());
@@ -254,13 +254,13 @@ impl Server {
         let ports = self.start(&mut tasks, phases, health_phases);
         tokio::pin!(abort);
         tokio::select! {
-            died = tasks.next() => return Err(died),
+            died = tasks.next() => return Err(ServeError::Died(died)),
             () = stop => {}
         }
         tracing::info!(grace_seconds = grace.as_secs(), "stopping: not ready any more, still serving");
         phase.send_replace(Phase::Draining);
         tokio::select! {
-            died = tasks.next() => return Err(died),
+            died = tasks.next() => return Err(ServeError::Died(died)),
             () = &mut abort => return Ok(()),
             () = tokio::time::sleep(grace) => {}
         }
@@ -297,7 +297,11 @@ impl Server {
         match origin {
             Origin::Cluster { client, namespace, reloader } => {
                 let (freshness, snapshots) = (Arc::clone(&freshness), snapshots.clone());
-                tasks.watch(client, namespace, watch::Feed { changes, freshness, snapshots });
+                let feed = watch::Feed { changes, freshness, snapshots };
+                let namespaces = watch::namespaces(client.clone(), Pace::default(), feed.clone());
+                tasks.spawn("the watch of namespaces", namespaces);
+                let catalogues = watch::catalogues(client, namespace, Pace::default(), feed);
+                tasks.spawn("the watch of catalogues", catalogues);
                 let follow = reloader.run(options.poll, Arc::clone(&metrics));
                 tasks.spawn("the reading of the certificate", follow);
             }

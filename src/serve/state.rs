@@ -99,7 +99,7 @@ pub struct State {
 impl State {
     /// Nothing is known but the configuration.
     pub fn new(config: Config) -> Self {
-        let Config { settings, max_age } = config;
+        let Config { settings, max_age, .. } = config;
         Self {
             settings: Arc::new(settings),
             max_age,

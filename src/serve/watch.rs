@@ -129,7 +129,7 @@ fn update<T>(event: Event<Seen<T>>, key: impl Fn(&str) -> Option<&str>) -> Optio
         Event::Restart(list) => Some(Update::Restart(list)),
         Event::Apply((name, Some(value))) => Some(Update::Apply(name, value)),
         Event::Apply((_, None)) | Event::Alive => None,
-        Event::Delete(name) => key(&name).map(|key| Update::Delete(key.into())),
+        Event::Delete { name, .. } => key(&name).map(|key| Update::Delete(key.into())),
     }
 }
 

@@ -1,6 +1,295 @@
 //! The controller: from a secret manager to the Secrets that pods of the cluster refer to.
 //!
-//! Values exist in this module and nowhere else; `serve` may not name it.
+//! Values exist in this module and nowhere else; `serve` may not name it. `state` watches what is wanted, `plan` says what to
+//! do, `pass` does it through `apply`, as long as `lease` says that this replica is the one.
 
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cluster::{self, ClusterError, Pace, random};
+use crate::config::sync::{Choice, Sync};
+use crate::config::{self, Config, ConfigError};
+use crate::policy::workload::Kind;
+use crate::process::{Signals, Tasks};
+use crate::telemetry::sync::SyncMetrics;
+use crate::telemetry::{self, LogFormat};
+use apply::{Mode, Writer};
+use lease::{Elector, Leader, Timing};
+use manager::Manager;
+use pass::{Engine, Parts};
+use state::Cluster;
+
+pub mod apply;
+mod health;
+pub mod lease;
 pub mod manager;
+mod once;
+pub mod pass;
+pub mod plan;
 pub mod restart;
+pub mod rotation;
+pub mod secret;
+pub mod state;
+pub mod wanted;
+
+pub use once::once;
+
+/// Changes that come together are looked at together.
+const PAUSE: Duration = Duration::from_millis(200);
+/// A leader that was told to stop ends what it does within this.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Everything that `sync` is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The configuration file.
+    pub configuration: Option<PathBuf>,
+    /// A kubeconfig; without one, the service account of the pod.
+    pub kubeconfig: Option<PathBuf>,
+    /// RefGate's own namespace.
+    pub own_namespace: String,
+    /// Where `/livez`, `/readyz` and `/metrics` are, in plain HTTP.
+    pub health: SocketAddr,
+}
+
+/// Why the sync did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// A port is taken, or not ours to take.
+    #[error("cannot listen on {address}, which --health-listen names")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    ConfigurationFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration is invalid.
+    #[error("the configuration {} is invalid", path.display())]
+    Configuration {
+        /// Which.
+        path: PathBuf,
+        /// All that is wrong with it.
+        source: ConfigError,
+    },
+    /// A secret manager that this version does not have.
+    #[error("sync.manager is aws, which this build does not have")]
+    NoManager,
+    /// There is no talking to the cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The cluster could not be read.
+    #[error("cannot read the cluster")]
+    Read(#[from] cluster::list::ListError),
+    /// It took too long.
+    #[error("{0}")]
+    Late(&'static str),
+    /// Threads or signals of the operating system.
+    #[error("cannot start")]
+    System(#[source] io::Error),
+    /// A part of the process ended that never should.
+    #[error("{0} ended unexpectedly")]
+    Died(&'static str),
+}
+
+/// Runs the controller to its end: logs, threads and signals included.
+pub fn run(options: &Options) -> Result<(), SyncError> {
+    telemetry::start(LogFormat::Json);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(SyncError::System)?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new().map_err(SyncError::System)?;
+        let listener = TcpListener::bind(options.health)
+            .await
+            .map_err(|source| SyncError::Bind { address: options.health, source })?;
+        let setup = Setup::new(options).await?;
+        controller(setup, listener, signals.next()).await
+    });
+    runtime.shutdown_background();
+    result
+}
+
+/// What the controller works with, read and connected.
+pub(crate) struct Setup {
+    config: Config,
+    client: Client,
+    own_namespace: String,
+    metrics: Arc<SyncMetrics>,
+}
+
+impl Setup {
+    async fn new(options: &Options) -> Result<Self, SyncError> {
+        let config = configuration(options.configuration.as_deref()).await?;
+        let client = cluster::client(options.kubeconfig.clone(), None).await?;
+        let own_namespace = options.own_namespace.clone();
+        Ok(Self { config, client, own_namespace, metrics: Arc::new(SyncMetrics::new()) })
+    }
+
+    /// Starts the watches.
+    fn watch(&self, tasks: &mut Tasks) -> Arc<Cluster> {
+        let kinds: Vec<Kind> = self.config.settings.kinds.clone();
+        let cluster = Arc::new(Cluster::new(kinds.len()));
+        let client = || self.client.clone();
+        let namespaces = state::watch_namespaces(Arc::clone(&cluster), client(), Pace::default());
+        tasks.spawn("the watch of namespaces", namespaces);
+        for (index, kind) in kinds.into_iter().enumerate() {
+            let watch = state::watch_kind(Arc::clone(&cluster), index + 1, client(), kind, Pace::default());
+            tasks.spawn("a watch of workloads", watch);
+        }
+        cluster
+    }
+
+    fn engine(&self, mode: Mode) -> Result<Engine, SyncError> {
+        let patience = Timing::default().patience;
+        let metrics = || Arc::clone(&self.metrics);
+        let writer = Writer::new(self.client.clone(), &self.own_namespace, mode, metrics(), patience);
+        let settings = self.config.sync.clone();
+        let parts = Parts {
+            client: self.client.clone(),
+            manager: manager(&settings)?,
+            settings,
+            max_age: self.config.max_age,
+            own_namespace: self.own_namespace.clone(),
+            metrics: metrics(),
+        };
+        Ok(Engine::new(parts, writer))
+    }
+
+    fn elector(&self) -> (Elector, Leader) {
+        // The name of the pod, where there is one.
+        let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+        Elector::new(self.client.clone(), &self.own_namespace, name.trim(), Timing::default())
+    }
+}
+
+fn manager(settings: &Sync) -> Result<Manager, SyncError> {
+    match &settings.manager {
+        Choice::File(path) => Ok(Manager::File(manager::file::File::new(path))),
+        Choice::Aws => Err(SyncError::NoManager),
+    }
+}
+
+async fn configuration(path: Option<&Path>) -> Result<Config, SyncError> {
+    let Some(path) = path else { return Ok(Config::default()) };
+    let text = tokio::fs::read_to_string(path).await;
+    let text = text.map_err(|source| SyncError::ConfigurationFile { path: path.to_owned(), source })?;
+    config::parse(&text).map_err(|source| SyncError::Configuration { path: path.to_owned(), source })
+}
+
+/// Runs until `stop` is done, then ends the pass that it is in and gives the lease up. A task that ends by itself is an
+/// error: the process does not live on by half.
+async fn controller(
+    setup: Setup,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), SyncError> {
+    let mut tasks = Tasks::default();
+    let cluster = setup.watch(&mut tasks);
+    let (ready, is_ready) = watch::channel(false);
+    tasks.spawn("the plain port", health::run(listener, is_ready, Arc::clone(&setup.metrics)));
+    let (mut elector, leader) = setup.elector();
+    let engine = setup.engine(Mode::Live(leader.clone()))?;
+    let (stopping, told) = watch::channel(false);
+    let refresh = setup.config.sync.refresh;
+    let work = Work { engine, cluster, leader, refresh, metrics: Arc::clone(&setup.metrics), ready, told };
+    let mut work = tokio::spawn(work.run());
+    tokio::pin!(stop);
+    tokio::select! {
+        died = tasks.next() => return Err(SyncError::Died(died)),
+        _ = &mut work => return Err(SyncError::Died("the loop")),
+        () = elector.run() => return Err(SyncError::Died("the election")),
+        () = &mut stop => {}
+    }
+    tracing::info!("stopping");
+    stopping.send_replace(true);
+    // The lease is kept until the pass is over, and given up when nobody writes any more.
+    tokio::select! {
+        _ = tokio::time::timeout(DRAIN, &mut work) => {}
+        () = elector.run() => {}
+    }
+    work.abort();
+    elector.release().await;
+    Ok(())
+}
+
+/// The loop.
+struct Work {
+    engine: Engine,
+    cluster: Arc<Cluster>,
+    leader: Leader,
+    refresh: Duration,
+    metrics: Arc<SyncMetrics>,
+    ready: watch::Sender<bool>,
+    told: watch::Receiver<bool>,
+}
+
+impl Work {
+    async fn run(mut self) {
+        let mut told = self.told.clone();
+        // A pass that is begun ends by itself: each of its writes is bounded, and it asks before each.
+        tokio::select! {
+            _ = told.wait_for(|told| *told) => return,
+            () = self.cluster.wait_complete() => {}
+        }
+        self.ready.send_replace(true);
+        let mut next = Instant::now();
+        loop {
+            self.metrics.leader.set(i64::from(self.leader.may_write()));
+            let age = self.engine.source_age().unwrap_or_default();
+            self.metrics.source_age.set(age.as_secs_f64());
+            if !self.leader.may_write() {
+                // Whoever led meanwhile may have written anything: begin with all of it.
+                next = Instant::now();
+            }
+            tokio::select! {
+                _ = told.wait_for(|told| *told) => return,
+                () = self.leader.wait() => {}
+            }
+            self.metrics.leader.set(1);
+            let is_due = tokio::select! {
+                _ = told.wait_for(|told| *told) => return,
+                () = tokio::time::sleep_until(next) => true,
+                () = self.cluster.wait_changed() => false,
+            };
+            if is_due {
+                next = Instant::now() + jittered(self.refresh);
+                self.whole().await;
+            } else {
+                tokio::time::sleep(PAUSE).await;
+                let touched = self.cluster.take_touched();
+                self.engine.some(&self.cluster, &touched, Timestamp::now()).await;
+            }
+        }
+    }
+
+    async fn whole(&mut self) {
+        let touched = self.cluster.take_touched();
+        if let Err(error) = self.engine.whole(&self.cluster, Timestamp::now()).await {
+            tracing::warn!(%error, "the catalogue cannot be read; nothing is done");
+            self.cluster.touch(touched);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// At most what is asked for, and a tenth less by chance, so that many do not ask together.
+fn jittered(refresh: Duration) -> Duration {
+    refresh.mul_f64(0.9 + (random() % 1000) as f64 / 10_000.0)
+}

@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module at the top, the modules of this crate that it may name besides itself.
-const MAY_NAME: [(&str, &[&str]); 10] = [
+const MAY_NAME: [(&str, &[&str]); 11] = [
     ("cli", &["policy", "world", "config", "cluster", "yaml"]),
     ("cluster", &[]),
     ("config", &["policy", "yaml"]),
     ("lib", &[]),
     ("policy", &[]),
-    ("serve", &["policy", "world", "config", "cluster", "telemetry", "yaml"]),
-    ("sync", &["policy", "world", "config", "cluster", "telemetry", "yaml"]),
+    ("process", &[]),
+    ("serve", &["policy", "world", "config", "cluster", "process", "telemetry", "yaml"]),
+    ("sync", &["policy", "world", "config", "cluster", "process", "telemetry", "yaml"]),
     ("telemetry", &[]),
     ("world", &["policy", "yaml"]),
     ("yaml", &[]),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use refgate::config::sync::{Choice, Restart, Rotation, Sync};
 use refgate::config::{Config, duration, parse};
 use refgate::policy::level::Level;
 
@@ -26,7 +27,7 @@ aws:
   regions: [us-west-2, us-gov-east-1]
 snapshot: {maxAge: 1h30m}
 "#;
-    let Config { settings, max_age } = parse(text).unwrap();
+    let Config { settings, max_age, .. } = parse(text).unwrap();
     let levels = settings.defaults;
     assert_eq!((levels.enforce, levels.warn, levels.audit), (Level::Off, Level::Baseline, Level::Restricted));
     let rollout = settings.kinds.last().unwrap();
@@ -65,16 +66,42 @@ fn each_problem_is_said_with_its_line() {
         ),
         (
             "\nfoo: 1\n",
-            "2: unknown key `foo` in the configuration; known are defaults, templates, skipContainers, rules, aws, snapshot",
+            "2: unknown key `foo` in the configuration; known are defaults, templates, skipContainers, rules, aws, snapshot, sync",
         ),
-        ("sync: {}\n", "1: key `sync` is reserved; this version does not know it yet"),
+        ("carriers: {}\n", "1: key `carriers` is reserved; this version does not know it yet"),
+        (
+            "sync:\n  manger: aws\n",
+            "2: unknown key `manger` in sync; known are manager, file, refresh, forgetAfter, rebindGrace, scopes, restart, rotation",
+        ),
+        ("sync: {manager: vault}\n", "1: sync.manager must be aws or file"),
+        ("sync: {manager: file}\n", "1: sync.manager is file, and sync.file names none"),
+        ("sync: {file: /tmp/x}\n", "1: sync.file is for sync.manager: file alone"),
+        (
+            "sync:\n  refresh: 10ms\n",
+            "2: sync.refresh must be a duration of a second or more, such as 10m or 1h30m",
+        ),
+        ("sync: {forgetAfter: 1}\n", "1: sync.forgetAfter must be a duration, such as 10m or 1h30m"),
+        ("sync: {scopes: [{region: a}]}\n", "1: sync.scopes[0] has no key `match`"),
+        (
+            "sync: {scopes: [{match: a/b}]}\n",
+            "1: sync.scopes[0].match must be group/app/env, where * stands for any one segment",
+        ),
+        (
+            "sync: {scopes: [{match: a/b*/c}]}\n",
+            "1: sync.scopes[0].match must be group/app/env, where * stands for any one segment",
+        ),
+        ("sync: {restart: {share: 0%}}\n", "1: sync.restart.share must be from 1% to 100%, such as 25%"),
+        (
+            "sync: {rotation: {other: 0s}}\n",
+            "1: sync.rotation.other must be a duration of a second or more, such as 10m or 1h30m",
+        ),
         (
             "a/b: 1",
-            "1: unknown key `a/b` in the configuration; known are defaults, templates, skipContainers, rules, aws, snapshot",
+            "1: unknown key `a/b` in the configuration; known are defaults, templates, skipContainers, rules, aws, snapshot, sync",
         ),
         (
             "[]",
-            "1: the configuration must be a map with the keys defaults, templates, skipContainers, rules, aws, snapshot",
+            "1: the configuration must be a map with the keys defaults, templates, skipContainers, rules, aws, snapshot, sync",
         ),
         ("templates: {}\n", "1: templates must be a list"),
         ("templates:\n- {group: a, kind: B, resource: c}\n", "2: templates[0] has no key `pointer`"),
@@ -135,6 +162,7 @@ fn durations() {
         ("500ms", 500),
         ("0s", 0),
         ("1m1m", 120_000),
+        ("90d", 7_776_000_000),
     ] {
         assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
     }
@@ -143,4 +171,47 @@ fn durations() {
     {
         assert_eq!(duration(text), None, "{text}");
     }
+}
+
+#[test]
+fn the_section_of_the_sync() {
+    let text = r#"
+sync:
+  manager: file
+  file: /run/secrets.yaml
+  refresh: 5s
+  forgetAfter: 0s
+  rebindGrace: 2h
+  scopes:
+  - {match: "mozmeao/*/prod", region: us-west-2, role: "arn:aws:iam::111122223333:role/prod"}
+  - {match: "*/*/*", region: eu-west-1}
+  restart: {ready: 10s, share: 50%}
+  rotation: {database: 30d, apiKey: 60d, other: 180d}
+"#;
+    let sync = parse(text).unwrap().sync;
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let expected = Sync {
+        manager: Choice::File("/run/secrets.yaml".into()),
+        refresh: Duration::from_secs(5),
+        forget_after: Duration::ZERO,
+        rebind_grace: Duration::from_secs(7200),
+        scopes: sync.scopes.clone(),
+        restart: Restart { ready: Duration::from_secs(10), share: 50 },
+        rotation: Rotation { database: days(30), api_key: days(60), other: days(180) },
+    };
+    assert_eq!(sync, expected);
+    let region =
+        |path: &str| sync.scopes.iter().find(|row| row.matches(path)).and_then(|row| row.region.clone());
+    assert_eq!(region("mozmeao/snippets/prod/database_url").as_deref(), Some("us-west-2"));
+    assert_eq!(
+        region("mozmeao/snippets/prod").as_deref(),
+        Some("us-west-2"),
+        "a scope as well as a path in it"
+    );
+    // By whole segments, and the first row that matches.
+    for other in ["mozmeao/snippets/prod2/x", "mozmeao/snippets/stage/x", "other/snippets/prod/x"] {
+        assert_eq!(region(other).as_deref(), Some("eu-west-1"), "{other}");
+    }
+    assert_eq!(region("mozmeao/snippets"), None);
+    assert_eq!(parse("").unwrap().sync, Sync::default());
 }

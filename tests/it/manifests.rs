@@ -59,6 +59,12 @@ fn of_kind(kind: &str) -> Vec<Value> {
     objects
 }
 
+/// The object of this kind and name.
+fn named(kind: &str, name: &str) -> Value {
+    let found = of_kind(kind).into_iter().find(|object| object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("there is no {kind} {name}"))
+}
+
 fn only(kind: &str) -> Value {
     let mut objects = of_kind(kind);
     assert_eq!(objects.len(), 1, "{kind}");
@@ -206,7 +212,8 @@ fn every_account_has_the_rights_of_its_job() {
             );
             assert_eq!(binding["roleRef"]["kind"], role_kind);
             for rule in list(&role(role_kind, text(&binding, "/roleRef/name")), "/rules") {
-                let resources = texts(rule, "/resources").join(",");
+                let names = texts(rule, "/resourceNames").into_iter().map(|name| format!(" {name}"));
+                let resources = texts(rule, "/resources").join(",") + &names.collect::<String>();
                 let what = format!("{} by {role_kind}: {resources}", text(subject, "/name"));
                 rights.insert(what, texts(rule, "/verbs").join(","));
             }
@@ -214,6 +221,13 @@ fn every_account_has_the_rights_of_its_job() {
     }
     let expected = [
         ("refgate by ClusterRole: namespaces", "list,watch"),
+        ("refgate-sync by ClusterRole: namespaces,pods,replicationcontrollers", "list,watch"),
+        ("refgate-sync by ClusterRole: deployments,statefulsets,daemonsets,replicasets", "list,watch"),
+        ("refgate-sync by ClusterRole: jobs,cronjobs", "list,watch"),
+        ("refgate-sync by ClusterRole: rollouts", "list,watch"),
+        ("refgate-sync by ClusterRole: events", "create"),
+        ("refgate-sync by Role: leases", "create"),
+        ("refgate-sync by Role: leases refgate-sync", "get,update"),
         ("refgate by Role: configmaps", "list,watch"),
         ("refgate-sync by Role: configmaps", "get,list,watch,create,update,patch,delete"),
     ];
@@ -243,6 +257,51 @@ fn the_scanner_may_list_what_is_judged_and_nothing_else() {
     assert_eq!(listed, kinds.collect());
     let catalogue = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]);
     assert_eq!(role("Role", "refgate-scanner")["rules"], catalogue);
+}
+
+#[test]
+fn the_sync_watches_what_is_judged() {
+    let mut watched = BTreeSet::new();
+    for rule in list(&role("ClusterRole", "refgate-sync"), "/rules") {
+        if texts(rule, "/verbs") == ["list", "watch"] {
+            for group in texts(rule, "/apiGroups") {
+                watched.extend(
+                    texts(rule, "/resources")
+                        .iter()
+                        .map(|resource| (group.to_owned(), (*resource).to_owned())),
+                );
+            }
+        }
+    }
+    assert!(watched.remove(&(String::new(), "namespaces".to_owned())));
+    let kinds = shipped_configuration().settings.kinds;
+    assert_eq!(
+        watched,
+        kinds.iter().map(|kind| (kind.group.to_string(), kind.resource.to_string())).collect()
+    );
+}
+
+#[test]
+fn the_deployment_of_the_sync_fits_together() {
+    let deployment = named("Deployment", "refgate-sync");
+    assert_eq!(deployment["spec"]["replicas"], 2);
+    assert_eq!(deployment["spec"]["template"]["spec"]["serviceAccountName"], "refgate-sync");
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    // The Service of the webhook must not find it.
+    assert_ne!(&only("Service")["spec"]["selector"], labels);
+    for selector in [
+        &deployment["spec"]["selector"]["matchLabels"],
+        &named("PodDisruptionBudget", "refgate-sync")["spec"]["selector"]["matchLabels"],
+        &named("NetworkPolicy", "refgate-sync")["spec"]["podSelector"]["matchLabels"],
+    ] {
+        assert_eq!(selector, labels);
+    }
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/livez")] {
+        assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "health"}));
+    }
+    let lease = list(&role("Role", "refgate-sync-lease"), "/rules").to_vec();
+    assert!(lease.iter().any(|rule| rule["resourceNames"] == json!([refgate::sync::lease::NAME])));
 }
 
 #[test]
@@ -289,22 +348,28 @@ fn audit_first_turns_enforcing_off_and_changes_nothing_else() {
 
 #[test]
 fn the_deployments_arguments_are_those_of_the_binary() {
-    let deployment = only("Deployment");
     let nowhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-such-folder");
-    let arguments: Vec<String> = texts(&deployment, "/spec/template/spec/containers/0/args")
-        .iter()
-        .map(|argument| argument.replace("/etc/refgate", nowhere.to_str().unwrap()))
-        .collect();
-    let output = Command::new(env!("CARGO_BIN_EXE_refgate")).args(&arguments).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    // The command line was understood as a whole; the files come after it.
-    assert!(said.contains("cannot read the configuration"), "{said}");
-    assert_eq!(output.status.code(), Some(2));
+    for name in ["refgate", "refgate-sync"] {
+        let deployment = named("Deployment", name);
+        let arguments: Vec<String> = texts(&deployment, "/spec/template/spec/containers/0/args")
+            .iter()
+            // A port that is free, where it is bound before anything is read.
+            .map(|argument| match argument.ends_with(":8080") {
+                true => "127.0.0.1:0".to_owned(),
+                false => argument.replace("/etc/refgate", nowhere.to_str().unwrap()),
+            })
+            .collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_refgate")).args(&arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        // The command line was understood as a whole; the files come after it.
+        assert!(said.contains("cannot read the configuration"), "{said}");
+        assert_eq!(output.status.code(), Some(2));
+    }
 }
 
 #[test]
 fn ports_probes_mounts_and_the_service_fit_together() {
-    let deployment = only("Deployment");
+    let deployment = named("Deployment", "refgate");
     let pod = deployment.pointer("/spec/template/spec").unwrap();
     let container = pod.pointer("/containers/0").unwrap();
     let arguments = texts(container, "/args");
@@ -326,8 +391,8 @@ fn ports_probes_mounts_and_the_service_fit_together() {
     for selector in [
         &service["spec"]["selector"],
         &deployment["spec"]["selector"]["matchLabels"],
-        &only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
-        &only("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        &named("PodDisruptionBudget", "refgate")["spec"]["selector"]["matchLabels"],
+        &named("NetworkPolicy", "refgate")["spec"]["podSelector"]["matchLabels"],
     ] {
         assert_eq!(selector, labels);
     }
@@ -354,15 +419,20 @@ fn ports_probes_mounts_and_the_service_fit_together() {
 }
 
 #[test]
-fn the_pods_of_the_webhook_have_no_power_over_their_node() {
-    let pod = only("Deployment").pointer("/spec/template/spec").unwrap().clone();
+fn our_pods_have_no_power_over_their_node() {
+    for deployment in of_kind("Deployment") {
+        has_no_power(deployment.pointer("/spec/template/spec").unwrap());
+    }
+}
+
+fn has_no_power(pod: &Value) {
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert!(pod["securityContext"]["runAsUser"].as_u64().unwrap() > 0);
     assert_eq!(pod["securityContext"]["seccompProfile"], json!({"type": "RuntimeDefault"}));
     for key in ["hostNetwork", "hostPID", "hostIPC"] {
         assert!(pod.get(key).is_none(), "{key}");
     }
-    for container in list(&pod, "/containers") {
+    for container in list(pod, "/containers") {
         let context = json!({
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
@@ -371,7 +441,7 @@ fn the_pods_of_the_webhook_have_no_power_over_their_node() {
         assert_eq!(container["securityContext"], context);
         assert!(container["resources"]["limits"]["memory"].is_string());
     }
-    for volume in list(&pod, "/volumes") {
+    for volume in list(pod, "/volumes") {
         assert!(volume.get("hostPath").is_none(), "{volume}");
     }
 }

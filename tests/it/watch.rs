@@ -89,6 +89,10 @@ fn apply(name: &str) -> Event<String> {
     Event::Apply(name.to_owned())
 }
 
+fn delete(name: &str) -> Event<String> {
+    Event::Delete { namespace: String::new(), name: name.to_owned() }
+}
+
 fn object(name: &str, version: &str) -> serde_json::Value {
     namespace(name, version, "stage")
 }
@@ -106,7 +110,7 @@ async fn a_list_is_reported_when_its_last_page_is_there() {
     watched.expect(&[restart(&["a", "b", "c"])]).await;
     pieces.send(event("ADDED", &object("d", "8")) + &event("MODIFIED", &object("a", "9")));
     pieces.send(event("DELETED", &object("b", "10")));
-    watched.expect(&[apply("d"), apply("a"), Event::Delete("b".to_owned())]).await;
+    watched.expect(&[apply("d"), apply("a"), delete("b")]).await;
     assert_eq!(watched.steps(), ["list ", "list second", "list ", "list again", "watch 7"]);
 }
 

@@ -14,6 +14,7 @@ mod messages;
 mod mutators;
 mod outage;
 mod scan;
+mod sync;
 mod updates;
 
 use crate::Case;
@@ -68,6 +69,15 @@ pub const CASES: &[Case] = cases![
     Alone binding::without_refgate,
     Alone scan::finds_what_admission_would_refuse,
     Alone scan::holds_a_page_and_no_more,
+    // The sync looks at every namespace that is bound.
+    Alone sync::the_whole_line,
+    Alone sync::all_of_a_scope_and_what_nothing_names,
+    Alone sync::a_tenant_in_the_way,
+    Alone sync::tampering_that_got_through,
+    Alone sync::a_namespace_bound_anew,
+    Alone sync::a_manager_that_is_away,
+    Alone sync::another_replica_takes_over,
+    Alone sync::once_tells_and_does,
     Alone calls::only_what_can_matter_is_asked,
     Alone load::no_creation_fails_while_everything_changes,
     Alone load::a_large_world_is_judged_right,

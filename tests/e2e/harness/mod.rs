@@ -11,6 +11,7 @@ pub mod programs;
 pub mod refgate;
 pub mod rights;
 pub mod service;
+pub mod sync;
 pub mod transcript;
 pub mod wait;
 pub mod webhook;

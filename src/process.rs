@@ -2,27 +2,24 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 
 use tokio::task::{Id, JoinSet};
 
-use super::ServeError;
-use super::watch::{self, Feed};
-use crate::cluster::Pace;
-
 /// SIGTERM, which Kubernetes sends, and SIGINT, which a keyboard does.
-pub(super) struct Signals {
+pub struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    pub fn new() -> Result<Self, ServeError> {
+    /// From now on they are heard.
+    pub fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let terminate = signal(SignalKind::terminate()).map_err(ServeError::System)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::System)?;
-        Ok(Self { terminate, interrupt })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
+    /// The next one.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -33,31 +30,24 @@ impl Signals {
 
 /// The tasks of the process, by name.
 #[derive(Default)]
-pub(super) struct Tasks {
+pub struct Tasks {
     set: JoinSet<()>,
     names: HashMap<Id, &'static str>,
 }
 
 impl Tasks {
+    /// Starts one that ends with these.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.names.insert(self.set.spawn(task).id(), name);
     }
 
-    /// Starts the watches of a cluster.
-    pub fn watch(&mut self, client: kube::Client, own_namespace: String, feed: Feed) {
-        let namespaces = watch::namespaces(client.clone(), Pace::default(), feed.clone());
-        self.spawn("the watch of namespaces", namespaces);
-        let catalogues = watch::catalogues(client, own_namespace, Pace::default(), feed);
-        self.spawn("the watch of catalogues", catalogues);
-    }
-
-    /// The first one to end, for whatever reason.
-    pub async fn next(&mut self) -> ServeError {
+    /// The name of the first one to end, for whatever reason.
+    pub async fn next(&mut self) -> &'static str {
         let id = match self.set.join_next_with_id().await {
             Some(Ok((id, ()))) => Some(id),
             Some(Err(error)) => Some(error.id()),
             None => None,
         };
-        ServeError::Died(id.and_then(|id| self.names.get(&id).copied()).unwrap_or("every part"))
+        id.and_then(|id| self.names.get(&id).copied()).unwrap_or("every part")
     }
 }

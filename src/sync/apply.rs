@@ -1,0 +1,334 @@
+//! The writes: only ever on Secrets that are ours, by their uid, and on the catalogue. Nothing is written without the lease.
+//!
+//! What the API server says when it refuses is not repeated: of a Secret it may quote what it was sent. The code and the
+//! reason are enough to find it in the audit log.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client;
+use kube::core::Request;
+use kube::core::params::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::lease::Leader;
+use super::plan::{self, Content, Event, Write};
+use super::secret::{Claim, Desired, Held, MANAGED_BY, PATH, SOURCE, claim};
+use crate::telemetry::sync::{SyncMetrics, WriteLabels};
+use crate::world::{CATALOGUE_LABEL, CATALOGUE_PREFIX};
+
+/// Field manager of all that the sync writes.
+pub const FIELD_MANAGER: &str = "refgate-sync";
+
+/// Why something was not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// Somebody else has the name.
+    #[error("there is a Secret of this name that the sync did not make")]
+    Taken,
+    /// It is not the one any more that was read.
+    #[error("it has changed meanwhile")]
+    Conflict,
+    /// A right or a policy.
+    #[error("the API server refuses it ({0})")]
+    Denied(String),
+    /// Another replica writes, or will soon.
+    #[error("this replica does not have the lease")]
+    NotLeader,
+    /// Anything else; later it may work.
+    #[error("the API server says {0}")]
+    Failed(String),
+}
+
+impl ApplyError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Conflict => "conflict",
+            Self::Denied(_) => "denied",
+            Self::NotLeader | Self::Failed(_) => "error",
+        }
+    }
+}
+
+/// Whether writes are done or only told.
+#[derive(Clone)]
+pub enum Mode {
+    /// Done, while this replica has the lease.
+    Live(Leader),
+    /// Told: what would be done, a line each.
+    Dry(Arc<Mutex<Vec<String>>>),
+}
+
+/// The one who writes.
+pub struct Writer {
+    client: Client,
+    own_namespace: String,
+    mode: Mode,
+    metrics: Arc<SyncMetrics>,
+    /// How long one write may take.
+    patience: Duration,
+    /// Events that were sent already.
+    said: Mutex<HashSet<(String, Event)>>,
+}
+
+type Prepared = Result<hyper::Request<Vec<u8>>, kube::core::request::Error>;
+
+impl Writer {
+    /// Writes in `mode`.
+    pub fn new(
+        client: Client,
+        own_namespace: &str,
+        mode: Mode,
+        metrics: Arc<SyncMetrics>,
+        patience: Duration,
+    ) -> Self {
+        let own_namespace = own_namespace.to_owned();
+        Self { client, own_namespace, mode, metrics, patience, said: Mutex::default() }
+    }
+
+    /// Whether writes may go on.
+    pub fn may_write(&self) -> bool {
+        match &self.mode {
+            Mode::Live(leader) => leader.may_write(),
+            Mode::Dry(_) => true,
+        }
+    }
+
+    /// Writes a value; gives the Secret as it is now, `None` where it is only told.
+    pub async fn write(
+        &self,
+        namespace: &str,
+        write: &Write,
+        held: Option<&Held>,
+        desired: &Desired,
+        now: Timestamp,
+    ) -> Result<Option<Held>, ApplyError> {
+        let what = match write {
+            Write::Create => "create",
+            Write::Update(_) => "update",
+            Write::Replace(_) => "replace",
+        };
+        let title = || format!("{what} Secret {namespace}/{} for {}", plan::name(desired), desired.path);
+        if self.tells(title) {
+            return Ok(None);
+        }
+        let changed = plan::changed(held, desired, now);
+        let result = match write {
+            Write::Create => self.create(namespace, desired, changed).await,
+            Write::Update(uid) => self.update(namespace, uid, desired, changed).await,
+            Write::Replace(uid) => match self.delete_secret(namespace, &plan::name(desired), uid).await {
+                Ok(()) => self.create(namespace, desired, changed).await,
+                Err(error) => Err(error),
+            },
+        };
+        self.count(what, &result);
+        result.map(Some)
+    }
+
+    async fn create(
+        &self,
+        namespace: &str,
+        desired: &Desired,
+        changed: Timestamp,
+    ) -> Result<Held, ApplyError> {
+        let params = PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        let request =
+            Request::new(secrets(namespace)).create(&params, desired.body(namespace, None, changed));
+        match self.send(request).await {
+            Err(ApplyError::Conflict) => Err(ApplyError::Taken),
+            answer => read(&answer?),
+        }
+    }
+
+    /// What others have added to the data is taken out after it: a server-side apply leaves to others what is theirs, and a
+    /// key that the POST of the first write made is not the apply's.
+    async fn update(
+        &self,
+        namespace: &str,
+        uid: &str,
+        desired: &Desired,
+        changed: Timestamp,
+    ) -> Result<Held, ApplyError> {
+        let text = String::from_utf8(desired.body(namespace, Some(uid), changed));
+        let body = text.ok().and_then(|text| RawValue::from_string(text).ok());
+        let body = body.ok_or_else(|| ApplyError::Failed("nothing: the Secret is no JSON".to_owned()))?;
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let name = plan::name(desired);
+        let request = Request::new(secrets(namespace)).patch(&name, &params, &Patch::Apply(body));
+        let held = read(&self.send(request).await?)?;
+        let extra: Vec<&String> = held.keys.iter().filter(|key| !desired.shape.keys.contains(key)).collect();
+        let stale_mark = held.mark.is_some();
+        if extra.is_empty() && !stale_mark {
+            return Ok(held);
+        }
+        let data: serde_json::Map<String, Value> =
+            extra.into_iter().map(|key| (key.clone(), Value::Null)).collect();
+        let patch = json!({"metadata": {"uid": uid, "annotations": {SOURCE: null}}, "data": data});
+        read(&self.merge(namespace, &name, &patch).await?)
+    }
+
+    /// Says on a Secret why its data is no longer followed, or that it is again.
+    pub async fn mark(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        mark: Option<&str>,
+    ) -> Result<(), ApplyError> {
+        if self.tells(|| format!("mark Secret {namespace}/{name} as {}", mark.unwrap_or("followed again"))) {
+            return Ok(());
+        }
+        let patch = json!({"metadata": {"uid": uid, "annotations": {SOURCE: mark}}});
+        let result = self.merge(namespace, name, &patch).await.map(drop);
+        self.count("mark", &result);
+        result
+    }
+
+    async fn merge(
+        &self,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Zeroizing<String>, ApplyError> {
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.send(Request::new(secrets(namespace)).patch(name, &params, &Patch::Merge(patch))).await
+    }
+
+    /// Deletes the Secret of this uid and no other.
+    pub async fn delete(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ApplyError> {
+        if self.tells(|| format!("delete Secret {namespace}/{name}")) {
+            return Ok(());
+        }
+        let result = self.delete_secret(namespace, name, uid).await;
+        self.count("delete", &result);
+        result
+    }
+
+    async fn delete_secret(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ApplyError> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match self.send(Request::new(secrets(namespace)).delete(name, &params)).await {
+            // Somebody else was faster.
+            Err(ApplyError::Failed(code)) if code == "404" => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Whether a name that was taken still is, without a value: nothing is fetched for it before it is free.
+    pub async fn is_taken(&self, namespace: &str, name: &str, path: &str) -> bool {
+        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        let (label, value) = MANAGED_BY;
+        let body = json!({"metadata": {"name": name, "labels": {label: value}, "annotations": {PATH: path}}});
+        let request = Request::new(secrets(namespace)).create(&params, body.to_string().into_bytes());
+        self.send(request).await.is_err()
+    }
+
+    /// Writes the catalogue of a namespace, or takes it away.
+    pub async fn catalogue(&self, namespace: &str, content: Option<&Content>) -> Result<(), ApplyError> {
+        let name = format!("{CATALOGUE_PREFIX}{namespace}");
+        let verb = if content.is_some() { "write" } else { "delete" };
+        if self.tells(|| format!("{verb} ConfigMap {}/{name}", self.own_namespace)) {
+            return Ok(());
+        }
+        let request = Request::new(format!("/api/v1/namespaces/{}/configmaps", self.own_namespace));
+        let request = match content {
+            Some(Content { catalogue, known, leaving }) => {
+                let map = json!({
+                    "apiVersion": "v1", "kind": "ConfigMap",
+                    "metadata": {"name": name, "namespace": self.own_namespace, "labels": {CATALOGUE_LABEL: "true"}},
+                    "data": {"catalogue": catalogue, "known": known, "leaving": leaving},
+                });
+                request.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(map))
+            }
+            None => request.delete(&name, &DeleteParams::default()),
+        };
+        let result = self.send(request).await.map(drop);
+        self.count("catalogue", &result);
+        result
+    }
+
+    /// Sends an Event, once.
+    pub async fn event(&self, namespace: &str, event: Event, now: Timestamp) {
+        let key = (namespace.to_owned(), event);
+        if self.tells(|| format!("# {namespace}: {}: {}", key.1.reason, key.1.note)) {
+            return;
+        }
+        if self.said.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+            return;
+        }
+        let (kind, name) = match &key.1.secret {
+            Some(secret) => ("Secret", secret.as_str()),
+            None => ("Namespace", namespace),
+        };
+        // Of a fixed name, so that another leader does not say it again.
+        let hash = Sha256::digest(format!("{kind}/{name}/{}/{}", key.1.reason, key.1.note));
+        let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let body = json!({
+            "metadata": {"name": format!("{name}.{hash}"), "namespace": namespace},
+            "involvedObject": {"apiVersion": "v1", "kind": kind, "name": name, "namespace": namespace},
+            "type": "Warning", "reason": key.1.reason, "message": key.1.note,
+            "source": {"component": FIELD_MANAGER}, "reportingComponent": FIELD_MANAGER,
+            "firstTimestamp": time, "lastTimestamp": time, "count": 1,
+        });
+        tracing::warn!(namespace, name, reason = key.1.reason, note = key.1.note, "an event");
+        let request = Request::new(format!("/api/v1/namespaces/{namespace}/events"));
+        let sent = self.send(request.create(&PostParams::default(), body.to_string().into_bytes())).await;
+        if matches!(sent, Ok(_) | Err(ApplyError::Conflict)) {
+            self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        }
+    }
+
+    /// Forgets which Events were sent of a namespace, but for those that still hold.
+    pub fn forget_events(&self, namespace: &str, held: &[Event]) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.retain(|(other, event)| other != namespace || held.contains(event));
+    }
+
+    fn tells(&self, line: impl FnOnce() -> String) -> bool {
+        let Mode::Dry(lines) = &self.mode else { return false };
+        lines.lock().unwrap_or_else(PoisonError::into_inner).push(line());
+        true
+    }
+
+    fn count<T>(&self, what: &'static str, result: &Result<T, ApplyError>) {
+        let outcome = result.as_ref().err().map_or("ok", ApplyError::outcome);
+        self.metrics.writes.get_or_create(&WriteLabels { what, outcome }).inc();
+    }
+
+    /// The one way out. The answer may hold values.
+    async fn send(&self, request: Prepared) -> Result<Zeroizing<String>, ApplyError> {
+        let request =
+            request.map_err(|_| ApplyError::Failed("nothing: the request cannot be made".to_owned()))?;
+        if !self.may_write() {
+            return Err(ApplyError::NotLeader);
+        }
+        match tokio::time::timeout(self.patience, self.client.request_text(request)).await {
+            Ok(Ok(text)) => Ok(Zeroizing::new(text)),
+            Ok(Err(kube::Error::Api(status))) => Err(match status.code {
+                409 => ApplyError::Conflict,
+                403 => ApplyError::Denied(status.reason.clone()),
+                code => ApplyError::Failed(code.to_string()),
+            }),
+            Ok(Err(_)) => Err(ApplyError::Failed("nothing: it cannot be reached".to_owned())),
+            Err(_) => Err(ApplyError::Failed("nothing in time".to_owned())),
+        }
+    }
+}
+
+fn secrets(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/secrets")
+}
+
+fn read(answer: &str) -> Result<Held, ApplyError> {
+    match claim(answer) {
+        Some(Claim::Ours(held)) => Ok(*held),
+        Some(Claim::Forged(_)) | None => Err(ApplyError::Failed("something that is no Secret".to_owned())),
+    }
+}

@@ -1,0 +1,299 @@
+//! What the cluster wants, as the watches see it: Namespaces, and of each object that makes pods only what it names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::wanted::{Names, Seen, Wanted, seen};
+use crate::cluster::list::{ListError, Reader};
+use crate::cluster::{Event, Pace, Source, Watcher};
+use crate::policy::snapshot::{Binding, NamespaceLabels};
+use crate::policy::workload::{KINDS, Kind};
+use crate::world;
+
+/// Annotation of a Namespace that asks for all of its scope.
+pub const SYNC: &str = "refgate.dev/sync";
+
+/// How long it takes until a kind that was not there is looked for again.
+const KIND_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is known of a Namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What it is bound to.
+    pub labels: NamespaceLabels,
+    /// Whether it asks for all of its scope.
+    pub all: bool,
+    /// Whether it is on its way out: nothing can be made in it.
+    pub terminating: bool,
+}
+
+/// Everything that is watched. Number 0 is the Namespaces, the others are kinds.
+pub struct Cluster {
+    inner: Mutex<Inner>,
+    /// Told of whatever changes something.
+    changed: Notify,
+}
+
+/// What the objects of one kind in one namespace name, by their own name.
+type Objects = HashMap<Box<str>, Option<Names>>;
+
+#[derive(Default)]
+struct Inner {
+    namespaces: BTreeMap<String, Place>,
+    /// By kind, namespace and name. `None`: it could not be read, so nobody knows what it names.
+    objects: Vec<HashMap<Box<str>, Objects>>,
+    complete: Vec<bool>,
+    heard: Vec<Option<Instant>>,
+    touched: BTreeSet<String>,
+}
+
+impl Cluster {
+    /// Nothing is known yet.
+    pub fn new(kinds: usize) -> Self {
+        let watches = kinds + 1;
+        let inner = Inner {
+            objects: (0..watches).map(|_| HashMap::new()).collect(),
+            complete: vec![false; watches],
+            heard: vec![None; watches],
+            ..Inner::default()
+        };
+        Self { inner: Mutex::new(inner), changed: Notify::new() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until every list was read once.
+    pub async fn wait_complete(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.inner().complete.iter().all(|complete| *complete) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until something changed that may matter.
+    pub async fn wait_changed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.inner().touched.is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The namespaces where something changed since this was asked last.
+    pub fn take_touched(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.inner().touched)
+    }
+
+    /// They were not looked at after all.
+    pub fn touch(&self, names: impl IntoIterator<Item = String>) {
+        self.inner().touched.extend(names);
+    }
+
+    /// All Namespaces.
+    pub fn namespaces(&self) -> BTreeMap<String, Place> {
+        self.inner().namespaces.clone()
+    }
+
+    /// What a namespace wants, and whether every object in it could be read.
+    pub fn wanted(&self, namespace: &str, binding: &Binding, all: bool) -> (Wanted, bool) {
+        let inner = self.inner();
+        let objects =
+            || inner.objects.iter().filter_map(|kind| kind.get(namespace)).flat_map(HashMap::values);
+        let wanted = Wanted::of(objects().flatten(), binding, all);
+        (wanted, objects().all(Option::is_some))
+    }
+
+    /// Whether every list was read, and every watch is heard of.
+    pub fn is_whole(&self, max_age: Duration) -> bool {
+        let inner = self.inner();
+        let fresh = |heard: &Option<Instant>| heard.is_some_and(|heard| heard.elapsed() <= max_age);
+        inner.complete.iter().all(|complete| *complete) && inner.heard.iter().all(fresh)
+    }
+
+    fn take_namespaces(&self, event: Event<(String, Option<Place>)>) {
+        let mut inner = self.inner();
+        inner.heard[0] = Some(Instant::now());
+        match event {
+            Event::Restart(list) => {
+                let mut old = std::mem::take(&mut inner.namespaces);
+                for (name, place) in list {
+                    let before = old.remove(&name);
+                    if before != place {
+                        inner.touched.insert(name.clone());
+                    }
+                    inner.namespaces.extend(place.or(before).map(|place| (name, place)));
+                }
+                inner.touched.extend(old.into_keys());
+                inner.complete[0] = true;
+            }
+            Event::Apply((name, Some(place))) => {
+                if inner.namespaces.get(&name) == Some(&place) {
+                    return;
+                }
+                inner.namespaces.insert(name.clone(), place);
+                inner.touched.insert(name);
+            }
+            Event::Delete { name, .. } => {
+                inner.namespaces.remove(&name);
+                inner.touched.insert(name);
+            }
+            Event::Apply((_, None)) | Event::Alive => return,
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    fn take_objects(&self, index: usize, event: Event<Seen>) {
+        let mut inner = self.inner();
+        inner.heard[index] = Some(Instant::now());
+        let mut is_news = true;
+        match event {
+            Event::Restart(list) => {
+                let mut old = std::mem::take(&mut inner.objects[index]);
+                for Seen { namespace, name, names } in list {
+                    let before = old.get_mut(&namespace).and_then(|objects| objects.remove(&name));
+                    inner.put(index, namespace, name, names, before);
+                }
+                let gone = old.into_iter().filter(|(_, objects)| !objects.is_empty());
+                inner.touched.extend(gone.map(|(namespace, _)| namespace.into_string()));
+                inner.complete[index] = true;
+            }
+            Event::Apply(Seen { namespace, name, names }) => {
+                let objects = inner.objects[index].get_mut(&namespace);
+                let before = objects.and_then(|objects| objects.remove(&name));
+                is_news = inner.put(index, namespace, name, names, before);
+            }
+            Event::Delete { namespace, name } => {
+                let objects = inner.objects[index].get_mut(&*namespace);
+                is_news = objects.is_some_and(|objects| objects.remove(&*name).is_some());
+                if is_news {
+                    inner.touched.insert(namespace);
+                }
+            }
+            Event::Alive => return,
+        }
+        drop(inner);
+        if is_news {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// A kind that the cluster does not have has no objects.
+    fn absent(&self, index: usize) {
+        self.take_objects(index, Event::Restart(Vec::new()));
+    }
+}
+
+impl Inner {
+    /// Keeps what an object names, where it names anything; says whether that is news.
+    fn put(
+        &mut self,
+        index: usize,
+        namespace: Box<str>,
+        name: Box<str>,
+        names: Option<Names>,
+        before: Option<Option<Names>>,
+    ) -> bool {
+        // What could be read once and cannot be now still names what it named.
+        let names = names.or_else(|| before.clone().flatten());
+        let is_nothing = names.as_ref().is_some_and(Names::is_empty);
+        let is_news = before.as_ref() != Some(&names) && !(before.is_none() && is_nothing);
+        if is_news {
+            self.touched.insert(namespace.to_string());
+        }
+        if !is_nothing {
+            self.objects[index].entry(namespace).or_default().insert(name, names);
+        }
+        is_news
+    }
+}
+
+/// Watches all Namespaces, for ever.
+pub async fn watch_namespaces(cluster: Arc<Cluster>, client: kube::Client, pace: Pace) {
+    let source = Source { path: "/api/v1/namespaces".to_owned(), labels: None };
+    let mut watcher = Watcher::new(client, source, pace, place);
+    loop {
+        cluster.take_namespaces(watcher.next().await);
+    }
+}
+
+fn place(raw: &RawValue) -> Option<(String, Option<Place>)> {
+    let object: Namespace = match serde_json::from_str(raw.get()) {
+        Ok(object) => object,
+        Err(_) => {
+            let value: serde_json::Value = serde_json::from_str(raw.get()).ok()?;
+            let name = value.pointer("/metadata/name")?.as_str()?.to_owned();
+            tracing::error!(name, "a Namespace cannot be read; what was known of it stays");
+            return Some((name, None));
+        }
+    };
+    let part = world::namespace(&object).ok()?;
+    let annotations = object.metadata.annotations.unwrap_or_default();
+    let all = annotations.get(SYNC).is_some_and(|value| value == "scope");
+    let terminating = object.metadata.deletion_timestamp.is_some();
+    Some((part.namespace.into_string(), Some(Place { labels: part.value, all, terminating })))
+}
+
+/// Watches all objects of a kind, for ever. One that the cluster does not have is looked for now and then.
+pub async fn watch_kind(cluster: Arc<Cluster>, index: usize, client: kube::Client, kind: Kind, pace: Pace) {
+    let reader = Reader::new(client.clone());
+    let path = loop {
+        match path(&reader, &kind).await {
+            Ok(Some(path)) => break path,
+            Ok(None) => {
+                cluster.absent(index);
+                tokio::time::sleep(KIND_PAUSE).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, kind = %kind.kind, "cannot be looked for");
+                tokio::time::sleep(pace.first).await;
+            }
+        }
+    };
+    let source = Source { path, labels: None };
+    let mut watcher = Watcher::new(client, source, pace, |raw: &RawValue| {
+        let seen = seen(raw.get(), &kind);
+        if seen.as_ref().is_none_or(|seen| seen.names.is_none()) {
+            tracing::warn!(kind = %kind.kind, "an object cannot be read; what was known of it stays");
+        }
+        seen
+    });
+    loop {
+        cluster.take_objects(index, watcher.next().await);
+    }
+}
+
+/// Where the objects of a kind are; `None` where the cluster has no such kind.
+async fn path(reader: &Reader, kind: &Kind) -> Result<Option<String>, ListError> {
+    if KINDS.contains(kind) {
+        let base =
+            if kind.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}/v1", kind.group) };
+        return Ok(Some(format!("{base}/{}", kind.resource)));
+    }
+    let versions = match reader.versions(&kind.group).await {
+        Err(ListError::NotThere) => return Ok(None),
+        versions => versions?,
+    };
+    // A group may serve a resource in some of its versions only; the first that has it has all objects.
+    for version in versions {
+        let path = format!("/apis/{}/{version}/{}", kind.group, kind.resource);
+        match reader.list(&Source { path: path.clone(), labels: None }).next(|_| {}).await {
+            Err(ListError::NotThere) => {}
+            page => return page.map(|_| Some(path)),
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,78 @@
+//! What the sync measures.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Labels of `refgate_sync_writes_total`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WriteLabels {
+    /// `create`, `update`, `replace`, `mark`, `delete` or `catalogue`.
+    pub what: &'static str,
+    /// `ok`, `taken`, `conflict`, `denied` or `error`.
+    pub outcome: &'static str,
+}
+
+/// Labels of `refgate_sync_manager_calls_total`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallLabels {
+    /// `list` or `fetch`.
+    pub call: &'static str,
+    /// `ok`, `denied`, `throttled`, `unavailable` or `invalid`.
+    pub outcome: &'static str,
+}
+
+/// Everything that the sync measures.
+#[derive(Debug, Default)]
+pub struct SyncMetrics {
+    registry: Registry,
+    /// `refgate_sync_leader`: 1 where this replica is the one that writes.
+    pub leader: Gauge,
+    /// `refgate_sync_writes_total`.
+    pub writes: Family<WriteLabels, Counter>,
+    /// `refgate_sync_manager_calls_total`.
+    pub calls: Family<CallLabels, Counter>,
+    /// `refgate_sync_secrets`: Secrets that are held.
+    pub secrets: Gauge,
+    /// `refgate_sync_names_taken`: Secrets that cannot be made because somebody else has their name.
+    pub taken: Gauge,
+    /// `refgate_sync_rotation_due`: values that are older than they should be.
+    pub due: Gauge,
+    /// `refgate_sync_unreadable_namespaces`: bound namespaces whose Secrets cannot be listed.
+    pub unreadable: Gauge,
+    /// `refgate_sync_source_age_seconds`: since the secret manager was last read as a whole.
+    pub source_age: Gauge<f64, AtomicU64>,
+}
+
+impl SyncMetrics {
+    /// All of them, at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self::default();
+        let registry = &mut metrics.registry;
+        registry.register("refgate_sync_leader", "Whether this replica writes", metrics.leader.clone());
+        registry.register("refgate_sync_writes", "Writes to the API server", metrics.writes.clone());
+        registry.register("refgate_sync_manager_calls", "Calls to the secret manager", metrics.calls.clone());
+        registry.register("refgate_sync_secrets", "Secrets that are held", metrics.secrets.clone());
+        let help = "Secrets that cannot be made because somebody else has their name";
+        registry.register("refgate_sync_names_taken", help, metrics.taken.clone());
+        let help = "Values that are older than sync.rotation says";
+        registry.register("refgate_sync_rotation_due", help, metrics.due.clone());
+        let help = "Bound namespaces whose Secrets cannot be listed";
+        registry.register("refgate_sync_unreadable_namespaces", help, metrics.unreadable.clone());
+        let help = "Time since the secret manager was last read as a whole";
+        registry.register("refgate_sync_source_age_seconds", help, metrics.source_age.clone());
+        metrics
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}

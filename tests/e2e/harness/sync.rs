@@ -1,0 +1,154 @@
+//! The sync beside the control plane, with secrets in a file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Map, Value, json};
+
+use super::process::{Process, free_port};
+use super::refgate::account_token;
+use super::service::get;
+use super::wait::until;
+use super::world::World;
+
+/// Where the values of a test are, and the settings of its syncs.
+pub struct Source<'w> {
+    world: &'w World,
+    folder: PathBuf,
+}
+
+/// A running `refgate sync`.
+pub struct Sync<'w> {
+    world: &'w World,
+    pub process: Process,
+    health: SocketAddr,
+}
+
+/// What a command came to.
+pub struct Once {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl<'w> Source<'w> {
+    /// With `settings` beside the file in the section `sync`.
+    pub fn new(world: &'w World, name: &str, settings: &Value) -> Self {
+        let source = Self { world, folder: world.plane.folder.join(format!("sync-{name}")) };
+        fs::create_dir_all(&source.folder).unwrap();
+        let mut sync = json!({"manager": "file", "file": source.file("secrets.json"), "refresh": "1s"});
+        sync.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        fs::write(source.file("config.yaml"), json!({"sync": sync}).to_string()).unwrap();
+        let authority = world.plane.folder.join("apiserver/apiserver.crt");
+        let token = account_token(&world.plane, "refgate-sync");
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
+            "clusters": [{"name": "e2e", "cluster": {"server": world.plane.server, "certificate-authority": authority}}],
+            "users": [{"name": "sync", "user": {"token": token}}],
+            "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "sync"}}],
+        });
+        fs::write(source.file("kubeconfig"), kubeconfig.to_string()).unwrap();
+        source.write(&json!({}));
+        source
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// What the file holds from now on; whoever reads it sees all of the old or all of the new.
+    pub fn write(&self, secrets: &Value) {
+        fs::write(self.file("new"), secrets.to_string()).unwrap();
+        fs::rename(self.file("new"), self.file("secrets.json")).unwrap();
+    }
+
+    /// The file is there, or it cannot be read.
+    pub fn set_away(&self, away: bool) {
+        let (from, to) = if away { ("secrets.json", "gone") } else { ("gone", "secrets.json") };
+        fs::rename(self.file(from), self.file(to)).unwrap();
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let file = |flag: &str, name: &str| format!("--{flag}={}", self.file(name).display());
+        vec![file("config", "config.yaml"), file("kubeconfig", "kubeconfig")]
+    }
+
+    /// Starts one, and waits until it has read the cluster.
+    pub fn start(&self) -> Sync<'w> {
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
+        let name = format!("refgate-sync-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let log = self.world.plane.folder.join(format!("log/{name}.log"));
+        let health = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let mut arguments = vec!["sync".to_owned(), format!("--health-listen={health}")];
+        arguments.extend(self.arguments());
+        let process = Process::start(&name, Path::new(env!("CARGO_BIN_EXE_refgate")), &arguments, &log);
+        let mut sync = Sync { world: self.world, process, health };
+        until("the sync is ready", || {
+            sync.process.assert_running();
+            let answer = sync.world.plane.runtime().block_on(get(sync.health, "/readyz"));
+            matches!(answer, Some((200, _))).then_some(())
+        });
+        sync
+    }
+
+    /// `refgate sync once`.
+    pub fn once(&self, flags: &[&str]) -> Once {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_refgate"));
+        let output = command.args(["sync", "once"]).args(self.arguments()).args(flags).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Once { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Drop for Sync<'_> {
+    /// As a rolling update ends it, so that the next one need not wait for the end of a lease.
+    fn drop(&mut self) {
+        if self.process.ended().is_none() && !std::thread::panicking() {
+            self.process.stop();
+        }
+    }
+}
+
+impl Sync<'_> {
+    /// Ends it without a word.
+    pub fn kill(&mut self) {
+        self.process.signal("KILL");
+        until("the sync is gone", || self.process.ended());
+    }
+
+    /// Its metrics: each line's name with labels, and its value.
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let (status, text) = self.world.plane.runtime().block_on(get(self.health, "/metrics")).unwrap();
+        assert_eq!(status, 200);
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .map(|(key, value)| (key.to_owned(), value.parse().unwrap()))
+            .collect()
+    }
+
+    /// Waits until the file was listed so many times more.
+    pub fn wait_lists(&self, more: f64) {
+        let lists = || {
+            let metrics = self.metrics().into_iter();
+            metrics.filter(|(key, _)| key.contains("call=\"list\"")).map(|(_, count)| count).sum::<f64>()
+        };
+        let before = lists();
+        until("the sync reads the secret manager", || (lists() >= before + more).then_some(()));
+    }
+}
+
+/// An entry of the file.
+pub fn secret(value: &str, version: &str) -> Value {
+    json!({"value": value, "version": version, "created": "2026-11-01T00:00:00Z"})
+}
+
+/// A file of them.
+pub fn secrets(entries: &[(&str, &str, &str)]) -> Value {
+    let entries = entries.iter().map(|(path, value, version)| ((*path).to_owned(), secret(value, version)));
+    Value::Object(entries.collect::<Map<_, _>>())
+}
