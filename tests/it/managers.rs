@@ -1,12 +1,18 @@
 //! The managers behind the seam: what is particular to the file. What all have in common is in `contract`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use refgate::policy::path::SecretPath;
 use refgate::sync::manager::file::File;
 use refgate::sync::manager::{Manager, ManagerError, SecretValue};
+use serde_json::{Value, json};
+
+mod contract;
 
 /// A folder of the test's own, empty.
 fn folder(test: &str) -> PathBuf {
@@ -120,4 +126,42 @@ fn who_stores_at_the_same_time_loses_nothing() {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(Manager::File(File::new(path)).list("a/b/c/")).unwrap().len(), 32);
+}
+
+/// The file as a manager under the contract. It has no versions that are not current.
+struct Bed {
+    path: PathBuf,
+    manager: Manager,
+}
+
+impl contract::Bed for Bed {
+    fn manager(&self) -> &Manager {
+        &self.manager
+    }
+
+    fn seed(&self, secrets: &[contract::Seed]) {
+        let text = fs::read_to_string(&self.path).unwrap();
+        let mut all: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
+        for contract::Seed { path, value, deleted, tags } in secrets {
+            let mut entry = match value {
+                contract::Held::Text(text) => json!({"value": text}),
+                contract::Held::Binary(bytes) => json!({"binary": STANDARD.encode(bytes)}),
+                contract::Held::Nothing => json!({}),
+            };
+            entry["tags"] = tags.iter().copied().collect::<BTreeMap<_, _>>().into_iter().collect();
+            if *deleted {
+                entry["deleted"] = json!("2026-01-31T00:00:00Z");
+            }
+            assert!(all.insert(path.clone(), entry).is_none(), "{path}");
+        }
+        fs::write(&self.path, serde_json::to_string(&all).unwrap()).unwrap();
+    }
+
+    fn rotate_half(&self, _path: &str, _value: &str) {}
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_contract() {
+    let (path, manager) = manager("contract", "{}");
+    contract::all(&Bed { path, manager }).await;
 }

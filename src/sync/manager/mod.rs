@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::policy::path::{Scope, SecretPath};
 
+pub mod aws;
 pub mod file;
 
 /// Largest value, in bytes: that of AWS Secrets Manager, for all managers alike.
@@ -114,6 +115,8 @@ pub type Batch = Vec<(String, Result<Fetched, ManagerError>)>;
 /// Where values are kept.
 #[derive(Debug)]
 pub enum Manager {
+    /// AWS Secrets Manager.
+    Aws(aws::Aws),
     /// A file, for development and tests.
     File(file::File),
 }
@@ -127,6 +130,7 @@ impl Manager {
             return Err(ManagerError::Invalid("a list is asked for by no prefix that ends in /".to_owned()));
         };
         let mut found = match self {
+            Self::Aws(aws) => aws.list(prefix).await,
             Self::File(file) => file.list(),
         }?;
         // Whatever a manager takes for a prefix, what counts are whole segments.
@@ -143,6 +147,7 @@ impl Manager {
             paths.iter().cloned().partition(|path| SecretPath::absolute(path).is_ok());
         let asked: Vec<String> = asked.into_iter().collect();
         let mut batch = match self {
+            Self::Aws(aws) => aws.fetch(&asked).await,
             Self::File(file) => file.fetch(&asked),
         }?;
         let refused = || ManagerError::Invalid("what was asked for is no secret path".to_owned());
@@ -162,6 +167,7 @@ impl Manager {
             }
         }
         match self {
+            Self::Aws(aws) => aws.store(path, value).await,
             Self::File(file) => file.store(path, value),
         }
     }
