@@ -107,6 +107,14 @@ async fn storing_replaces_the_file_that_a_link_points_to_and_keeps_the_rest() {
     assert_eq!(left, 2, "nothing is left beside the file and the link");
 }
 
+#[tokio::test]
+async fn storing_brings_nothing_back_that_somebody_deleted() {
+    let (_, manager) = manager("deleted", "a/b/c/d: {value: old, deleted: 2026-01-31T00:00:00Z}\n");
+    let d = SecretPath::absolute("a/b/c/d").unwrap();
+    let stored = manager.store(&d, &SecretValue::new(b"new".to_vec())).await;
+    assert_eq!(stored, Err(ManagerError::Deleted("a/b/c/d".to_owned())));
+}
+
 #[test]
 fn who_stores_at_the_same_time_loses_nothing() {
     let (path, _) = manager("together", "{}");

@@ -418,7 +418,7 @@ fn is_deleted(message: Option<&str>, asked: &Asked<'_>) -> bool {
     match asked {
         Asked::Fetch([_]) => true,
         Asked::List | Asked::Fetch(_) => false,
-        Asked::Put(_) | Asked::Create(_) => message.is_some_and(|message| message.contains("deletion")),
+        Asked::Put(_) | Asked::Create(_) => message.is_some_and(|message| message.contains("delet")),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod demo;
 mod fence;
 mod installation;
 mod load;
+pub mod manager;
 mod messages;
 mod mutators;
 mod outage;
@@ -17,7 +18,7 @@ mod scan;
 mod updates;
 
 use crate::Case;
-use crate::Run::{Alone, Bare, Shared};
+use crate::Run::{Alone, Bare, Free, Shared};
 
 /// A line for each test: what it needs, and where it is.
 macro_rules! cases {
@@ -27,6 +28,8 @@ macro_rules! cases {
 }
 
 pub const CASES: &[Case] = cases![
+    Free manager::keeps_the_contract,
+    Free manager::survives_faults,
     Bare installation::applies_and_leaves,
     Shared day::every_kind_and_every_form,
     Shared day::a_bare_pod_with_annotations_is_applied_again,

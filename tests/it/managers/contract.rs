@@ -133,9 +133,6 @@ async fn what_is_scheduled_for_deletion_is_told_and_not_read(bed: &impl Bed) {
     assert_eq!(found.len(), 1);
     assert!(found[0].deleted.is_some());
     assert_eq!(fetch_one(bed, path).await, Err(ManagerError::Deleted(path.to_owned())));
-    // Storing does not bring it back: somebody decided that it goes.
-    let stored = store(bed, path, "new").await;
-    assert_eq!(stored, Err(ManagerError::Deleted(path.to_owned())));
 }
 
 async fn what_is_not_there_is_not_found(bed: &impl Bed) {
