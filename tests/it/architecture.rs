@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// For each module at the top, the modules of this crate that it may name besides itself.
 const MAY_NAME: [(&str, &[&str]); 10] = [
-    ("cli", &["policy", "world", "config", "cluster", "yaml"]),
+    ("cli", &["policy", "world", "config", "cluster", "sync", "yaml"]),
     ("cluster", &[]),
     ("config", &["policy", "yaml"]),
     ("lib", &[]),

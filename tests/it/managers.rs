@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use refgate::policy::path::SecretPath;
 use refgate::sync::manager::file::File;
-use refgate::sync::manager::{Manager, ManagerError, SecretValue};
+use refgate::sync::manager::{Manager, ManagerError, Retry, SecretValue};
 use serde_json::{Value, json};
 
 mod contract;
@@ -134,6 +134,48 @@ fn who_stores_at_the_same_time_loses_nothing() {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(Manager::File(File::new(path)).list("a/b/c/")).unwrap().len(), 32);
+}
+
+#[tokio::test]
+async fn nothing_of_the_seam_shows_a_value() {
+    let text =
+        format!("a/b/c/text: {{value: {PLANTED}}}\na/b/c/binary: {{binary: {}}}\n", STANDARD.encode(PLANTED));
+    let (_, manager) = manager("debug", &text);
+    let listed = manager.list("a/b/c/").await.unwrap();
+    let paths: Vec<String> = listed.iter().map(|listed| listed.path.clone()).collect();
+    let batch = manager.fetch(&paths).await.unwrap();
+    let value = SecretValue::new(PLANTED.as_bytes().to_vec());
+    assert!(batch.iter().all(|(_, fetched)| fetched.as_ref().unwrap().value == value), "the value is there");
+    let shown = format!("{value:?} {listed:#?} {batch:#?} {manager:#?} {:?}", batch[0].1.clone());
+    for form in [PLANTED.to_owned(), STANDARD.encode(PLANTED), format!("{:?}", PLANTED.as_bytes())] {
+        assert!(!shown.contains(form.trim_matches(['[', ']'])), "{shown}");
+    }
+    assert!(shown.contains("SecretValue") && shown.contains("a/b/c/text"), "{shown}");
+}
+
+#[test]
+fn what_is_tried_again_is_what_may_pass() {
+    let text = || "x".to_owned();
+    for (error, retry) in [
+        (ManagerError::NotFound(text()), Retry::NextRefresh),
+        (ManagerError::Deleted(text()), Retry::NextRefresh),
+        (ManagerError::Denied(text()), Retry::NextRefresh),
+        (ManagerError::Invalid(text()), Retry::NextRefresh),
+        (ManagerError::Throttled, Retry::Later),
+        (ManagerError::Unavailable(text()), Retry::Later),
+    ] {
+        assert_eq!(error.retry(), retry, "{error}");
+    }
+}
+
+#[test]
+fn a_process_with_values_leaves_no_core() {
+    refgate::sync::no_core_files().unwrap();
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(line.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{line}");
+    let dumpable = rustix::process::dumpable_behavior().unwrap();
+    assert_eq!(dumpable, rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// The file as a manager under the contract. It has no versions that are not current.
