@@ -4,20 +4,24 @@
 //! very program, started again.
 
 use std::env;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use refgate::sync::manager::Manager;
 use refgate::sync::manager::aws::{Aws, Pace, Settings};
 use serde_json::{Value, json};
 
-use crate::harness::faults::Faults;
+use super::faults;
+use crate::harness::faults::{Fault, Faults};
 use crate::harness::moto::{Moto, call};
 use crate::harness::process::free_port;
 use crate::manager_contract as contract;
-
-mod faults;
 
 /// The argument that makes this program run one test in the environment that it finds.
 pub const WITHIN: &str = "--within";
@@ -37,20 +41,51 @@ fn within(folder: &Path, name: &str) {
     let folder = folder.join("manager").join(name);
     let moto = Moto::start(&folder);
     let endpoint = format!("http://127.0.0.1:{}", free_port());
-    let output = Command::new(env::current_exe().unwrap())
-        .args([WITHIN, name])
-        // Nothing of whoever runs the tests: no profile, no role, no proxy.
-        .env_clear()
-        .env("HOME", &folder)
-        .env(ENDPOINT, endpoint)
-        .env(MOTO, moto.address.to_string())
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .output()
-        .unwrap();
+    let mut command = Command::new(env::current_exe().unwrap());
+    aws(&mut command, &folder, &endpoint);
+    let output = command.args([WITHIN, name]).env(MOTO, moto.address.to_string()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// An environment with nothing of whoever runs the tests: no profile, no role, no proxy, no cluster.
+fn aws(command: &mut Command, home: &Path, endpoint: &str) {
+    command.env_clear().env("HOME", home).env(ENDPOINT, endpoint).env("AWS_REGION", "us-east-1");
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+}
+
+/// `refgate put`, with the environment of a person who has credentials.
+pub fn takes_what_people_put(folder: &Path) {
+    let folder = folder.join("manager").join("put");
+    let moto = Moto::start(&folder);
+    let proxy = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let faults = Faults::start(proxy, moto.address);
+    let path = "people/web/stage/session_key";
+    let put = |value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_refgate"));
+        aws(&mut command, &folder, &format!("http://{proxy}"));
+        command.args(["put", path]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!said.contains(value), "{said}");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), said)
+    };
+    for value in ["first-PLANTED", "second-PLANTED"] {
+        let (code, out, said) = put(value);
+        assert_eq!(code, Some(0), "{said}");
+        let current = call(moto.address, "GetSecretValue", &json!({"SecretId": path}));
+        assert_eq!(current["SecretString"], value);
+        assert_eq!(out, format!("{path} {}\n", current["VersionId"].as_str().unwrap()));
+    }
+    faults.meet(|_| Fault::Answer(400, json!({"__type": "AccessDeniedException", "Message": "PLANTED"})));
+    let (code, out, said) = put("third-PLANTED");
+    assert_eq!((code, &*out), (Some(2), ""), "{said}");
+    assert!(said.contains(&format!("secretsmanager:PutSecretValue on {path}")), "{said}");
+    assert!(said.contains("`refgate iam people/web/stage --writer`") && !said.contains("PLANTED"), "{said}");
+    let current = call(moto.address, "GetSecretValue", &json!({"SecretId": path}));
+    assert_eq!(current["SecretString"], "second-PLANTED");
 }
 
 /// What the process of its own does.
@@ -69,8 +104,7 @@ pub fn run_within(name: &str) -> ExitCode {
 }
 
 /// Quicker than what ships, as nothing here is far away.
-async fn connect(settings: &Settings) -> Manager {
-    use std::time::Duration;
+pub async fn connect(settings: &Settings) -> Manager {
     let pace = Pace {
         tries: 3,
         first: Duration::from_millis(5),
@@ -84,7 +118,7 @@ async fn connect(settings: &Settings) -> Manager {
 /// Moto behind our manager.
 pub struct Bed {
     manager: Manager,
-    moto: SocketAddr,
+    pub moto: SocketAddr,
 }
 
 impl contract::Bed for Bed {
@@ -99,7 +133,7 @@ impl contract::Bed for Bed {
             let mut body = json!({"Name": path, "Tags": tags, "ClientRequestToken": token()});
             match value {
                 contract::Held::Text(text) => body["SecretString"] = text.as_str().into(),
-                contract::Held::Binary(bytes) => body["SecretBinary"] = base64(bytes).into(),
+                contract::Held::Binary(bytes) => body["SecretBinary"] = STANDARD.encode(bytes).into(),
                 contract::Held::Nothing => {}
             }
             call(self.moto, "CreateSecret", &body);
@@ -117,14 +151,8 @@ impl contract::Bed for Bed {
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
 /// As long as a version's name must be, and never the same.
 fn token() -> String {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{:032}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

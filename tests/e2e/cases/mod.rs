@@ -7,6 +7,7 @@ mod calls;
 mod condition;
 mod day;
 pub mod demo;
+mod faults;
 mod fence;
 mod installation;
 mod load;
@@ -30,6 +31,7 @@ macro_rules! cases {
 pub const CASES: &[Case] = cases![
     Free manager::keeps_the_contract,
     Free manager::survives_faults,
+    Free manager::takes_what_people_put,
     Bare installation::applies_and_leaves,
     Shared day::every_kind_and_every_form,
     Shared day::a_bare_pod_with_annotations_is_applied_again,

@@ -5,10 +5,10 @@ use refgate::sync::manager::aws::Settings;
 use refgate::sync::manager::{Batch, Manager, ManagerError, Retry, SecretValue};
 use serde_json::{Value, json};
 
-use super::{Bed, connect, contract};
+use super::manager::{Bed, connect};
 use crate::harness::faults::{Fault, Faults, Request};
 use crate::harness::moto::call;
-use contract::{Bed as _, Held, Seed};
+use crate::manager_contract::{Bed as _, Held, Seed};
 
 const SCOPE: &str = "faults/a/stage/";
 /// How often a call is tried.
