@@ -2,6 +2,7 @@
 //! they mean is the business of the module that each struct is handed to.
 
 mod help;
+mod secrets;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,10 +10,9 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use refgate::cli::{Against, bind, check, iam, put, render, scan};
+use refgate::cli::{Against, bind, check, render, scan};
 use refgate::policy::level::{Level, LevelLabels};
 use refgate::policy::path::Scope;
-use refgate::sync::manager::aws::Settings;
 use refgate::world::OWN_NAMESPACE;
 use refgate::{config, serve};
 
@@ -43,10 +43,10 @@ pub enum Command {
     Bind(Bind),
     /// Print the least-privilege IAM policy for group/app/env: for the sync, or who writes secrets
     #[command(after_help = help::IAM)]
-    Iam(Iam),
+    Iam(secrets::Iam),
     /// Store a value from standard input in the secret manager
     #[command(after_help = help::PUT)]
-    Put(Put),
+    Put(secrets::Put),
     /// List the rules that find plaintext, or show one of them
     #[command(after_help = help::RULES)]
     Rules(Rules),
@@ -218,65 +218,6 @@ pub struct Bind {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct Iam {
-    /// What is read or written
-    #[arg(value_name = "GROUP/APP/ENV", value_parser = Scope::parse)]
-    scope: Scope,
-    /// A further path that its namespaces may read; several may be named
-    #[arg(long, value_name = "PREFIX", value_parser = Scope::shared)]
-    shared: Vec<Scope>,
-    /// The account of the secrets
-    #[arg(long, value_name = "ID")]
-    account: Option<String>,
-    /// The region of the secrets
-    #[arg(long, value_name = "REGION")]
-    region: Option<String>,
-    /// The partition of AWS: aws, aws-cn, aws-us-gov
-    #[arg(long, value_name = "NAME", default_value = "aws")]
-    partition: String,
-    /// The customer managed key that they are encrypted with
-    #[arg(long, value_name = "ARN")]
-    kms_key: Option<String>,
-    /// For the operator who writes secrets, not for the sync
-    #[arg(long)]
-    writer: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct Put {
-    // Neither is parsed here: what is no path may be a value, which the parser would repeat.
-    /// The secret path: group/app/env/name
-    #[arg(value_name = "PATH")]
-    path: String,
-    #[arg(hide = true, value_name = "NOTHING", allow_hyphen_values = true, trailing_var_arg = true)]
-    surplus: Vec<String>,
-    /// Leave out one line break at the end of the value
-    #[arg(long)]
-    trim_newline: bool,
-    /// Show which namespaces may read it, and store nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// The region of AWS Secrets Manager [default: that of the environment or the profile]
-    #[arg(long, value_name = "REGION")]
-    region: Option<String>,
-    /// A role to assume
-    #[arg(long, value_name = "ARN")]
-    role: Option<String>,
-    /// Store it in this file, in place of AWS: for development and tests
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["region", "role"])]
-    file: Option<PathBuf>,
-    /// Namespaces (YAML), in place of those of a cluster
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
-    world: Option<PathBuf>,
-    /// A kubeconfig, in place of the usual one
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// A context of the kubeconfig
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
-}
-
-#[derive(Debug, ClapArgs)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Rules {
     #[command(subcommand)]
@@ -367,22 +308,6 @@ impl Bind {
         let Self { namespace, scope, shared, enforce, warn, audit, own_namespace } = self;
         let levels = LevelLabels { enforce, warn, audit };
         bind::Options { namespace, scope, shared, levels, own_namespace }
-    }
-}
-
-impl Iam {
-    pub fn options(self) -> iam::Options {
-        let Self { scope, shared, account, region, partition, kms_key, writer } = self;
-        iam::Options { scope, shared, account, region, partition, kms_key, writer }
-    }
-}
-
-impl Put {
-    pub fn options(self) -> put::Options {
-        let Self { path, surplus, trim_newline, dry_run, region, role, file, world, kubeconfig, context } =
-            self;
-        let (surplus, settings) = (!surplus.is_empty(), Settings { region, role });
-        put::Options { path, surplus, trim_newline, dry_run, settings, file, world, kubeconfig, context }
     }
 }
 

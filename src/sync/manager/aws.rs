@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::slice;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -24,6 +23,10 @@ use jiff::Timestamp;
 
 use super::{Batch, Fetched, Listed, ManagerError, Retry, SecretValue};
 use crate::policy::path::{MAX_PATH_BYTES, SecretPath};
+
+mod code;
+
+use code::{Asked, by_code};
 
 /// Most secrets that one BatchGetSecretValue takes.
 const BATCH: usize = 20;
@@ -180,7 +183,7 @@ impl Aws {
         for _ in 0..=2 * BATCH {
             let request = self.client.batch_get_secret_value().set_secret_id_list(Some(chunk.to_vec()));
             let answer = request.set_next_token(token.take()).send().await;
-            let answer = answer.map_err(|error| failure(&error, &Asked::Fetch(chunk)))?;
+            let answer = answer.map_err(|error| failure(&error, &Asked::Batch(chunk)))?;
             for value in answer.secret_values.unwrap_or_default() {
                 let Some(path) = value.name.clone().filter(|name| missing.remove(name.as_str())) else {
                     continue;
@@ -192,8 +195,7 @@ impl Aws {
                     continue;
                 };
                 let code = error.error_code.as_deref();
-                let error =
-                    by_code(code, None, error.message.as_deref(), &Asked::Fetch(slice::from_ref(&path)));
+                let error = by_code(code, None, error.message.as_deref(), &Asked::Secret(&path));
                 found.push((path, Err(error)));
             }
             token = answer.next_token.filter(|next| !next.is_empty());
@@ -283,36 +285,6 @@ fn fetched(entry: SecretValueEntry) -> Result<Fetched, ManagerError> {
     Ok(Fetched { version: version(entry.version_id)?, created, value, is_text })
 }
 
-/// What a call was for: an error names it.
-enum Asked<'a> {
-    List,
-    Fetch(&'a [String]),
-    Put(&'a str),
-    Create(&'a str),
-}
-
-impl Asked<'_> {
-    /// The one secret that it was about; the first of several.
-    fn path(&self) -> String {
-        match self {
-            Self::List => String::new(),
-            Self::Fetch(paths) => paths.first().cloned().unwrap_or_default(),
-            Self::Put(path) | Self::Create(path) => (*path).to_owned(),
-        }
-    }
-
-    /// The right that it takes.
-    fn right(&self) -> String {
-        match self {
-            Self::List => "secretsmanager:ListSecrets on *".to_owned(),
-            Self::Fetch([path]) => format!("secretsmanager:GetSecretValue on {path}"),
-            Self::Fetch(_) => "secretsmanager:BatchGetSecretValue on *".to_owned(),
-            Self::Put(path) => format!("secretsmanager:PutSecretValue on {path}"),
-            Self::Create(path) => format!("secretsmanager:CreateSecret on {path}"),
-        }
-    }
-}
-
 /// What became of a call. The service's own message is not repeated: whoever answers for it could quote what it was sent.
 fn failure<E>(error: &SdkError<E>, asked: &Asked<'_>) -> ManagerError
 where
@@ -346,82 +318,4 @@ fn causes(mut error: Option<&(dyn Error + 'static)>) -> String {
         error = cause.source();
     }
     text.chars().take(MAX_CAUSE).collect()
-}
-
-/// The codes of the service, whether a whole call failed or one secret of a batch.
-fn by_code(
-    code: Option<&str>,
-    status: Option<u16>,
-    message: Option<&str>,
-    asked: &Asked<'_>,
-) -> ManagerError {
-    match (code, status) {
-        (Some("ResourceNotFoundException"), _) => ManagerError::NotFound(asked.path()),
-        (Some("InvalidRequestException"), _) if is_deleted(message, asked) => {
-            ManagerError::Deleted(asked.path())
-        }
-        (Some("AccessDeniedException" | "AccessDenied"), _) => ManagerError::Denied(asked.right()),
-        // Of several one has such a key, and which one is found out.
-        (Some("DecryptionFailure"), _) if matches!(asked, Asked::Fetch([_, _, ..])) => {
-            ManagerError::Invalid("a key cannot be used".to_owned())
-        }
-        (Some("DecryptionFailure"), _) => ManagerError::Denied(format!("kms:Decrypt for {}", asked.path())),
-        (Some("EncryptionFailure"), _) => {
-            ManagerError::Denied(format!("kms:GenerateDataKey for {}", asked.path()))
-        }
-        (
-            Some(
-                "ExpiredTokenException"
-                | "ExpiredToken"
-                | "UnrecognizedClientException"
-                | "InvalidClientTokenId"
-                | "InvalidSignatureException"
-                | "IncompleteSignature"
-                | "MissingAuthenticationToken",
-            ),
-            _,
-        ) => ManagerError::Denied("its credentials are not valid, or not any more".to_owned()),
-        (
-            Some(
-                "ThrottlingException"
-                | "Throttling"
-                | "ThrottledException"
-                | "RequestThrottled"
-                | "RequestThrottledException"
-                | "TooManyRequestsException"
-                | "RequestLimitExceeded"
-                | "SlowDown",
-            ),
-            _,
-        )
-        | (_, Some(429)) => ManagerError::Throttled,
-        (Some("InternalServiceError" | "InternalServiceErrorException" | "InternalFailure"), _)
-        | (Some("ServiceUnavailable" | "ServiceUnavailableException"), _)
-        | (_, Some(500..)) => ManagerError::Unavailable("it fails by itself".to_owned()),
-        // A list that takes too long loses its place; the next one begins anew.
-        (Some("InvalidNextTokenException"), _) => {
-            ManagerError::Unavailable("a list lost its place".to_owned())
-        }
-        (Some("LimitExceededException"), _) => {
-            ManagerError::Invalid("one of its quotas is used up".to_owned())
-        }
-        (_, Some(401 | 403)) => ManagerError::Denied(asked.right()),
-        (Some(code), _) if is_plain(code) => ManagerError::Invalid(format!("{code} for {}", asked.right())),
-        // No code and no failure: an answer of something that is no secret manager.
-        _ => ManagerError::Unavailable("its answer is none".to_owned()),
-    }
-}
-
-/// Of what is read, nothing but a deletion makes a request invalid; of what is written, also a secret that another service
-/// manages, which the message alone tells.
-fn is_deleted(message: Option<&str>, asked: &Asked<'_>) -> bool {
-    match asked {
-        Asked::Fetch([_]) => true,
-        Asked::List | Asked::Fetch(_) => false,
-        Asked::Put(_) | Asked::Create(_) => message.is_some_and(|message| message.contains("delet")),
-    }
-}
-
-fn is_plain(code: &str) -> bool {
-    (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

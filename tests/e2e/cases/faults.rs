@@ -1,11 +1,13 @@
 //! Throttling, failures, half answers, silence: what the manager does when AWS, or the way to it, is not well.
 
+use std::time::Duration;
+
 use refgate::policy::path::SecretPath;
 use refgate::sync::manager::aws::Settings;
 use refgate::sync::manager::{Batch, Manager, ManagerError, Retry, SecretValue};
 use serde_json::{Value, json};
 
-use super::manager::{Bed, connect};
+use super::manager::{Bed, connect, connect_for};
 use crate::harness::faults::{Fault, Faults, Request};
 use crate::harness::moto::call;
 use crate::manager_contract::{Bed as _, Held, Seed};
@@ -24,6 +26,7 @@ pub async fn all(bed: &Bed, faults: &Faults) {
     bed.seed(&(0..50).map(seed).collect::<Vec<_>>());
     what_passes_is_tried_again(bed, faults).await;
     what_lasts_ends_and_is_told(bed, faults).await;
+    silence_ends(bed, faults).await;
     what_had_come_before_still_counts(bed, faults).await;
     a_missing_right_is_named_and_asked_for_once(bed, faults).await;
     what_is_refused_for_its_state_is_told(bed, faults).await;
@@ -60,13 +63,12 @@ fn first(
     }
 }
 
-fn passing() -> [fn() -> Fault; 6] {
+fn passing() -> [fn() -> Fault; 5] {
     [
         || error(400, "ThrottlingException"),
         || error(500, "InternalServiceError"),
         || error(503, "ServiceUnavailable"),
         || Fault::Half,
-        || Fault::Hang,
         || Fault::Close,
     ]
 }
@@ -98,6 +100,21 @@ async fn what_lasts_ends_and_is_told(bed: &Bed, faults: &Faults) {
     }
 }
 
+async fn silence_ends(bed: &Bed, faults: &Faults) {
+    // Long enough for moto, since what follows must be answered.
+    let manager = connect_for(&Settings::default(), Duration::from_secs(3)).await;
+    faults.meet(first(1, || Fault::Hang));
+    assert_eq!(manager.list(SCOPE).await.map(|listed| listed.len()), Ok(50));
+    assert!(faults.seen().len() > 1);
+    let manager = connect_for(&Settings::default(), Duration::from_millis(200)).await;
+    faults.meet(|_| Fault::Hang);
+    let error = manager.list(SCOPE).await.unwrap_err();
+    assert_eq!(error, ManagerError::Unavailable("no answer in time".to_owned()));
+    assert_eq!(faults.seen().len(), TRIES);
+    faults.meet(|_| Fault::Pass);
+    assert_eq!(bed.manager().list(SCOPE).await.map(|listed| listed.len()), Ok(50));
+}
+
 async fn what_had_come_before_still_counts(bed: &Bed, faults: &Faults) {
     let mut met = 0;
     faults.meet(move |_| {
@@ -122,11 +139,13 @@ async fn a_missing_right_is_named_and_asked_for_once(bed: &Bed, faults: &Faults)
     };
     named(bed.manager().list(SCOPE).await.unwrap_err(), "secretsmanager:ListSecrets on *");
     named(bed.manager().fetch(&paths(50)).await.unwrap_err(), "secretsmanager:BatchGetSecretValue on *");
+    let single = bed.manager().fetch(&paths(1)).await.unwrap().remove(0).1;
+    named(single.unwrap_err(), "secretsmanager:BatchGetSecretValue on *");
     named(
         store(bed.manager(), &path(0), "x").await.unwrap_err(),
         "secretsmanager:PutSecretValue on faults/a/stage/",
     );
-    assert_eq!(faults.seen().len(), 3);
+    assert_eq!(faults.seen().len(), 4);
     faults.meet(|_| error(400, "ExpiredTokenException"));
     named(bed.manager().list(SCOPE).await.unwrap_err(), "credentials");
 }

@@ -103,15 +103,15 @@ pub fn run_within(name: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Quicker than what ships, as nothing here is far away.
+/// Waits less than what ships between two tries, as nothing here is far away.
 pub async fn connect(settings: &Settings) -> Manager {
-    let pace = Pace {
-        tries: 3,
-        first: Duration::from_millis(5),
-        longest: Duration::from_millis(20),
-        answer: Duration::from_secs(2),
-        whole: Duration::from_secs(20),
-    };
+    connect_for(settings, Duration::from_secs(10)).await
+}
+
+/// The same, with so much patience for one answer.
+pub async fn connect_for(settings: &Settings, answer: Duration) -> Manager {
+    let (first, longest) = (Duration::from_millis(5), Duration::from_millis(20));
+    let pace = Pace { tries: 3, first, longest, answer, whole: Duration::from_secs(60) };
     Manager::Aws(Aws::connect(settings, &pace).await.unwrap())
 }
 
