@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 
 use anyhow::bail;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{CLEAN, Screen};
 use crate::policy::path::Scope;
@@ -35,8 +36,8 @@ pub struct Options {
 
 /// Prints the JSON to standard output, and says the exit code.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let policy = policy(options)?;
-    Screen::new().print(&format!("{policy:#}\n"))?;
+    let text = serde_json::to_string_pretty(&policy(options)?)?;
+    Screen::new().print(&format!("{text}\n"))?;
     let missing = [(&options.account, "--account", ACCOUNT), (&options.region, "--region", REGION)];
     for (_, flag, word) in missing.iter().filter(|(value, _, _)| value.is_none()) {
         // A note to a person; nothing is wrong when nobody is there to read it.
@@ -45,8 +46,26 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     Ok(CLEAN)
 }
 
-/// The policy document.
-pub fn policy(options: &Options) -> anyhow::Result<Value> {
+/// A policy document, in the order in which people write one.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    sid: &'static str,
+    effect: &'static str,
+    action: Vec<String>,
+    resource: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Value>,
+}
+
+fn policy(options: &Options) -> anyhow::Result<Policy> {
     check(options)?;
     let region = options.region.as_deref().unwrap_or(REGION);
     let account = options.account.as_deref().unwrap_or(ACCOUNT);
@@ -54,50 +73,32 @@ pub fn policy(options: &Options) -> anyhow::Result<Value> {
     let arn = |scope: &Scope| {
         format!("arn:{}:secretsmanager:{region}:{account}:secret:{scope}/*", options.partition)
     };
-    let own = arn(&options.scope);
-    let mut statements = Vec::new();
-    let mut secrets = vec![own];
+    let (mut statement, mut secrets) = (Vec::new(), vec![arn(&options.scope)]);
     if options.writer {
-        let actions = ["CreateSecret", "DescribeSecret", "PutSecretValue", "TagResource"]
-            .map(|action| format!("secretsmanager:{action}"));
-        statements.push(statement("WriteSecrets", &actions, &secrets));
+        let actions = ["CreateSecret", "DescribeSecret", "PutSecretValue", "TagResource"];
+        statement.push(allow("WriteSecrets", "secretsmanager", &actions, secrets.clone()));
     } else {
         // AWS knows no narrower resource for these two. The second gives no value away without the statement below.
-        let everywhere =
-            ["secretsmanager:BatchGetSecretValue", "secretsmanager:ListSecrets"].map(str::to_owned);
-        statements.push(statement("FindSecrets", &everywhere, &["*".to_owned()]));
+        let actions = ["BatchGetSecretValue", "ListSecrets"];
+        statement.push(allow("FindSecrets", "secretsmanager", &actions, vec!["*".to_owned()]));
         secrets.extend(options.shared.iter().map(arn));
-        statements.push(statement("ReadSecrets", &["secretsmanager:GetSecretValue".to_owned()], &secrets));
+        statement.push(allow("ReadSecrets", "secretsmanager", &["GetSecretValue"], secrets.clone()));
     }
     if let Some(key) = &options.kms_key {
-        let actions: &[&str] =
-            if options.writer { &["kms:Decrypt", "kms:GenerateDataKey"] } else { &["kms:Decrypt"] };
-        let actions: Vec<String> = actions.iter().map(|action| (*action).to_owned()).collect();
-        let mut with_key = statement("UseTheirKey", &actions, std::slice::from_ref(key));
-        with_key.insert(
-            "Condition".to_owned(),
-            json!({"StringLike": {
-                "kms:ViaService": format!("secretsmanager.{region}.amazonaws.com"),
-                "kms:EncryptionContext:SecretARN": one_or_many(&secrets),
-            }}),
-        );
-        statements.push(with_key);
+        let actions: &[&str] = if options.writer { &["Decrypt", "GenerateDataKey"] } else { &["Decrypt"] };
+        let condition = json!({"StringLike": {
+            "kms:ViaService": format!("secretsmanager.{region}.amazonaws.com"),
+            "kms:EncryptionContext:SecretARN": secrets,
+        }});
+        let allowed = allow("UseTheirKey", "kms", actions, vec![key.clone()]);
+        statement.push(Statement { condition: Some(condition), ..allowed });
     }
-    Ok(json!({"Version": "2012-10-17", "Statement": statements}))
+    Ok(Policy { version: "2012-10-17", statement })
 }
 
-fn statement(id: &str, actions: &[String], resources: &[String]) -> Map<String, Value> {
-    let (actions, resources) = (one_or_many(actions), one_or_many(resources));
-    let fields =
-        [("Sid", id.into()), ("Effect", "Allow".into()), ("Action", actions), ("Resource", resources)];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-fn one_or_many(texts: &[String]) -> Value {
-    match texts {
-        [text] => text.as_str().into(),
-        texts => texts.into(),
-    }
+fn allow(sid: &'static str, service: &str, actions: &[&str], resource: Vec<String>) -> Statement {
+    let action = actions.iter().map(|action| format!("{service}:{action}")).collect();
+    Statement { sid, effect: "Allow", action, resource, condition: None }
 }
 
 /// What goes into an ARN is what it should be, and holds no wildcard and no colon.

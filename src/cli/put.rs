@@ -12,8 +12,8 @@ use anyhow::{Context as _, bail};
 use zeroize::Zeroizing;
 
 use super::{CLEAN, Screen};
-use crate::cluster::Source;
 use crate::cluster::list::Reader;
+use crate::cluster::{ClusterError, Source};
 use crate::policy::path::{Scope, SecretPath};
 use crate::policy::snapshot::Binding;
 use crate::sync;
@@ -110,7 +110,14 @@ async fn put(options: &Options, path: &SecretPath<'_>, value: Option<SecretValue
         {
             return Err(error.context("cannot say who may read it; nothing was stored"));
         }
-        Err(error) => note(&format!("no cluster says which namespaces may read {path}: {error:#}")),
+        Err(error) => {
+            // Where there is none, the many places that were searched for one say nothing more.
+            let why = match error.downcast_ref() {
+                Some(nowhere @ ClusterError::Nowhere(_)) => nowhere.to_string(),
+                _ => format!("{error:#}"),
+            };
+            note(&format!("which namespaces may read {path} is not known: {why}"));
+        }
     }
     let Some(value) = value else { return Ok(CLEAN) };
     let manager = match &options.file {

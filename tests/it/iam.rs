@@ -29,12 +29,12 @@ fn the_sync_finds_names_and_reads_one_scope() {
         "Version": "2012-10-17",
         "Statement": [
             {
-                "Sid": "FindSecrets", "Effect": "Allow", "Resource": "*",
+                "Sid": "FindSecrets", "Effect": "Allow", "Resource": ["*"],
                 "Action": ["secretsmanager:BatchGetSecretValue", "secretsmanager:ListSecrets"],
             },
             {
-                "Sid": "ReadSecrets", "Effect": "Allow", "Action": "secretsmanager:GetSecretValue",
-                "Resource": "arn:aws:secretsmanager:us-west-2:111122223333:secret:mozmeao/snippets/stage/*",
+                "Sid": "ReadSecrets", "Effect": "Allow", "Action": ["secretsmanager:GetSecretValue"],
+                "Resource": ["arn:aws:secretsmanager:us-west-2:111122223333:secret:mozmeao/snippets/stage/*"],
             },
         ],
     });
@@ -49,17 +49,17 @@ fn a_writer_stores_and_reads_nothing() {
         "Version": "2012-10-17",
         "Statement": [
             {
-                "Sid": "WriteSecrets", "Effect": "Allow", "Resource": arn,
+                "Sid": "WriteSecrets", "Effect": "Allow", "Resource": [arn],
                 "Action": [
                     "secretsmanager:CreateSecret", "secretsmanager:DescribeSecret",
                     "secretsmanager:PutSecretValue", "secretsmanager:TagResource",
                 ],
             },
             {
-                "Sid": "UseTheirKey", "Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": KEY,
+                "Sid": "UseTheirKey", "Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": [KEY],
                 "Condition": {"StringLike": {
                     "kms:ViaService": "secretsmanager.us-west-2.amazonaws.com",
-                    "kms:EncryptionContext:SecretARN": arn,
+                    "kms:EncryptionContext:SecretARN": [arn],
                 }},
             },
         ],
@@ -105,7 +105,7 @@ fn no_other_scope_is_reached() {
     }
     let key = policy["Statement"].as_array().unwrap().last().unwrap();
     assert_eq!(key["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"], read["Resource"]);
-    assert_eq!(key["Action"], "kms:Decrypt");
+    assert_eq!(key["Action"], json!(["kms:Decrypt"]));
 }
 
 #[test]

@@ -85,8 +85,8 @@ pub enum ManagerError {
     /// It cannot be reached, or fails by itself.
     #[error("the secret manager cannot be reached: {0}")]
     Unavailable(String),
-    /// What it answered, or what it was asked, makes no sense; trying again does not help.
-    #[error("the secret manager's answer cannot be used: {0}")]
+    /// What it answered, what it was asked, or how it is configured makes no sense; trying again does not help.
+    #[error("the secret manager cannot do this: {0}")]
     Invalid(String),
 }
 
