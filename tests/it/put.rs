@@ -112,6 +112,10 @@ fn what_cannot_be_stored_is_said_and_nothing_is_stored() {
     // Without a region there is no AWS to ask.
     let ran = put(&folder, &[PATH], PLANTED.as_bytes());
     assert!(ran.code == Some(2) && ran.err.contains("AWS_REGION"), "{}", ran.err);
+    let without_credentials = put(&folder, &[PATH, "--region", "us-east-1"], PLANTED.as_bytes());
+    assert_eq!((without_credentials.code, &*without_credentials.out), (Some(2), ""));
+    assert!(without_credentials.err.contains("no credentials found"), "{}", without_credentials.err);
+    assert!(!without_credentials.err.contains(PLANTED));
     // Nor is there a cluster, which is said in one line and is no failure.
     let nowhere = "is not known: cannot find a cluster: no service account of a pod, no kubeconfig\n";
     assert!(ran.err.contains(nowhere), "{}", ran.err);

@@ -311,7 +311,9 @@ fn causes(mut error: Option<&(dyn Error + 'static)>) -> String {
     let mut text = String::new();
     while let Some(cause) = error {
         let said = cause.to_string();
-        if !text.contains(&said) {
+        // What follows lists each place that was searched for credentials.
+        let said = said.lines().next().unwrap_or_default();
+        if !text.contains(said) {
             text.push_str(if text.is_empty() { "" } else { ": " });
             text.extend(said.chars().map(|character| if character.is_control() { ' ' } else { character }));
         }
