@@ -1,4 +1,4 @@
-# RefGate's image: one static binary and nothing else. No shell, no package manager, no root.
+# RefGate's image: one static binary, and the certificate authorities that it believes. No shell, no package manager, no root.
 #
 #   docker build -t refgate:0.1.0 .
 
@@ -15,6 +15,8 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
 
 FROM scratch
 COPY --from=build /out/refgate /refgate
+# Whom to believe about AWS; the API server's authority comes with the service account.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # A number, so that the kubelet can see that it is not root.
 USER 65532:65532
 EXPOSE 8443 8080

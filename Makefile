@@ -6,14 +6,14 @@
 
 CARGO ?= cargo
 
-.PHONY: test e2e demo bench-e2e control-plane
+.PHONY: test e2e demo bench-e2e control-plane moto
 
 # Everything.
 test:
 	$(CARGO) test --locked
 	$(MAKE) e2e
 
-e2e: control-plane
+e2e: control-plane moto
 	$(CARGO) test --locked --features e2e --test e2e -- $(TESTS)
 
 # A cluster to try RefGate in, until Ctrl-C.
@@ -21,10 +21,14 @@ demo: control-plane
 	$(CARGO) test --quiet --locked --features e2e --test e2e -- demo
 
 # What RefGate adds to the creation of a pod. With what ships, on a machine that does nothing else.
-bench-e2e: control-plane
+bench-e2e: control-plane moto
 	$(CARGO) build --locked --release --example echo
 	$(CARGO) test --locked --release --features e2e --test e2e -- bench
 
 # Says in one line what is missing, and fails, before anything is compiled.
 control-plane:
 	@tests/e2e/control-plane/build.sh >/dev/null
+
+# The same for AWS Secrets Manager, which is moto's server in a Python environment.
+moto:
+	@tests/e2e/moto/build.sh >/dev/null

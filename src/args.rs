@@ -2,6 +2,7 @@
 //! they mean is the business of the module that each struct is handed to.
 
 mod help;
+mod secrets;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +44,12 @@ pub enum Command {
     /// Print what binds a namespace to group/app/env: labels, and the sync's right
     #[command(after_help = help::BIND)]
     Bind(Bind),
+    /// Print the least-privilege IAM policy for group/app/env: for the sync, or who writes secrets
+    #[command(after_help = help::IAM)]
+    Iam(secrets::Iam),
+    /// Store a value from standard input in the secret manager
+    #[command(after_help = help::PUT)]
+    Put(secrets::Put),
     /// List the rules that find plaintext, or show one of them
     #[command(after_help = help::RULES)]
     Rules(Rules),

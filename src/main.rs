@@ -35,6 +35,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Render(args) => cli::render::run(&args.options()),
         Command::Scan(args) => cli::scan::run(&args.options()),
         Command::Bind(args) => cli::bind::run(&args.options()),
+        Command::Iam(args) => cli::iam::run(&args.options()),
+        Command::Put(args) => cli::put::run(&args.options()),
         Command::Rules(args) => cli::rules::run(args.shown().as_deref()),
     }
 }

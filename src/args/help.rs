@@ -120,6 +120,40 @@ Exit codes:
   2  a name, a scope or a path is wrong; standard error says which
 ";
 
+pub(super) const IAM: &str = "\
+Without --writer it is the policy of the role that the sync has (IRSA or Pod Identity): it finds the names of secrets, for \
+which AWS has no narrower resource than *, and reads the values below the scope alone. Secrets under a customer managed key \
+need --kms-key.
+
+Examples:
+  refgate iam mozmeao/snippets/stage --account 111122223333 --region us-west-2
+  refgate iam mozmeao/snippets/stage --account 111122223333 --region us-west-2 \\
+    --shared mozmeao/shared/stage
+  refgate iam mozmeao/snippets/stage --account 111122223333 --region us-west-2 --writer
+
+Exit codes:
+  0  printed
+  2  a scope, an account, a region or a key is wrong; standard error says which
+";
+
+pub(super) const PUT: &str = "\
+The value is what standard input holds, byte for byte; it becomes the current version of the secret, which is made where \
+there is none. Before that, standard error says which namespaces may read it, as the Namespaces of the cluster or of --world \
+say. Credentials are those of the environment, or of a profile. `refgate iam GROUP/APP/ENV --writer` prints the rights that it takes.
+
+Examples:
+  openssl rand -hex 32 | refgate put mozmeao/snippets/stage/session_key --trim-newline
+  refgate put mozmeao/snippets/stage/tls < tls.json
+  eval \"$(aws configure export-credentials --profile sso --format env)\" \\
+    && refgate put mozmeao/snippets/stage/tls < tls.json
+  refgate put mozmeao/shared/stage/smtp --dry-run
+  refgate put mozmeao/snippets/stage/database_url --file secrets.yaml < value
+
+Exit codes:
+  0  stored: standard output has path and version; with --dry-run, shown
+  2  nothing was stored; standard error says why
+";
+
 pub(super) const RULES: &str = "\
 Examples:
   refgate rules

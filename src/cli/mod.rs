@@ -2,7 +2,8 @@
 //!
 //! `input` makes documents of files, `judge` asks `policy::decide` about each of them, in the world that the flags
 //! describe; `check` and `render` say what came of it, through `report`, `diff` and `emit`. `scan` asks about the objects
-//! of a cluster, and `tally` keeps what is worth saying of them. `bind` and `rules` show, and judge nothing.
+//! of a cluster, and `tally` keeps what is worth saying of them. `bind`, `iam` and `rules` show, and judge nothing. `put`
+//! stores a value in the secret manager.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -18,9 +19,11 @@ pub mod check;
 pub mod diff;
 pub mod emit;
 mod envelope;
+pub mod iam;
 pub mod input;
 pub mod judge;
 pub mod place;
+pub mod put;
 pub mod render;
 pub mod report;
 pub mod rules;

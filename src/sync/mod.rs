@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{self, ClusterError, Pace, random};
-use crate::config::sync::{Choice, Sync};
 use crate::config::{self, Config, ConfigError};
 use crate::policy::workload::Kind;
 use crate::process::{Signals, Tasks};
@@ -25,8 +25,8 @@ use crate::telemetry::sync::SyncMetrics;
 use crate::telemetry::{self, LogFormat};
 use apply::{Mode, Writer};
 use lease::{Elector, Leader, Timing};
-use manager::Manager;
 use pass::{Engine, Parts};
+use source::Source;
 use state::Cluster;
 
 pub mod apply;
@@ -39,6 +39,7 @@ pub mod plan;
 pub mod restart;
 pub mod rotation;
 pub mod secret;
+pub mod source;
 pub mod state;
 pub mod wanted;
 
@@ -89,9 +90,9 @@ pub enum SyncError {
         /// All that is wrong with it.
         source: ConfigError,
     },
-    /// A secret manager that this version does not have.
-    #[error("sync.manager is aws, which this build does not have")]
-    NoManager,
+    /// Values could end up in a core file.
+    #[error("cannot keep values out of core files")]
+    CoreFiles(#[source] io::Error),
     /// There is no talking to the cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -136,6 +137,7 @@ pub(crate) struct Setup {
 
 impl Setup {
     async fn new(options: &Options) -> Result<Self, SyncError> {
+        no_core_files().map_err(SyncError::CoreFiles)?;
         let config = configuration(options.configuration.as_deref()).await?;
         let client = cluster::client(options.kubeconfig.clone(), None).await?;
         let own_namespace = options.own_namespace.clone();
@@ -156,33 +158,26 @@ impl Setup {
         cluster
     }
 
-    fn engine(&self, mode: Mode) -> Result<Engine, SyncError> {
+    fn engine(&self, mode: Mode) -> Engine {
         let patience = Timing::default().patience;
         let metrics = || Arc::clone(&self.metrics);
         let writer = Writer::new(self.client.clone(), &self.own_namespace, mode, metrics(), patience);
         let settings = self.config.sync.clone();
         let parts = Parts {
             client: self.client.clone(),
-            manager: manager(&settings)?,
+            source: Source::new(&settings),
             settings,
             max_age: self.config.max_age,
             own_namespace: self.own_namespace.clone(),
             metrics: metrics(),
         };
-        Ok(Engine::new(parts, writer))
+        Engine::new(parts, writer)
     }
 
     fn elector(&self) -> (Elector, Leader) {
         // The name of the pod, where there is one.
         let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
         Elector::new(self.client.clone(), &self.own_namespace, name.trim(), Timing::default())
-    }
-}
-
-fn manager(settings: &Sync) -> Result<Manager, SyncError> {
-    match &settings.manager {
-        Choice::File(path) => Ok(Manager::File(manager::file::File::new(path))),
-        Choice::Aws => Err(SyncError::NoManager),
     }
 }
 
@@ -205,7 +200,7 @@ async fn controller(
     let (ready, is_ready) = watch::channel(false);
     tasks.spawn("the plain port", health::run(listener, is_ready, Arc::clone(&setup.metrics)));
     let (mut elector, leader) = setup.elector();
-    let engine = setup.engine(Mode::Live(leader.clone()))?;
+    let engine = setup.engine(Mode::Live(leader.clone()));
     let (stopping, told) = watch::channel(false);
     let refresh = setup.config.sync.refresh;
     let work = Work { engine, cluster, leader, refresh, metrics: Arc::clone(&setup.metrics), ready, told };
@@ -292,4 +287,14 @@ impl Work {
 /// At most what is asked for, and a tenth less by chance, so that many do not ask together.
 fn jittered(refresh: Duration) -> Duration {
     refresh.mul_f64(0.9 + (random() % 1000) as f64 / 10_000.0)
+}
+
+/// Keeps this process, and with it the values that it holds, out of core files; call it before there is a value.
+///
+/// A limit of zero is not enough: the kernel passes it over where cores are piped into a program. A process that is not
+/// dumpable has none, and no other process of its user can attach to it or read its memory.
+pub fn no_core_files() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
 }

@@ -54,7 +54,7 @@ async fn done(setup: &Setup) -> Result<(String, bool), SyncError> {
 }
 
 async fn pass(setup: &Setup, mode: Mode) -> Result<(), SyncError> {
-    let mut engine = setup.engine(mode)?;
+    let mut engine = setup.engine(mode);
     let mut tasks = Tasks::default();
     let cluster = setup.watch(&mut tasks);
     tokio::select! {

@@ -14,8 +14,9 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, Writer};
-use super::manager::{Fetched, Manager, ManagerError};
+use super::manager::{Fetched, ManagerError};
 use super::plan::{self, Catalogue, Content, Event, Leaving, Listing, Listings, Plan, View, plan};
+use super::source::Source;
 use super::secret::{Claim, Desired, Held, Known, MANAGED_BY, TYPE_TAG, claim};
 use super::state::{Cluster, Place};
 use super::wanted::Wanted;
@@ -56,7 +57,7 @@ pub struct Engine {
     /// Writes.
     pub writer: Writer,
     reader: Reader,
-    manager: Manager,
+    source: Source,
     settings: Sync,
     max_age: Duration,
     own_namespace: String,
@@ -78,7 +79,7 @@ pub struct Parts {
     /// Of the API server.
     pub client: Client,
     /// Of the values.
-    pub manager: Manager,
+    pub source: Source,
     /// From the configuration.
     pub settings: Sync,
     /// How long a watch may be silent before nothing is taken away any more.
@@ -92,11 +93,11 @@ pub struct Parts {
 impl Engine {
     /// Nothing is known yet.
     pub fn new(parts: Parts, writer: Writer) -> Self {
-        let Parts { client, manager, settings, max_age, own_namespace, metrics } = parts;
+        let Parts { client, source, settings, max_age, own_namespace, metrics } = parts;
         Self {
             writer,
             reader: Reader::new(client),
-            manager,
+            source,
             settings,
             max_age,
             own_namespace,
@@ -166,7 +167,7 @@ impl Engine {
     }
 
     async fn list(&self, prefix: &str) -> Option<Listing> {
-        let result = self.manager.list(&format!("{prefix}/")).await;
+        let result = self.source.list(&format!("{prefix}/")).await;
         self.count("list", result.as_ref().err());
         match result {
             Ok(list) => Some(Listing::new(list)),
@@ -295,15 +296,8 @@ impl Engine {
 
     /// One batch of values, written wherever they are wanted, and gone after it.
     async fn fetch_and_write(&mut self, batch: &[String], scenes: &mut [Scene], now: Timestamp) {
-        let result = self.manager.fetch(batch).await;
-        self.count("fetch", result.as_ref().err());
-        let results = match result {
-            Ok(results) => results,
-            Err(error) => {
-                return tracing::warn!(%error, "values could not be fetched; nothing changes for them");
-            }
-        };
-        for (path, result) in results {
+        self.count("fetch", None);
+        for (path, result) in self.source.fetch(batch).await {
             match result {
                 Ok(fetched) => self.write_everywhere(&path, &fetched, scenes, now).await,
                 Err(error) => {

@@ -14,6 +14,8 @@
 mod bench;
 mod cases;
 mod harness;
+#[path = "../it/managers/contract.rs"]
+mod manager_contract;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,8 @@ pub struct Case {
 /// What a test needs.
 #[derive(Clone, Copy)]
 pub enum Run {
+    /// No control plane; a folder for what it writes.
+    Free(fn(&Path)),
     /// A control plane that has never heard of RefGate, and is left that way.
     Bare(fn(&Plane)),
     /// RefGate installed; it keeps to namespaces of its own, and others run beside it.
@@ -48,15 +52,29 @@ pub enum Run {
 const AT_A_TIME: usize = 4;
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, name] = &arguments[..]
+        && flag == cases::manager::WITHIN
+    {
+        return cases::manager::run_within(name);
+    }
     // Flags are those of the usual test runner, and none of them means anything here.
-    let wanted: Vec<String> =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted: Vec<String> = arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
+    let chosen =
+        |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
+    let cases: Vec<&Case> = cases::CASES.iter().filter(chosen).collect();
+    let (start, tally) = (Instant::now(), Tally::default());
+    let is_free = |case: &&Case| matches!(case.run, Run::Free(_));
+    if !cases.is_empty() && cases.iter().all(is_free) {
+        let folder = fresh_folder();
+        run_free(&cases, &folder, &tally);
+        return done(&folder, cases.len(), tally, start);
+    }
     let programs = match Programs::find() {
         Ok(programs) => programs,
         Err(code) => return ExitCode::from(code),
     };
     let folder = fresh_folder();
-    let start = Instant::now();
     if wanted == ["demo"] {
         cases::demo::run(World::install(Plane::start(&folder, programs)));
     }
@@ -64,22 +82,32 @@ fn main() -> ExitCode {
         bench::run(&World::install(Plane::start(&folder, programs)));
         return ExitCode::SUCCESS;
     }
-    let chosen =
-        |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
-    let cases: Vec<&Case> = cases::CASES.iter().filter(chosen).collect();
-    let (minor, tally) = (programs.minor, Tally::default());
+    run_free(&cases, &folder, &tally);
+    let minor = programs.minor;
     let plane = Plane::start(&folder, programs);
     println!("Kubernetes 1.{minor} is up after {}", seconds(start.elapsed()));
     run(&cases, plane, &tally);
+    done(&folder, cases.len(), tally, start)
+}
+
+fn done(folder: &Path, count: usize, tally: Tally, start: Instant) -> ExitCode {
     let failed = tally.failed.into_inner().unwrap();
-    println!("\n{} tests, {} failed, {} in all", cases.len(), failed.len(), seconds(start.elapsed()));
+    println!("\n{count} tests, {} failed, {} in all", failed.len(), seconds(start.elapsed()));
     if failed.is_empty() {
         // Logs of a run that went well help nobody.
-        let _ = fs::remove_dir_all(&folder);
+        let _ = fs::remove_dir_all(folder);
         return ExitCode::SUCCESS;
     }
     println!("failed: {}\nlogs: {}", failed.join(", "), folder.join("log").display());
     ExitCode::FAILURE
+}
+
+fn run_free(cases: &[&Case], folder: &Path, tally: &Tally) {
+    for case in cases {
+        if let Run::Free(run) = case.run {
+            tally.run(case, || run(folder));
+        }
+    }
 }
 
 fn run(cases: &[&Case], plane: Plane, tally: &Tally) {
@@ -88,7 +116,7 @@ fn run(cases: &[&Case], plane: Plane, tally: &Tally) {
             tally.run(case, || run(&plane));
         }
     }
-    if cases.iter().all(|case| matches!(case.run, Run::Bare(_))) {
+    if cases.iter().all(|case| matches!(case.run, Run::Bare(_) | Run::Free(_))) {
         return;
     }
     let world = World::install(plane);

@@ -1,12 +1,18 @@
 //! The managers behind the seam: what is particular to the file. What all have in common is in `contract`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use refgate::policy::path::SecretPath;
 use refgate::sync::manager::file::File;
-use refgate::sync::manager::{Manager, ManagerError, SecretValue};
+use refgate::sync::manager::{Manager, ManagerError, Retry, SecretValue};
+use serde_json::{Value, json};
+
+mod contract;
 
 /// A folder of the test's own, empty.
 fn folder(test: &str) -> PathBuf {
@@ -101,6 +107,14 @@ async fn storing_replaces_the_file_that_a_link_points_to_and_keeps_the_rest() {
     assert_eq!(left, 2, "nothing is left beside the file and the link");
 }
 
+#[tokio::test]
+async fn storing_brings_nothing_back_that_somebody_deleted() {
+    let (_, manager) = manager("deleted", "a/b/c/d: {value: old, deleted: 2026-01-31T00:00:00Z}\n");
+    let d = SecretPath::absolute("a/b/c/d").unwrap();
+    let stored = manager.store(&d, &SecretValue::new(b"new".to_vec())).await;
+    assert_eq!(stored, Err(ManagerError::Deleted("a/b/c/d".to_owned())));
+}
+
 #[test]
 fn who_stores_at_the_same_time_loses_nothing() {
     let (path, _) = manager("together", "{}");
@@ -120,4 +134,84 @@ fn who_stores_at_the_same_time_loses_nothing() {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(Manager::File(File::new(path)).list("a/b/c/")).unwrap().len(), 32);
+}
+
+#[tokio::test]
+async fn nothing_of_the_seam_shows_a_value() {
+    let text =
+        format!("a/b/c/text: {{value: {PLANTED}}}\na/b/c/binary: {{binary: {}}}\n", STANDARD.encode(PLANTED));
+    let (_, manager) = manager("debug", &text);
+    let listed = manager.list("a/b/c/").await.unwrap();
+    let paths: Vec<String> = listed.iter().map(|listed| listed.path.clone()).collect();
+    let batch = manager.fetch(&paths).await.unwrap();
+    let value = SecretValue::new(PLANTED.as_bytes().to_vec());
+    assert!(batch.iter().all(|(_, fetched)| fetched.as_ref().unwrap().value == value), "the value is there");
+    let shown = format!("{value:?} {listed:#?} {batch:#?} {manager:#?} {:?}", batch[0].1.clone());
+    for form in [PLANTED.to_owned(), STANDARD.encode(PLANTED), format!("{:?}", PLANTED.as_bytes())] {
+        assert!(!shown.contains(form.trim_matches(['[', ']'])), "{shown}");
+    }
+    assert!(shown.contains("SecretValue") && shown.contains("a/b/c/text"), "{shown}");
+}
+
+#[test]
+fn what_is_tried_again_is_what_may_pass() {
+    let text = || "x".to_owned();
+    for (error, retry) in [
+        (ManagerError::NotFound(text()), Retry::NextRefresh),
+        (ManagerError::Deleted(text()), Retry::NextRefresh),
+        (ManagerError::Denied(text()), Retry::NextRefresh),
+        (ManagerError::Invalid(text()), Retry::NextRefresh),
+        (ManagerError::Throttled, Retry::Later),
+        (ManagerError::Unavailable(text()), Retry::Later),
+    ] {
+        assert_eq!(error.retry(), retry, "{error}");
+    }
+}
+
+#[test]
+fn a_process_with_values_leaves_no_core() {
+    refgate::sync::no_core_files().unwrap();
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(line.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{line}");
+    let dumpable = rustix::process::dumpable_behavior().unwrap();
+    assert_eq!(dumpable, rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// The file as a manager under the contract. It has no versions that are not current.
+struct Bed {
+    path: PathBuf,
+    manager: Manager,
+}
+
+impl contract::Bed for Bed {
+    fn manager(&self) -> &Manager {
+        &self.manager
+    }
+
+    fn seed(&self, secrets: &[contract::Seed]) {
+        let text = fs::read_to_string(&self.path).unwrap();
+        let mut all: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
+        for contract::Seed { path, value, deleted, tags } in secrets {
+            let mut entry = match value {
+                contract::Held::Text(text) => json!({"value": text}),
+                contract::Held::Binary(bytes) => json!({"binary": STANDARD.encode(bytes)}),
+                contract::Held::Nothing => json!({}),
+            };
+            entry["tags"] = tags.iter().copied().collect::<BTreeMap<_, _>>().into_iter().collect();
+            if *deleted {
+                entry["deleted"] = json!("2026-01-31T00:00:00Z");
+            }
+            assert!(all.insert(path.clone(), entry).is_none(), "{path}");
+        }
+        fs::write(&self.path, serde_json::to_string(&all).unwrap()).unwrap();
+    }
+
+    fn rotate_half(&self, _path: &str, _value: &str) {}
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_contract() {
+    let (path, manager) = manager("contract", "{}");
+    contract::all(&Bed { path, manager }).await;
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::policy::path::{Scope, SecretPath};
 
+pub mod aws;
 pub mod file;
 
 /// Largest value, in bytes: that of AWS Secrets Manager, for all managers alike.
@@ -84,8 +85,8 @@ pub enum ManagerError {
     /// It cannot be reached, or fails by itself.
     #[error("the secret manager cannot be reached: {0}")]
     Unavailable(String),
-    /// What it answered, or what it was asked, makes no sense; trying again does not help.
-    #[error("the secret manager's answer cannot be used: {0}")]
+    /// What it answered, what it was asked, or how it is configured makes no sense; trying again does not help.
+    #[error("the secret manager cannot do this: {0}")]
     Invalid(String),
 }
 
@@ -114,6 +115,8 @@ pub type Batch = Vec<(String, Result<Fetched, ManagerError>)>;
 /// Where values are kept.
 #[derive(Debug)]
 pub enum Manager {
+    /// AWS Secrets Manager.
+    Aws(aws::Aws),
     /// A file, for development and tests.
     File(file::File),
 }
@@ -127,6 +130,7 @@ impl Manager {
             return Err(ManagerError::Invalid("a list is asked for by no prefix that ends in /".to_owned()));
         };
         let mut found = match self {
+            Self::Aws(aws) => aws.list(prefix).await,
             Self::File(file) => file.list(),
         }?;
         // Whatever a manager takes for a prefix, what counts are whole segments.
@@ -143,6 +147,7 @@ impl Manager {
             paths.iter().cloned().partition(|path| SecretPath::absolute(path).is_ok());
         let asked: Vec<String> = asked.into_iter().collect();
         let mut batch = match self {
+            Self::Aws(aws) => aws.fetch(&asked).await,
             Self::File(file) => file.fetch(&asked),
         }?;
         let refused = || ManagerError::Invalid("what was asked for is no secret path".to_owned());
@@ -162,6 +167,7 @@ impl Manager {
             }
         }
         match self {
+            Self::Aws(aws) => aws.store(path, value).await,
             Self::File(file) => file.store(path, value),
         }
     }

@@ -7,9 +7,11 @@ mod calls;
 mod condition;
 mod day;
 pub mod demo;
+mod faults;
 mod fence;
 mod installation;
 mod load;
+pub mod manager;
 mod messages;
 mod mutators;
 mod outage;
@@ -18,7 +20,7 @@ mod sync;
 mod updates;
 
 use crate::Case;
-use crate::Run::{Alone, Bare, Shared};
+use crate::Run::{Alone, Bare, Free, Shared};
 
 /// A line for each test: what it needs, and where it is.
 macro_rules! cases {
@@ -28,6 +30,9 @@ macro_rules! cases {
 }
 
 pub const CASES: &[Case] = cases![
+    Free manager::keeps_the_contract,
+    Free manager::survives_faults,
+    Free manager::takes_what_people_put,
     Bare installation::applies_and_leaves,
     Shared day::every_kind_and_every_form,
     Shared day::a_bare_pod_with_annotations_is_applied_again,

@@ -1,8 +1,10 @@
 //! What the end-to-end tests stand on: a real control plane, RefGate beside it, people with their rights.
 
 pub mod api;
+pub mod faults;
 pub mod golden;
 pub mod kubectl;
+pub mod moto;
 pub mod objects;
 pub mod plane;
 pub mod populate;

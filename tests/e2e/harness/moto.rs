@@ -1,0 +1,53 @@
+//! AWS Secrets Manager as moto has it, on loopback.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::faults::{Request, send};
+use super::process::{Process, free_port};
+use super::wait::until;
+
+pub struct Moto {
+    pub address: SocketAddr,
+    // It goes with us.
+    _process: Process,
+}
+
+impl Moto {
+    pub fn start(folder: &Path) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/moto/build.sh");
+        let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
+        assert!(output.status.success(), "there is no moto: {}", output.status);
+        let python = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+        let log = folder.join("log");
+        std::fs::create_dir_all(&log).unwrap();
+        let port = free_port();
+        let arguments = ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned);
+        let mut process = Process::start("moto", &python, &arguments, &log.join("moto.log"));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        until("moto answers", || {
+            process.assert_running();
+            send(address, &Request::get("/moto-api/data.json"))
+        });
+        Self { address, _process: process }
+    }
+}
+
+/// One call of AWS Secrets Manager in `us-east-1`, past everything that is ours.
+pub fn call(address: SocketAddr, operation: &str, body: &Value) -> Value {
+    let authorization = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/secretsmanager/aws4_request, \
+                         SignedHeaders=host, Signature=0";
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: secretsmanager.us-east-1.amazonaws.com\r\nContent-Type: application/x-amz-json-1.1\r\n\
+         X-Amz-Target: secretsmanager.{operation}\r\nAuthorization: {authorization}\r\n"
+    );
+    let request = Request { head, body: serde_json::to_vec(body).unwrap() };
+    let answer = send(address, &request).unwrap_or_else(|| panic!("{operation}: no answer"));
+    let text = String::from_utf8(answer).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{operation}: {text}");
+    serde_json::from_str(body).unwrap()
+}
