@@ -25,21 +25,21 @@ use crate::telemetry::sync::SyncMetrics;
 use crate::telemetry::{self, LogFormat};
 use apply::{Mode, Writer};
 use lease::{Elector, Leader, Timing};
+use managers::Managers;
 use pass::{Engine, Parts};
-use source::Source;
 use state::Cluster;
 
 pub mod apply;
 mod health;
 pub mod lease;
 pub mod manager;
+pub mod managers;
 mod once;
 pub mod pass;
 pub mod plan;
 pub mod restart;
 pub mod rotation;
 pub mod secret;
-pub mod source;
 pub mod state;
 pub mod wanted;
 
@@ -165,7 +165,7 @@ impl Setup {
         let settings = self.config.sync.clone();
         let parts = Parts {
             client: self.client.clone(),
-            source: Source::new(&settings),
+            managers: Managers::new(&settings),
             settings,
             max_age: self.config.max_age,
             own_namespace: self.own_namespace.clone(),

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::apply::{ApplyError, Writer};
 use super::manager::{Fetched, ManagerError};
+use super::managers::Managers;
 use super::plan::{self, Catalogue, Content, Event, Leaving, Listing, Listings, Plan, View, plan};
-use super::source::Source;
 use super::secret::{Claim, Desired, Held, Known, MANAGED_BY, TYPE_TAG, claim};
 use super::state::{Cluster, Place};
 use super::wanted::Wanted;
@@ -57,7 +57,7 @@ pub struct Engine {
     /// Writes.
     pub writer: Writer,
     reader: Reader,
-    source: Source,
+    managers: Managers,
     settings: Sync,
     max_age: Duration,
     own_namespace: String,
@@ -79,7 +79,7 @@ pub struct Parts {
     /// Of the API server.
     pub client: Client,
     /// Of the values.
-    pub source: Source,
+    pub managers: Managers,
     /// From the configuration.
     pub settings: Sync,
     /// How long a watch may be silent before nothing is taken away any more.
@@ -93,11 +93,11 @@ pub struct Parts {
 impl Engine {
     /// Nothing is known yet.
     pub fn new(parts: Parts, writer: Writer) -> Self {
-        let Parts { client, source, settings, max_age, own_namespace, metrics } = parts;
+        let Parts { client, managers, settings, max_age, own_namespace, metrics } = parts;
         Self {
             writer,
             reader: Reader::new(client),
-            source,
+            managers,
             settings,
             max_age,
             own_namespace,
@@ -167,7 +167,7 @@ impl Engine {
     }
 
     async fn list(&self, prefix: &str) -> Option<Listing> {
-        let result = self.source.list(&format!("{prefix}/")).await;
+        let result = self.managers.list(&format!("{prefix}/")).await;
         self.count("list", result.as_ref().err());
         match result {
             Ok(list) => Some(Listing::new(list)),
@@ -297,7 +297,7 @@ impl Engine {
     /// One batch of values, written wherever they are wanted, and gone after it.
     async fn fetch_and_write(&mut self, batch: &[String], scenes: &mut [Scene], now: Timestamp) {
         self.count("fetch", None);
-        for (path, result) in self.source.fetch(batch).await {
+        for (path, result) in self.managers.fetch(batch).await {
             match result {
                 Ok(fetched) => self.write_everywhere(&path, &fetched, scenes, now).await,
                 Err(error) => {

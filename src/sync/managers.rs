@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -10,14 +11,17 @@ use super::manager::file::File;
 use super::manager::{Batch, Listed, Manager, ManagerError};
 use crate::config::sync::{Choice, ScopeRow, Sync};
 
+/// How long one list may take, with all its pages.
+const LIST: Duration = Duration::from_secs(120);
+
 /// All managers of one configuration. A client is made when it is first needed.
-pub struct Source {
+pub struct Managers {
     choice: Choice,
     rows: Vec<ScopeRow>,
     connected: Mutex<BTreeMap<Settings, Arc<Manager>>>,
 }
 
-impl Source {
+impl Managers {
     /// As the configuration says.
     pub fn new(settings: &Sync) -> Self {
         let Sync { manager, scopes, .. } = settings;
@@ -26,7 +30,10 @@ impl Source {
 
     /// What lies under a prefix, which ends in a slash.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Listed>, ManagerError> {
-        self.manager(&self.settings(prefix)).await?.list(prefix).await
+        let manager = self.manager(&self.settings(prefix)).await?;
+        // Each call of it is bounded; the number of pages is not.
+        let list = tokio::time::timeout(LIST, manager.list(prefix)).await;
+        list.unwrap_or_else(|_| Err(ManagerError::Unavailable("its list takes too long".to_owned())))
     }
 
     /// Values. A manager that fails is the result of each path that it was asked for, and of no other.
@@ -51,7 +58,10 @@ impl Source {
 
     fn settings(&self, path: &str) -> Settings {
         let row = self.rows.iter().find(|row| row.matches(path));
-        row.map_or_else(Settings::default, |row| Settings { region: row.region.clone(), role: row.role.clone() })
+        row.map_or_else(Settings::default, |row| Settings {
+            region: row.region.clone(),
+            role: row.role.clone(),
+        })
     }
 
     async fn manager(&self, settings: &Settings) -> Result<Arc<Manager>, ManagerError> {
@@ -66,5 +76,43 @@ impl Source {
         let manager = Arc::new(manager);
         connected.insert(settings.clone(), Arc::clone(&manager));
         Ok(manager)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn the_first_row_that_matches_says_region_and_role() {
+        let text = "sync: {scopes: [{match: mozmeao/*/prod, region: us-west-2, role: 'arn:aws:iam::111122223333:role/prod'}, {match: mozmeao/*/*, region: eu-west-1}]}";
+        let managers = Managers::new(&config::parse(text).unwrap().sync);
+        for (path, region, role) in [
+            ("mozmeao/snippets/prod/", Some("us-west-2"), Some("arn:aws:iam::111122223333:role/prod")),
+            (
+                "mozmeao/snippets/prod/database_url",
+                Some("us-west-2"),
+                Some("arn:aws:iam::111122223333:role/prod"),
+            ),
+            ("mozmeao/snippets/prod2/database_url", Some("eu-west-1"), None),
+            ("other/snippets/prod/database_url", None, None),
+        ] {
+            let found = managers.settings(path);
+            assert_eq!((found.region.as_deref(), found.role.as_deref()), (region, role), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_manager_that_fails_is_the_result_of_each_of_its_paths() {
+        let managers =
+            Managers::new(&config::parse("sync: {manager: file, file: /nowhere/at/all}").unwrap().sync);
+        let paths = ["g/a/e/one".to_owned(), "g/a/e/two".to_owned()];
+        let batch = managers.fetch(&paths).await;
+        assert_eq!(batch.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>(), paths);
+        assert!(
+            batch.iter().all(|(_, result)| matches!(result, Err(ManagerError::Unavailable(_)))),
+            "{batch:?}"
+        );
     }
 }
