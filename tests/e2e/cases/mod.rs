@@ -13,7 +13,7 @@ mod load;
 mod messages;
 mod mutators;
 mod outage;
-mod scan;
+pub mod scan;
 mod updates;
 
 use crate::Case;
