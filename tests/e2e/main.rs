@@ -67,6 +67,10 @@ fn main() -> ExitCode {
     let chosen =
         |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
     let cases: Vec<&Case> = cases::CASES.iter().filter(chosen).collect();
+    if cases.is_empty() {
+        eprintln!("no test's name holds any of: {}", wanted.join(", "));
+        return ExitCode::FAILURE;
+    }
     let (minor, tally) = (programs.minor, Tally::default());
     let plane = Plane::start(&folder, programs);
     println!("Kubernetes 1.{minor} is up after {}", seconds(start.elapsed()));
