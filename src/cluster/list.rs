@@ -15,7 +15,7 @@ use super::{ClusterError, Source, chain, client};
 const PAGE: u32 = 500;
 /// Bytes of a page. Objects may have a megabyte and more each, and whoever may make them would say how much memory a
 /// page takes: one that is larger is asked for again, with fewer objects.
-const PAGE_BYTES: usize = 64 << 20;
+const PAGE_BYTES: usize = 32 << 20;
 /// How many times fewer.
 const FEWER: u32 = 8;
 /// How long an answer may take: the API server itself gives a request a minute.

@@ -218,7 +218,7 @@ async fn pages_that_expire_lose_nothing_and_repeat_nothing() {
 #[tokio::test]
 async fn a_page_of_large_objects_is_asked_for_with_fewer() {
     let mut large = pod("large", CLEAN);
-    large["metadata"]["managedFields"] = json!("x".repeat(65 << 20));
+    large["metadata"]["managedFields"] = json!("x".repeat(33 << 20));
     let ran = Cluster::new()
         .reply(PODS, page("1", "second", &[pod("a", BAD)]))
         .reply(PODS, page("1", "third", &[large]))
