@@ -16,6 +16,7 @@ mod cases;
 mod harness;
 
 use std::fs;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -48,6 +49,7 @@ pub enum Run {
 const AT_A_TIME: usize = 4;
 
 fn main() -> ExitCode {
+    end_with_the_parent();
     // Flags are those of the usual test runner, and none of them means anything here.
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -67,6 +69,10 @@ fn main() -> ExitCode {
     let chosen =
         |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
     let cases: Vec<&Case> = cases::CASES.iter().filter(chosen).collect();
+    if cases.is_empty() {
+        eprintln!("no test's name holds any of: {}", wanted.join(", "));
+        return ExitCode::FAILURE;
+    }
     let (minor, tally) = (programs.minor, Tally::default());
     let plane = Plane::start(&folder, programs);
     println!("Kubernetes 1.{minor} is up after {}", seconds(start.elapsed()));
@@ -80,6 +86,19 @@ fn main() -> ExitCode {
     }
     println!("failed: {}\nlogs: {}", failed.join(", "), folder.join("log").display());
     ExitCode::FAILURE
+}
+
+/// Ctrl-C reaches everybody; SIGTERM, as a gate that ran out of time sends it to `make`, ends make and cargo, and nobody tells
+/// this process. Its own children end with it.
+fn end_with_the_parent() {
+    let parent = parent_id();
+    thread::spawn(move || {
+        while parent_id() == parent {
+            thread::sleep(Duration::from_millis(500));
+        }
+        eprintln!("who started the tests is gone; ending");
+        std::process::exit(1)
+    });
 }
 
 fn run(cases: &[&Case], plane: Plane, tally: &Tally) {
