@@ -241,8 +241,8 @@ pub struct Bind {
     /// What it is bound to: references of its pods stay inside
     #[arg(value_name = "GROUP/APP/ENV", value_parser = Scope::parse)]
     scope: Scope,
-    /// A further path that it may read, of three segments or more; several may be named
-    #[arg(long, value_name = "PREFIX", value_parser = Scope::shared)]
+    /// A further path that it may read, of three segments or more; several with commas between
+    #[arg(long, value_name = "PREFIX", value_parser = Scope::shared, value_delimiter = ',')]
     shared: Vec<Scope>,
     /// At which level plaintext is denied [default: the configuration's]
     #[arg(long, value_name = "LEVEL", value_parser = levels())]

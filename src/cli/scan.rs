@@ -61,6 +61,7 @@ async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<Rep
     let reader = Reader::connect(options.kubeconfig.clone(), options.context.clone()).await?;
     let mut tally = Tally::default();
     let world = read_world(&reader, &options.own_namespace, &mut tally).await?;
+    check_own_namespace(&options.own_namespace, &world)?;
     let judged = judged_namespaces(options, &world)?;
     let against = Against { level: options.level, ..Against::default() };
     let judge = Judge::new(world.snapshot(Arc::clone(settings)), Some("the cluster".to_owned()), &against);
@@ -136,6 +137,20 @@ async fn every(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Without a catalogue whatever is left of an earlier binding looks like the namespace's own, and what is synced like what
+/// is not: a scan that looks for it in the wrong place says something wrong of each bound namespace. Where nothing is bound
+/// nobody misses it, as before the installation.
+fn check_own_namespace(own_namespace: &str, world: &World) -> anyhow::Result<()> {
+    let is_bound = world.namespaces.values().any(|labels| labels.binding.is_fenced());
+    if is_bound && !world.namespaces.contains_key(own_namespace) {
+        bail!(
+            "the cluster has no namespace {own_namespace}, where RefGate's catalogue would be, and namespaces are bound; \
+             name RefGate's own with --own-namespace"
+        );
+    }
+    Ok(())
 }
 
 /// Namespaces whose objects the webhooks see, or those of them that were asked for.

@@ -13,6 +13,11 @@ use super::{ClusterError, Source, chain, client};
 
 /// Objects in one page.
 const PAGE: u32 = 500;
+/// Bytes of a page. Objects may have a megabyte and more each, and whoever may make them would say how much memory a
+/// page takes: one that is larger is asked for again, with fewer objects.
+const PAGE_BYTES: usize = 32 << 20;
+/// How many times fewer.
+const FEWER: u32 = 8;
 /// How long an answer may take: the API server itself gives a request a minute.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -138,9 +143,12 @@ impl Pages {
 
     /// Reads a page and hands on its objects; says whether there is another one.
     pub async fn next(&mut self, each: impl FnMut(&RawValue)) -> Result<bool, ListError> {
-        tokio::time::timeout(self.patience, self.fetch())
+        while !tokio::time::timeout(self.patience, self.fetch())
             .await
-            .map_err(|_| ListError::Failed("a list took too long".to_owned()))??;
+            .map_err(|_| ListError::Failed("a list took too long".to_owned()))??
+        {
+            self.params.limit = self.params.limit.map(|limit| (limit / FEWER).max(1));
+        }
         let page: Page<'_> = serde_json::from_slice(&self.text)
             .map_err(|error| ListError::Failed(format!("a list cannot be read: {error}")))?;
         page.items.into_iter().flatten().for_each(each);
@@ -150,7 +158,8 @@ impl Pages {
         Ok(self.params.continue_token.is_some())
     }
 
-    async fn fetch(&mut self) -> Result<(), ListError> {
+    /// Reads the text of a page. Says whether it did: not where fewer objects would make a smaller one.
+    async fn fetch(&mut self) -> Result<bool, ListError> {
         let request = kube::core::Request::new(&self.path).list(&self.params);
         let request = request.map_err(|error| ListError::Failed(error.to_string()))?;
         let mut stream = Box::pin(self.client.request_stream(request).await?);
@@ -159,7 +168,10 @@ impl Pages {
             let piece = stream.fill_buf().await.map_err(|error| ListError::Failed(chain(&error)))?;
             let taken = piece.len();
             if taken == 0 {
-                return Ok(());
+                return Ok(true);
+            }
+            if self.text.len() + taken > PAGE_BYTES && self.params.limit > Some(1) {
+                return Ok(false);
             }
             self.text.extend_from_slice(piece);
             stream.consume_unpin(taken);

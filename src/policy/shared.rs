@@ -140,17 +140,16 @@ impl Shared {
         let wanted = if self.env.is_empty() { &[][..] } else { env };
         let by_name: HashMap<&str, usize> =
             wanted.iter().enumerate().map(|(index, entry)| (&*entry.name, index)).collect();
+        let references = references_by_name(wanted);
         for shared in &self.env {
             let index = by_name.get(shared.name.as_str()).copied();
             let there = index.map(|index| &env[index]);
-            if there
-                .is_some_and(|entry| entry.value.as_deref().is_some_and(|value| env_value(value).is_some()))
-            {
+            if let Some(index) = references.get(shared.name.as_str()) {
                 let subject = message::env_place(&container.place.container.name, &shared.name);
                 let other = plan.origins[shared.origin].1.clone();
                 let pointer = container_pointer(template, &container.place);
                 let text = message::clash("env var", "its own value", &other);
-                plan.refuse_at(format!("{pointer}/env/{}/value", index.unwrap_or_default()), subject, text);
+                plan.refuse_at(format!("{pointer}/env/{index}/value"), subject, text);
                 continue;
             }
             let resolved = there.is_some_and(|entry| reads(entry, &shared.source, &shared.other_secret));
@@ -164,6 +163,16 @@ impl Shared {
             plan.claim_file(container, name, source.clone(), *origin);
         }
     }
+}
+
+/// Where a name has a reference: in any of its entries, or one that an empty one follows would be lost unsaid.
+fn references_by_name<'e>(env: &'e [Env<'_>]) -> HashMap<&'e str, usize> {
+    let reference = |entry: &Env<'_>| entry.value.as_deref().is_some_and(|value| env_value(value).is_some());
+    env.iter()
+        .enumerate()
+        .filter(|(_, entry)| reference(entry))
+        .map(|(index, entry)| (&*entry.name, index))
+        .collect()
 }
 
 /// Whether an entry reads this key already, from either name that its Secret may have.

@@ -18,6 +18,7 @@ mod harness;
 mod manager_contract;
 
 use std::fs;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     {
         return cases::manager::run_within(name);
     }
+    end_with_the_parent();
     // Flags are those of the usual test runner, and none of them means anything here.
     let wanted: Vec<String> = arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
     let chosen =
@@ -81,6 +83,10 @@ fn main() -> ExitCode {
     if wanted == ["bench"] {
         bench::run(&World::install(Plane::start(&folder, programs)));
         return ExitCode::SUCCESS;
+    }
+    if cases.is_empty() {
+        eprintln!("no test's name holds any of: {}", wanted.join(", "));
+        return ExitCode::FAILURE;
     }
     run_free(&cases, &folder, &tally);
     let minor = programs.minor;
@@ -108,6 +114,19 @@ fn run_free(cases: &[&Case], folder: &Path, tally: &Tally) {
             tally.run(case, || run(folder));
         }
     }
+}
+
+/// Ctrl-C reaches everybody; SIGTERM, as a gate that ran out of time sends it to `make`, ends make and cargo, and nobody tells
+/// this process. Its own children end with it.
+fn end_with_the_parent() {
+    let parent = parent_id();
+    thread::spawn(move || {
+        while parent_id() == parent {
+            thread::sleep(Duration::from_millis(500));
+        }
+        eprintln!("who started the tests is gone; ending");
+        std::process::exit(1)
+    });
 }
 
 fn run(cases: &[&Case], plane: Plane, tally: &Tally) {

@@ -60,7 +60,10 @@ fn architecture_names_tests_and_cases_that_are_there() {
             continue;
         };
         tests += 1;
-        let code = code_of(module, &root().join("tests/it")) + &code_of(module, &root().join("src"));
+        let code: String = ["tests/it", "tests/e2e/cases", "src"]
+            .iter()
+            .map(|folder| code_of(module, &root().join(folder)))
+            .collect();
         assert!(code.contains(&format!("fn {test}(")), "there is no test {name}");
     }
     assert!(tests > 40, "only {tests} tests were found in ARCHITECTURE.md");

@@ -75,7 +75,7 @@ async fn an_owner_speaks_for_its_pods_and_for_no_other_fault() {
     let mut elsewhere = of_set("elsewhere", BAD, "bad-1");
     elsewhere["metadata"]["namespace"] = json!("other");
     let ran = Cluster::default()
-        .list(NAMESPACES, &[namespace("web", "1", "stage"), namespace("other", "1", "stage")])
+        .list(NAMESPACES, &[namespace("web", "1", "stage"), namespace("other", "1", "stage"), own()])
         .list(DEPLOYMENTS, &[workload("bad", BAD), workload("mended", CLEAN)])
         .list(
             REPLICA_SETS,
@@ -214,6 +214,47 @@ async fn pages_that_expire_lose_nothing_and_repeat_nothing() {
     assert_eq!(tokens(PODS), ["", "second", "where-it-was"]);
 }
 
+/// Who may make objects may make large ones.
+#[tokio::test]
+async fn a_page_of_large_objects_is_asked_for_with_fewer() {
+    let mut large = pod("large", CLEAN);
+    large["metadata"]["managedFields"] = json!("x".repeat(33 << 20));
+    let ran = Cluster::new()
+        .reply(PODS, page("1", "second", &[pod("a", BAD)]))
+        .reply(PODS, page("1", "third", &[large]))
+        .reply(PODS, page("1", "third", &[pod("b", BAD)]))
+        .reply(PODS, page("1", "", &[pod("c", BAD)]))
+        .json(&[])
+        .await;
+    assert_eq!((ran.code, ran.found()), (Some(1), ["Pod/a", "Pod/b", "Pod/c"].map(str::to_owned).to_vec()));
+    assert_eq!(ran.counts(), [3, 3, 0], "what was read in vain is not counted");
+    let parameter = |url: &str, key: &str| {
+        let found = url.split(['?', '&']).find_map(|pair| pair.strip_prefix(key)).unwrap_or_default();
+        found.to_owned()
+    };
+    let urls = ran.asked.iter().filter(|url| url.starts_with(PODS));
+    let asked: Vec<_> = urls.map(|url| (parameter(url, "limit="), parameter(url, "continue="))).collect();
+    let expected = [("500", ""), ("500", "second"), ("62", "second"), ("62", "third")];
+    assert_eq!(asked, expected.map(|(limit, token)| (limit.to_owned(), token.to_owned())));
+}
+
+/// The catalogue that is not there would say that nothing is foreign.
+#[tokio::test]
+async fn a_wrong_namespace_of_refgates_own_is_said() {
+    let elsewhere = "/api/v1/namespaces/elsewhere/configmaps";
+    let scan = |namespaces: &[Value]| {
+        let cluster = Cluster::default().list(NAMESPACES, namespaces).list(elsewhere, &[]);
+        cluster.list(PODS, &[pod("bad", BAD)])
+    };
+    let ran = scan(&[namespace("web", "1", "stage")]).json(&["--own-namespace", "elsewhere"]).await;
+    assert_eq!((ran.code, &*ran.out), (Some(2), ""));
+    assert!(ran.err.contains("no namespace elsewhere") && ran.err.contains("--own-namespace"), "{}", ran.err);
+    // Nothing is bound before the installation.
+    let mut free = namespace("web", "1", "stage");
+    free["metadata"]["labels"] = json!({});
+    assert_eq!(scan(&[free]).json(&["--own-namespace", "elsewhere"]).await.found(), ["Pod/bad"]);
+}
+
 #[tokio::test]
 async fn a_list_that_expires_for_ever_ends_as_an_error() {
     let mut cluster = Cluster::new().list(DEPLOYMENTS, &[workload("bad", BAD)]);
@@ -277,7 +318,7 @@ async fn the_fence_is_that_of_the_catalogue_and_the_level_that_of_the_flag() {
     off["metadata"]["labels"]["refgate.dev/enforce"] = json!("off");
     let cluster = || {
         Cluster::default()
-            .list(NAMESPACES, std::slice::from_ref(&off))
+            .list(NAMESPACES, &[off.clone(), own()])
             .list(CATALOGUES, &[catalogue("web", "1", entries)])
             .list(PODS, &[foreign.clone(), pod("plaintext", BAD)])
     };
@@ -309,8 +350,8 @@ async fn a_kind_of_the_configuration_is_found_in_the_version_that_has_it() {
 
 #[tokio::test]
 async fn a_namespace_that_is_asked_for_is_all_that_is_listed() {
-    let mut cluster =
-        Cluster::default().list(NAMESPACES, &[namespace("web", "1", "a"), namespace("other", "1", "b")]);
+    let mut cluster = Cluster::default()
+        .list(NAMESPACES, &[namespace("web", "1", "a"), namespace("other", "1", "b"), own()]);
     for kind in &KINDS {
         let base = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
         let items = if kind.is_pod() { vec![pod("bad", BAD)] } else { Vec::new() };

@@ -15,7 +15,7 @@ pub mod manager;
 mod messages;
 mod mutators;
 mod outage;
-mod scan;
+pub mod scan;
 mod sync;
 mod updates;
 

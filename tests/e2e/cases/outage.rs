@@ -4,6 +4,7 @@ use refgate::policy::path::secret_name;
 use serde_json::{Value, json};
 
 use crate::harness::api::{Answer, MERGE};
+use crate::harness::golden;
 use crate::harness::objects::{deployment, pod, pod_spec};
 use crate::harness::wait::until;
 use crate::harness::world::{Namespace, World, entry, scope_labels};
@@ -39,6 +40,7 @@ pub fn nobody_home(world: &World) {
 /// The message says who does not answer, and why.
 fn what_is_bound_is_refused(bound: &Namespace<'_>) {
     let workload = deployment("new", 1, &pod_spec(&[]));
+    let mut seen = Vec::new();
     for (object, webhook) in [
         (pod("plain", &[]), "judge.refgate.dev"),
         (pod("plaintext", PLAINTEXT), "judge.refgate.dev"),
@@ -48,10 +50,11 @@ fn what_is_bound_is_refused(bound: &Namespace<'_>) {
     ] {
         let ran = bound.kubectl_with(&["create", "-f", "-"], &object.to_string());
         assert_eq!(ran.code, Some(1), "{}", ran.out);
-        assert!(ran.err.starts_with("Error from server (InternalError): "), "{}", ran.err);
+        seen.push(golden::transcript(&["-n", &bound.name, "create", "-f", "-"], &object.to_string(), &ran));
         let who = format!("failed calling webhook \"{webhook}\": failed to call webhook: ");
         assert!(ran.err.contains(&who) && ran.err.contains("connection refused"), "{}", ran.err);
     }
+    golden::assert("nobody-home", &seen.join("\n"));
 }
 
 /// What RefGate would not judge is not asked of it: labels, a scale, a deletion. The pod that is missed afterwards does not come.

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -306,6 +307,17 @@ pub fn holds_a_page_and_no_more(world: &World) {
         pages += usize::from(url.starts_with("/api/v1/pods?") && url.contains("continue="));
     }
     assert!(pages >= MORE / PAGE, "{pages} pages after the first");
+}
+
+/// For the benchmark: how long a scan of so many pods takes, and the most memory that it takes, in bytes.
+pub fn measured(world: &World, pods: usize) -> (Duration, u64) {
+    let person = scanner(world);
+    let namespace = world.make("scan-measured", json!({"refgate.dev/enforce": "off"}), json!({}), &[]);
+    make_pods(&namespace, 0..REPORTED, BAD);
+    make_pods(&namespace, REPORTED..pods, CLEAN);
+    let start = Instant::now();
+    let (bytes, _) = peak(world, &person);
+    (start.elapsed(), bytes)
 }
 
 /// Pods as they wait for a scheduler: nothing else in the cluster has work with them.

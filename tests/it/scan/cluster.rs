@@ -59,8 +59,10 @@ impl Ran {
 
 impl Cluster {
     pub(super) fn new() -> Self {
-        Self::default()
-            .list(NAMESPACES, &[namespace("web", "1", "stage"), namespace("kube-system", "1", "stage")])
+        Self::default().list(
+            NAMESPACES,
+            &[namespace("web", "1", "stage"), namespace("kube-system", "1", "stage"), own()],
+        )
     }
 
     pub(super) fn reply(mut self, path: &str, reply: Reply) -> Self {
@@ -112,6 +114,11 @@ impl Cluster {
     pub(super) async fn json(self, flags: &[&str]) -> Ran {
         self.scan(&[&["--output", "json"], flags].concat()).await
     }
+}
+
+/// RefGate's own namespace.
+pub(super) fn own() -> Value {
+    json!({"metadata": {"name": "refgate-system", "resourceVersion": "1"}})
 }
 
 pub(super) const CLEAN: &[(&str, &str)] = &[("LOG_LEVEL", "info")];
