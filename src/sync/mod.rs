@@ -36,6 +36,7 @@ pub mod manager;
 mod once;
 pub mod pass;
 pub mod plan;
+mod read;
 pub mod rotation;
 pub mod secret;
 pub mod state;

@@ -15,6 +15,7 @@ mod config;
 mod docs;
 mod harness;
 mod http;
+mod lease;
 mod managers;
 mod manifests;
 mod oracle;
