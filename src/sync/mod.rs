@@ -37,6 +37,7 @@ pub mod managers;
 mod once;
 pub mod pass;
 pub mod plan;
+mod read;
 pub mod restart;
 pub mod rotation;
 pub mod secret;

@@ -9,37 +9,28 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, Writer};
 use super::manager::{Fetched, ManagerError};
 use super::managers::Managers;
-use super::plan::{self, Catalogue, Content, Event, Leaving, Listing, Listings, Plan, View, plan};
-use super::secret::{Claim, Desired, Held, Known, MANAGED_BY, TYPE_TAG, claim};
+use super::plan::{self, Catalogue, Event, Listing, Listings, Plan, View, plan};
+use super::read::{self, Stored};
+use super::secret::{Desired, Held, Known, TYPE_TAG};
 use super::state::{Cluster, Place};
 use super::wanted::Wanted;
-use crate::cluster::Source;
 use crate::cluster::list::{ListError, Reader};
 use crate::config::sync::Sync;
 use crate::policy::path::secret_name;
 use crate::policy::snapshot::Binding;
 use crate::telemetry::sync::{CallLabels, SyncMetrics};
-use crate::world::{CATALOGUE_LABEL, CATALOGUE_PREFIX, SYSTEM_NAMESPACES};
+use crate::world::SYSTEM_NAMESPACES;
 
 /// Secrets of one fetch.
 const BATCH: usize = 20;
 /// Namespaces that are read at the same time.
 const AT_A_TIME: usize = 8;
-
-/// What a catalogue says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Stored {
-    content: Content,
-    leaving: BTreeMap<String, Leaving>,
-    known: Vec<String>,
-}
 
 /// One namespace of a pass.
 struct Scene {
@@ -119,7 +110,7 @@ impl Engine {
 
     /// A pass over all namespaces, with the manager's lists read anew.
     pub async fn whole(&mut self, cluster: &Cluster, now: Timestamp) -> Result<(), ListError> {
-        self.catalogues = self.read_catalogues().await?;
+        self.catalogues = read::catalogues(&self.reader, &self.own_namespace).await?;
         let places = self.places(cluster);
         let prefixes: BTreeSet<String> = prefixes_of(places.values());
         self.listings.retain(|prefix, _| prefixes.contains(prefix));
@@ -236,7 +227,7 @@ impl Engine {
         let places = places.into_iter().filter_map(|(name, place)| Some((name, place?)));
         let reader = &self.reader;
         let read = stream::iter(places).map(|(name, place)| async move {
-            let held = held(reader, &name).await;
+            let held = read::held(reader, &name).await;
             (name, place, held)
         });
         let read: Vec<_> = read.buffered(AT_A_TIME).collect().await;
@@ -431,66 +422,9 @@ impl Engine {
         self.metrics.taken.set(number(self.taken.values().map(BTreeMap::len).sum()));
         self.metrics.unreadable.set(number(self.unreadable.len()));
     }
-
-    /// All catalogues, by the namespace that they speak of.
-    async fn read_catalogues(&self) -> Result<BTreeMap<String, Stored>, ListError> {
-        let source = Source {
-            path: format!("/api/v1/namespaces/{}/configmaps", self.own_namespace),
-            labels: Some(format!("{CATALOGUE_LABEL}=true")),
-        };
-        let mut found = BTreeMap::new();
-        each(&self.reader, &source, |raw| {
-            let Ok(map) = serde_json::from_str::<ConfigMap>(raw) else { return };
-            let name = map.metadata.name.unwrap_or_default();
-            let Some(namespace) = name.strip_prefix(CATALOGUE_PREFIX) else { return };
-            let data = map.data.unwrap_or_default();
-            let text = |key: &str| data.get(key).cloned().unwrap_or_default();
-            let content =
-                Content { catalogue: text("catalogue"), known: text("known"), leaving: text("leaving") };
-            found.insert(namespace.to_owned(), Stored::new(content));
-        })
-        .await?;
-        Ok(found)
-    }
-}
-
-impl Stored {
-    fn new(content: Content) -> Self {
-        // What does not read says nothing: then what leaves has its whole time again.
-        let leaving = serde_json::from_str(&content.leaving).unwrap_or_default();
-        let known = serde_json::from_str(&content.known).unwrap_or_default();
-        Self { content, leaving, known }
-    }
 }
 
 fn prefixes_of<'p>(places: impl Iterator<Item = &'p Option<Place>>) -> BTreeSet<String> {
     let prefixes = places.flatten().flat_map(|place| plan::prefixes(&place.labels.binding));
     prefixes.map(|prefix| prefix.as_str().to_owned()).collect()
-}
-
-/// The Secrets of a namespace that claim to be ours, and the names of those that never were.
-async fn held(reader: &Reader, namespace: &str) -> Result<(Vec<Held>, Vec<String>), ListError> {
-    let (label, value) = MANAGED_BY;
-    let source = Source {
-        path: format!("/api/v1/namespaces/{namespace}/secrets"),
-        labels: Some(format!("{label}={value}")),
-    };
-    let (mut held, mut forged, mut unread) = (Vec::new(), Vec::new(), false);
-    each(reader, &source, |raw| match claim(raw) {
-        Some(Claim::Ours(one)) => held.push(*one),
-        Some(Claim::Forged(name)) => forged.push(name),
-        None => unread = true,
-    })
-    .await?;
-    if unread {
-        return Err(ListError::Failed("one of its Secrets cannot be read".to_owned()));
-    }
-    Ok((held, forged))
-}
-
-/// Reads a whole list; one whose pages expire is not read at all, and is read the next time.
-async fn each(reader: &Reader, source: &Source, mut take: impl FnMut(&str)) -> Result<(), ListError> {
-    let mut pages = reader.list(source);
-    while pages.next(|raw| take(raw.get())).await? {}
-    Ok(())
 }

@@ -16,6 +16,7 @@ mod docs;
 mod harness;
 mod http;
 mod iam;
+mod lease;
 mod managers;
 mod manifests;
 mod oracle;

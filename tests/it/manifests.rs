@@ -11,6 +11,8 @@ use refgate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
 use refgate::yaml;
 use serde_json::{Value, json};
 
+mod sync;
+
 const NAMESPACES_LEFT_OUT: [&str; 3] = [SYSTEM_NAMESPACES[0], SYSTEM_NAMESPACES[1], OWN_NAMESPACE];
 
 fn folder() -> PathBuf {
@@ -257,51 +259,6 @@ fn the_scanner_may_list_what_is_judged_and_nothing_else() {
     assert_eq!(listed, kinds.collect());
     let catalogue = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]);
     assert_eq!(role("Role", "refgate-scanner")["rules"], catalogue);
-}
-
-#[test]
-fn the_sync_watches_what_is_judged() {
-    let mut watched = BTreeSet::new();
-    for rule in list(&role("ClusterRole", "refgate-sync"), "/rules") {
-        if texts(rule, "/verbs") == ["list", "watch"] {
-            for group in texts(rule, "/apiGroups") {
-                watched.extend(
-                    texts(rule, "/resources")
-                        .iter()
-                        .map(|resource| (group.to_owned(), (*resource).to_owned())),
-                );
-            }
-        }
-    }
-    assert!(watched.remove(&(String::new(), "namespaces".to_owned())));
-    let kinds = shipped_configuration().settings.kinds;
-    assert_eq!(
-        watched,
-        kinds.iter().map(|kind| (kind.group.to_string(), kind.resource.to_string())).collect()
-    );
-}
-
-#[test]
-fn the_deployment_of_the_sync_fits_together() {
-    let deployment = named("Deployment", "refgate-sync");
-    assert_eq!(deployment["spec"]["replicas"], 2);
-    assert_eq!(deployment["spec"]["template"]["spec"]["serviceAccountName"], "refgate-sync");
-    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
-    // The Service of the webhook must not find it.
-    assert_ne!(&only("Service")["spec"]["selector"], labels);
-    for selector in [
-        &deployment["spec"]["selector"]["matchLabels"],
-        &named("PodDisruptionBudget", "refgate-sync")["spec"]["selector"]["matchLabels"],
-        &named("NetworkPolicy", "refgate-sync")["spec"]["podSelector"]["matchLabels"],
-    ] {
-        assert_eq!(selector, labels);
-    }
-    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/livez")] {
-        assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "health"}));
-    }
-    let lease = list(&role("Role", "refgate-sync-lease"), "/rules").to_vec();
-    assert!(lease.iter().any(|rule| rule["resourceNames"] == json!([refgate::sync::lease::NAME])));
 }
 
 #[test]
