@@ -113,7 +113,7 @@ pub struct WithoutCluster {
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Sync {
     #[command(subcommand)]
-    pub command: Option<SyncCommand>,
+    command: Option<SyncCommand>,
     #[command(flatten)]
     flags: SyncFlags,
     /// Where /livez, /readyz and /metrics are, in plain HTTP
@@ -314,8 +314,16 @@ impl Serve {
 }
 
 impl Sync {
-    pub fn options(self) -> sync::Options {
-        self.flags.options(self.health_listen)
+    pub fn task(self) -> cli::sync::Task {
+        let Self { command, flags, health_listen } = self;
+        match command {
+            None => cli::sync::Task::Run(flags.options(health_listen)),
+            Some(SyncCommand::Once { flags, dry_run }) => {
+                // One pass listens nowhere.
+                let options = flags.options(SocketAddr::from(([127, 0, 0, 1], 0)));
+                cli::sync::Task::Once { options, dry_run }
+            }
+        }
     }
 }
 
@@ -323,11 +331,6 @@ impl SyncFlags {
     fn options(self, health: SocketAddr) -> sync::Options {
         let Self { config, kubeconfig, own_namespace } = self;
         sync::Options { configuration: config, kubeconfig, own_namespace, health }
-    }
-
-    /// Of a command that listens nowhere.
-    pub fn of_command(self) -> sync::Options {
-        self.options(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 }
 

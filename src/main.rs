@@ -5,9 +5,9 @@ mod args;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use args::{Command, SyncCommand};
+use args::Command;
 use clap::Parser as _;
-use refgate::{cli, serve, sync};
+use refgate::{cli, serve};
 
 /// musl's own allocator doubles the time of a review.
 #[global_allocator]
@@ -27,10 +27,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Serve(args) => Ok(serve::run(args.options(), &mut io::stdout()).map(|()| cli::CLEAN)?),
-        Command::Sync(args::Sync { command: Some(SyncCommand::Once { flags, dry_run }), .. }) => {
-            cli::shown(sync::once(&flags.of_command(), dry_run)?)
-        }
-        Command::Sync(args) => Ok(sync::run(&args.options()).map(|()| cli::CLEAN)?),
+        Command::Sync(args) => cli::sync::run(args.task()),
         Command::Check(args) => cli::check::run(&args.options()),
         Command::Render(args) => cli::render::run(&args.options()),
         Command::Scan(args) => cli::scan::run(&args.options()),

@@ -29,6 +29,7 @@ pub mod report;
 pub mod rules;
 mod scalar;
 pub mod scan;
+pub mod sync;
 mod tally;
 
 /// Exit code: clean, or warnings alone.
@@ -51,12 +52,6 @@ pub struct Against {
     pub level: Option<Level>,
     /// The configuration of the webhook.
     pub config: Option<PathBuf>,
-}
-
-/// Prints a text that came from elsewhere; `changes` is whether it tells of any.
-pub fn shown((text, changes): (String, bool)) -> anyhow::Result<u8> {
-    Screen::new().print(&text)?;
-    Ok(if changes { REFUSED } else { CLEAN })
 }
 
 /// Standard output, which somebody may close before we are done: `refgate check | head` is no failure.
