@@ -76,12 +76,16 @@ pub fn run(world: &World) {
     );
 }
 
-/// Leaves RefGate one namespace of these.
+/// Leaves RefGate one namespace of these, and has it asked without the Service of the tests between, as echo is.
 fn narrow_refgate(world: &World) {
     let api = &world.plane.admin.api;
+    let replica = world.replicas.lock().unwrap()[0].backend.https.to_string();
     for (path, name) in CONFIGURATIONS {
         let mut ours = api.get(&format!("{path}/{name}")).ok();
         for webhook in ours["webhooks"].as_array_mut().unwrap() {
+            let url = webhook["clientConfig"]["url"].as_str().unwrap();
+            let direct = url.replace(&world.service.address.to_string(), &replica);
+            webhook["clientConfig"]["url"] = json!(direct);
             let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut().unwrap();
             expressions.push(json!({"key": LABEL, "operator": "In", "values": ["refgate"]}));
         }
@@ -102,13 +106,14 @@ fn put_echo_beside(world: &World, who: &str, patch: &[String]) -> Process {
     let log = world.plane.folder.join(format!("log/{who}.log"));
     let echo = Process::start(who, &program, &arguments, &log);
     let api = &world.plane.admin.api;
+    let replica = world.replicas.lock().unwrap()[0].backend.https.to_string();
     for (path, name) in CONFIGURATIONS {
         let ours = api.get(&format!("{path}/{name}")).ok();
         let mut theirs =
             json!({"metadata": {"name": format!("zz-{who}-{name}")}, "webhooks": ours["webhooks"]});
         for webhook in theirs["webhooks"].as_array_mut().unwrap() {
             let url = webhook["clientConfig"]["url"].as_str().unwrap();
-            let at = url.replace(&world.service.address.to_string(), &address.to_string());
+            let at = url.replace(&replica, &address.to_string());
             webhook["clientConfig"]["url"] = json!(at);
             let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut().unwrap();
             expressions.last_mut().unwrap()["values"] = json!([who]);
