@@ -3,6 +3,8 @@
 //! Pure: what is seen of a workload and the time go in, one step comes out. Nothing is remembered between two looks, so a
 //! controller that starts anew goes on where the last one was. A pod is behind when a container of it started before a
 //! Secret that it has in its environment last changed; files follow by themselves, and are not looked at.
+//!
+//! Nothing evicts yet: this is the decision, and the loop that carries it out is the next piece of the sync.
 
 use std::time::Duration;
 
