@@ -287,8 +287,11 @@ impl Engine {
 
     /// One batch of values, written wherever they are wanted, and gone after it.
     async fn fetch_and_write(&mut self, batch: &[String], scenes: &mut [Scene], now: Timestamp) {
-        self.count("fetch", None);
-        for (path, result) in self.managers.fetch(batch).await {
+        let results = self.managers.fetch(batch).await;
+        if results.iter().any(|(_, result)| result.is_ok()) {
+            self.count("fetch", None);
+        }
+        for (path, result) in results {
             match result {
                 Ok(fetched) => self.write_everywhere(&path, &fetched, scenes, now).await,
                 Err(error) => {
