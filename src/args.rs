@@ -14,7 +14,7 @@ use refgate::cli::{Against, bind, check, render, scan};
 use refgate::policy::level::{Level, LevelLabels};
 use refgate::policy::path::Scope;
 use refgate::world::OWN_NAMESPACE;
-use refgate::{config, serve, sync};
+use refgate::{cli, config, serve, sync};
 
 /// References to secrets go into Kubernetes, values stay out.
 #[derive(Debug, Parser)]
