@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::plane::Plane;
 use super::process::{Process, free_port};
-use super::service::{Backend, get};
+use super::service::{Backend, get, metrics};
 use super::wait::until;
 
 /// What every replica is started with.
@@ -168,13 +168,7 @@ impl Replica {
 
     /// Its metrics: each line's name with labels, and its value.
     pub fn metrics(&self, runtime: &Handle) -> BTreeMap<String, f64> {
-        let (status, text) = self.get(runtime, "/metrics").unwrap();
-        assert_eq!(status, 200);
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        lines
-            .filter_map(|line| line.rsplit_once(' '))
-            .map(|(key, value)| (key.to_owned(), value.parse().unwrap()))
-            .collect()
+        runtime.block_on(metrics(self.backend.health))
     }
 
     /// Its log lines that say what came of a review.

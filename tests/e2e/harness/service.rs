@@ -1,5 +1,6 @@
 //! What a Service is to the API server: one address for the replicas that are ready, and refused connections without any.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,4 +108,15 @@ pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
         Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     };
     tokio::time::timeout(Duration::from_secs(5), ask).await.ok()?
+}
+
+/// The metrics of a process: each line's name with labels, and its value.
+pub async fn metrics(address: SocketAddr) -> BTreeMap<String, f64> {
+    let (status, text) = get(address, "/metrics").await.unwrap();
+    assert_eq!(status, 200);
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(key, value)| (key.to_owned(), value.parse().unwrap()))
+        .collect()
 }

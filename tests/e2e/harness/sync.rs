@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::process::{Process, free_port};
 use super::refgate::account_token;
-use super::service::get;
+use super::service::{get, metrics};
 use super::wait::until;
 use super::world::World;
 
@@ -122,13 +122,7 @@ impl Sync<'_> {
 
     /// Its metrics: each line's name with labels, and its value.
     pub fn metrics(&self) -> BTreeMap<String, f64> {
-        let (status, text) = self.world.plane.runtime().block_on(get(self.health, "/metrics")).unwrap();
-        assert_eq!(status, 200);
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        lines
-            .filter_map(|line| line.rsplit_once(' '))
-            .map(|(key, value)| (key.to_owned(), value.parse().unwrap()))
-            .collect()
+        self.world.plane.runtime().block_on(metrics(self.health))
     }
 
     /// Waits until the file was listed so many times more.
