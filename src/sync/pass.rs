@@ -2,20 +2,20 @@
 //!
 //! Everything is read before anything is written. What fails for one secret or one namespace fails for it alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, Writer};
-use super::manager::{Fetched, ManagerError};
+use super::manager::Fetched;
 use super::managers::Managers;
-use super::plan::{self, Catalogue, Event, Listing, Listings, Plan, View, plan};
+use super::plan::{self, Catalogue, Event, Listings, Plan, View, plan};
 use super::read::{self, Stored};
 use super::secret::{Desired, Held, Known, TYPE_TAG};
 use super::state::{Cluster, Place};
@@ -24,8 +24,10 @@ use crate::cluster::list::{ListError, Reader};
 use crate::config::sync::Sync;
 use crate::policy::path::secret_name;
 use crate::policy::snapshot::Binding;
-use crate::telemetry::sync::{CallLabels, SyncMetrics};
+use crate::telemetry::sync::SyncMetrics;
 use crate::world::SYSTEM_NAMESPACES;
+
+mod ask;
 
 /// Secrets of one fetch.
 const BATCH: usize = 20;
@@ -38,9 +40,12 @@ struct Scene {
     place: Place,
     wanted: Wanted,
     is_whole: bool,
+    is_binding_known: bool,
     held: Vec<Held>,
     /// Paths whose values it waits for.
     fetch: BTreeSet<String>,
+    /// What was refused to it.
+    refused: Vec<Event>,
 }
 
 /// What lasts from pass to pass.
@@ -61,6 +66,15 @@ pub struct Engine {
     /// By namespace: Secrets that are held, and values that are due.
     counts: HashMap<String, (usize, usize)>,
     unreadable: BTreeSet<String>,
+    /// Namespaces with Secrets that claim a path that is not theirs.
+    forged: HashMap<String, Vec<String>>,
+    /// By namespace, what was asked of the manager and written since its lists were read: once is enough, whatever comes
+    /// and goes meanwhile.
+    tried: HashSet<(String, String)>,
+    /// The term of the lease in which the catalogues were read.
+    term: Option<u64>,
+    /// When this pass began.
+    begun: Instant,
     /// When the manager was last read as a whole.
     read_at: Option<Instant>,
 }
@@ -99,6 +113,10 @@ impl Engine {
             catalogues: BTreeMap::new(),
             counts: HashMap::new(),
             unreadable: BTreeSet::new(),
+            forged: HashMap::new(),
+            tried: HashSet::new(),
+            term: None,
+            begun: Instant::now(),
             read_at: None,
         }
     }
@@ -110,23 +128,23 @@ impl Engine {
 
     /// A pass over all namespaces, with the manager's lists read anew.
     pub async fn whole(&mut self, cluster: &Cluster, now: Timestamp) -> Result<(), ListError> {
+        self.begun = Instant::now();
+        self.writer.begin();
+        let term = self.writer.term();
         self.catalogues = read::catalogues(&self.reader, &self.own_namespace).await?;
+        self.term = Some(term);
         let places = self.places(cluster);
         let prefixes: BTreeSet<String> = prefixes_of(places.values());
         self.listings.retain(|prefix, _| prefixes.contains(prefix));
-        let mut is_whole = true;
-        for prefix in prefixes {
-            let listing = self.list(&prefix).await;
-            is_whole &= listing.is_some();
-            self.listings.insert(prefix, listing);
-        }
-        if is_whole {
+        if self.list(prefixes).await {
             self.read_at = Some(Instant::now());
         }
+        self.tried.clear();
         self.known.retain(|path, _| self.listings.keys().any(|prefix| path.starts_with(prefix.as_str())));
         self.taken.retain(|namespace, _| places.contains_key(namespace));
         self.counts.retain(|namespace, _| places.contains_key(namespace));
         self.unreadable.retain(|namespace| places.contains_key(namespace));
+        self.forged.retain(|namespace, _| places.contains_key(namespace));
         self.probe_taken().await;
         self.work(cluster, places, now).await;
         Ok(())
@@ -134,14 +152,21 @@ impl Engine {
 
     /// A pass over the namespaces where something changed, with the lists as they were read last.
     pub async fn some(&mut self, cluster: &Cluster, names: &BTreeSet<String>, now: Timestamp) {
+        if self.term != Some(self.writer.term()) {
+            // What was read before another one led says nothing any more of what leaves, and since when.
+            if let Err(error) = self.whole(cluster, now).await {
+                tracing::warn!(%error, "the catalogue cannot be read; nothing is done");
+            }
+            return;
+        }
+        self.begun = Instant::now();
+        self.writer.begin();
         let mut places = self.places(cluster);
         places.retain(|name, _| names.contains(name));
-        for prefix in prefixes_of(places.values()) {
-            if !matches!(self.listings.get(&prefix), Some(Some(_))) {
-                let listing = self.list(&prefix).await;
-                self.listings.insert(prefix, listing);
-            }
-        }
+        // One that could not be read waits for the next refresh, however often its namespace is touched.
+        let mut prefixes = prefixes_of(places.values());
+        prefixes.retain(|prefix| !self.listings.contains_key(prefix));
+        self.list(prefixes).await;
         self.work(cluster, places, now).await;
     }
 
@@ -157,50 +182,13 @@ impl Engine {
         places
     }
 
-    async fn list(&self, prefix: &str) -> Option<Listing> {
-        let result = self.managers.list(&format!("{prefix}/")).await;
-        self.count("list", result.as_ref().err());
-        match result {
-            Ok(list) => Some(Listing::new(list)),
-            Err(error) => {
-                tracing::warn!(prefix, %error, "the secret manager could not be listed; nothing changes for it");
-                None
-            }
-        }
-    }
-
-    fn count(&self, call: &'static str, error: Option<&ManagerError>) {
-        let outcome = match error {
-            None => "ok",
-            Some(ManagerError::Denied(_)) => "denied",
-            Some(ManagerError::Throttled) => "throttled",
-            Some(ManagerError::Unavailable(_)) => "unavailable",
-            Some(ManagerError::NotFound(_) | ManagerError::Deleted(_) | ManagerError::Invalid(_)) => {
-                "invalid"
-            }
-        };
-        self.metrics.calls.get_or_create(&CallLabels { call, outcome }).inc();
-    }
-
-    /// Names that became free.
-    async fn probe_taken(&mut self) {
-        for (namespace, names) in &mut self.taken {
-            let mut still = BTreeMap::new();
-            for (name, path) in std::mem::take(names) {
-                if self.writer.is_taken(namespace, &name, &path).await {
-                    still.insert(name, path);
-                }
-            }
-            *names = still;
-        }
-    }
-
     async fn work(&mut self, cluster: &Cluster, places: BTreeMap<String, Option<Place>>, now: Timestamp) {
         let (gone, there): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, place)| place.is_none());
         let mut scenes = self.read(cluster, there).await;
         let mut fetch = BTreeSet::new();
         for scene in &mut scenes {
             scene.fetch = self.plan(scene, now).fetch;
+            scene.fetch.retain(|path| self.tried.insert((scene.name.clone(), path.clone())));
             fetch.extend(scene.fetch.iter().cloned());
         }
         let fetch: Vec<String> = fetch.into_iter().collect();
@@ -211,7 +199,9 @@ impl Engine {
             self.fetch_and_write(batch, &mut scenes, now).await;
         }
         for scene in &mut scenes {
-            self.finish(scene, now).await;
+            if self.look_again(scene, cluster) {
+                self.finish(scene, now).await;
+            }
         }
         for (name, _) in gone {
             if self.written(self.writer.catalogue(&name, None).await, &name) {
@@ -221,9 +211,21 @@ impl Engine {
         self.measure();
     }
 
+    /// Fetching takes time: what came meanwhile counts before anything is deleted. Says whether the namespace is what it was;
+    /// one that is not was touched, and is looked at next.
+    fn look_again(&self, scene: &mut Scene, cluster: &Cluster) -> bool {
+        if cluster.place(&scene.name).as_ref() != Some(&scene.place) {
+            return false;
+        }
+        let (wanted, readable) = cluster.wanted(&scene.name, &scene.place.labels.binding, scene.place.all);
+        scene.is_whole = cluster.is_whole(self.max_age) && readable;
+        scene.is_binding_known = cluster.is_binding_known(self.max_age);
+        scene.wanted = wanted;
+        true
+    }
+
     /// What is held in each namespace, several at a time. One whose Secrets cannot be read is left out.
     async fn read(&mut self, cluster: &Cluster, places: Vec<(String, Option<Place>)>) -> Vec<Scene> {
-        let whole = cluster.is_whole(self.max_age);
         let places = places.into_iter().filter_map(|(name, place)| Some((name, place?)));
         let reader = &self.reader;
         let read = stream::iter(places).map(|(name, place)| async move {
@@ -236,22 +238,14 @@ impl Engine {
             match held {
                 Ok((held, forged)) => {
                     self.unreadable.remove(&name);
-                    for secret in forged {
-                        tracing::warn!(
-                            namespace = name,
-                            secret,
-                            "a Secret claims a path, and the sync did not make it; it counts for nothing"
-                        );
+                    self.tell_forged(&name, forged);
+                    let (wanted, fetch, refused) = (Wanted::default(), BTreeSet::new(), Vec::new());
+                    let (is_whole, is_binding_known) = (false, false);
+                    let mut scene =
+                        Scene { name, place, wanted, is_whole, is_binding_known, held, fetch, refused };
+                    if self.look_again(&mut scene, cluster) {
+                        scenes.push(scene);
                     }
-                    let (wanted, readable) = cluster.wanted(&name, &place.labels.binding, place.all);
-                    scenes.push(Scene {
-                        is_whole: whole && readable,
-                        name,
-                        place,
-                        wanted,
-                        held,
-                        fetch: BTreeSet::new(),
-                    });
                 }
                 Err(error) => {
                     if self.unreadable.insert(name.clone()) {
@@ -261,6 +255,23 @@ impl Engine {
             }
         }
         scenes
+    }
+
+    /// Claims that count for nothing; said once, as there may be many.
+    fn tell_forged(&mut self, namespace: &str, secrets: Vec<String>) {
+        if self.forged.get(namespace).map_or(&[][..], Vec::as_slice) == secrets {
+            return;
+        }
+        if let Some(first) = secrets.first() {
+            let count = secrets.len();
+            tracing::warn!(
+                namespace,
+                first,
+                count,
+                "Secrets claim paths, and the sync did not make them; they count for nothing"
+            );
+        }
+        self.forged.insert(namespace.to_owned(), secrets);
     }
 
     fn plan(&self, scene: &Scene, now: Timestamp) -> Plan {
@@ -274,6 +285,7 @@ impl Engine {
             leaving: &stored.leaving,
             known_names: &stored.known,
             is_whole: scene.is_whole,
+            is_binding_known: scene.is_binding_known,
             listings: &self.listings,
             known: &self.known,
         };
@@ -331,7 +343,9 @@ impl Engine {
         }
         let at = scene.held.iter().position(|held| held.name == name);
         let held = at.map(|at| &scene.held[at]);
-        let Some(write) = plan::write(held, desired) else { return };
+        // A change is no older than its write: a pod that started before that has the old value.
+        let now = now + SignedDuration::try_from(self.begun.elapsed()).unwrap_or_default();
+        let Some(write) = plan::write(held, desired, now) else { return };
         match self.writer.write(&scene.name, &write, held, desired, now).await {
             Ok(Some(held)) => {
                 at.map(|at| scene.held.remove(at));
@@ -346,14 +360,16 @@ impl Engine {
             }
             Ok(None) => {}
             Err(ApplyError::Taken) => {
-                self.taken.entry(scene.name.clone()).or_default().insert(name.clone(), desired.path.clone());
-                let note = format!(
-                    "{} cannot be synced: there is a Secret {name} that the sync did not make; delete it",
-                    desired.path
-                );
-                self.writer.event(&scene.name, Event::of(&name, "NameTaken", note), now).await;
+                self.taken.entry(scene.name.clone()).or_default().insert(name, desired.path.clone());
             }
             Err(error) => {
+                if error == ApplyError::Denied {
+                    let note = format!(
+                        "{} cannot be synced: the API server refuses Secret {name}; a quota, a policy or a webhook is in the way",
+                        desired.path
+                    );
+                    scene.refused.push(Event { secret: None, reason: "Refused", note });
+                }
                 tracing::warn!(namespace = scene.name, secret = name, %error, "a Secret was not written")
             }
         }
@@ -378,11 +394,18 @@ impl Engine {
                 && let Some(held) = scene.held.iter_mut().find(|held| held.name == name)
             {
                 held.mark = mark.map(str::to_owned);
-                events.extend(mark.map(|mark| plan::marked(held, mark)));
             }
         }
         let plan = self.plan(scene, now);
         events.extend(plan.events);
+        events.append(&mut scene.refused);
+        let taken = self.taken.get(&scene.name).filter(|_| !scene.place.terminating);
+        for (name, path) in taken.into_iter().flatten() {
+            let note = format!(
+                "{path} cannot be synced: there is a Secret {name} that the sync did not make; delete it"
+            );
+            events.push(Event::of(name, "NameTaken", note));
+        }
         self.writer.forget_events(&scene.name, &events);
         for event in events {
             self.writer.event(&scene.name, event, now).await;

@@ -2,6 +2,10 @@
 //! manager, the API server, the leaders, the clocks or the tenants are at their worst.
 
 mod bed;
+mod clocks;
+mod leaders;
 mod objects;
 mod outage;
+mod refusals;
 mod server;
+mod tenants;

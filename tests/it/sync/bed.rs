@@ -61,7 +61,8 @@ impl Bed {
         let file = folder.join("secrets.json");
         let text = format!("sync: {{manager: file, file: '{}'{settings}}}", file.display());
         let config = config::parse(&text).unwrap();
-        let bed = Self { server: Server::new(), file, config, begun: Instant::now(), secrets: Mutex::default() };
+        let bed =
+            Self { server: Server::new(), file, config, begun: Instant::now(), secrets: Mutex::default() };
         bed.save();
         bed.bind("web", WEB);
         bed.bind("other", OTHER);
@@ -70,7 +71,8 @@ impl Bed {
 
     pub fn bind(&self, namespace: &str, scope: &str) {
         let parts: Vec<&str> = scope.split('/').collect();
-        let labels = json!({"refgate.dev/group": parts[0], "refgate.dev/app": parts[1], "refgate.dev/env": parts[2]});
+        let labels =
+            json!({"refgate.dev/group": parts[0], "refgate.dev/app": parts[1], "refgate.dev/env": parts[2]});
         self.server.put(NAMESPACES, "", namespace, json!({"metadata": {"labels": labels}}));
     }
 
@@ -78,7 +80,12 @@ impl Bed {
     pub fn refer(&self, namespace: &str, pod: &str, names: &[&str]) {
         let env = |name: &&str| json!({"name": name.to_uppercase(), "value": format!("secret:{name}")});
         let env: Vec<Value> = names.iter().map(env).collect();
-        self.server.put(PODS, namespace, pod, json!({"metadata": {}, "spec": {"containers": [{"name": "c", "env": env}]}}));
+        self.server.put(
+            PODS,
+            namespace,
+            pod,
+            json!({"metadata": {}, "spec": {"containers": [{"name": "c", "env": env}]}}),
+        );
     }
 
     /// A secret in the manager.
@@ -130,7 +137,13 @@ impl Bed {
         let cluster = Arc::new(Cluster::new(kinds.len()));
         tasks.spawn(state::watch_namespaces(Arc::clone(&cluster), client(), Pace::default()));
         for (index, kind) in kinds.into_iter().enumerate() {
-            tasks.spawn(state::watch_kind(Arc::clone(&cluster), index + 1, client(), kind.clone(), Pace::default()));
+            tasks.spawn(state::watch_kind(
+                Arc::clone(&cluster),
+                index + 1,
+                client(),
+                kind.clone(),
+                Pace::default(),
+            ));
         }
         cluster.wait_complete().await;
         let metrics = Arc::new(SyncMetrics::new());

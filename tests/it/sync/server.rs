@@ -49,6 +49,8 @@ pub enum Fault {
     Lose,
     /// It is done, and half of the answer comes.
     Half,
+    /// It is done after so long, unless the client has gone by then.
+    Slow(Duration),
 }
 
 /// Says what goes wrong with a call, if anything.
@@ -65,6 +67,8 @@ struct Kept {
     history: Vec<(u64, String, Value)>,
     calls: Vec<Call>,
     faults: Faults,
+    /// A resource whose watches say nothing.
+    silent: Option<&'static str>,
     version: u64,
 }
 
@@ -89,6 +93,7 @@ impl Server {
             history: Vec::new(),
             calls: Vec::new(),
             faults: Box::new(|_| None),
+            silent: None,
             version: 1,
         };
         Self { kept: Arc::new(Mutex::new(kept)), version: watch::Sender::new(1) }
@@ -111,6 +116,12 @@ impl Server {
     /// From now on calls meet these.
     pub fn meet(&self, faults: impl FnMut(&Call) -> Option<Fault> + Send + 'static) {
         self.kept().faults = Box::new(faults);
+    }
+
+    /// From now on the watches of one resource say nothing, as behind a network that drops what it is given.
+    pub fn silence(&self, resource: Option<&'static str>) {
+        self.kept().silent = resource;
+        self.version.send_modify(|_| {});
     }
 
     /// Somebody who may do everything puts an object there, as a whole.
@@ -160,7 +171,13 @@ impl Server {
             (Method::PUT, _) => "update",
             (Method::PATCH, "application/apply-patch+yaml") => "apply",
             (Method::PATCH, _) => "merge",
-            (method, _) => if method == Method::DELETE { "delete" } else { "unknown" },
+            (method, _) => {
+                if method == Method::DELETE {
+                    "delete"
+                } else {
+                    "unknown"
+                }
+            }
         };
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let mut call = Call {
@@ -185,23 +202,26 @@ impl Server {
     }
 
     async fn act(self, mut call: Call, query: &str, names_only: bool) -> Result<Response<Body>, Infallible> {
-        let (fault, (code, mut answer)) = {
+        let fault = (self.kept().faults)(&call);
+        if let Some(Fault::Slow(time)) = fault {
+            tokio::time::sleep(time).await;
+        }
+        let (code, mut answer) = {
             let mut kept = self.kept();
-            let fault = (kept.faults)(&call);
             let result = match fault {
                 Some(Fault::Refuse(code, reason)) => (code, objects::status(code, reason, &call.body)),
                 Some(Fault::Hang) => (0, Value::Null),
-                Some(Fault::Lose | Fault::Half) | None => {
+                Some(Fault::Lose | Fault::Half | Fault::Slow(_)) | None => {
                     let before = kept.version;
                     let result = kept.act(&call, query).unwrap_or_else(|refusal| refusal.answer());
                     call.done = kept.version != before;
                     result
                 }
             };
-            call.code = result.0;
+            (call.code, call.at) = (result.0, Instant::now());
             kept.calls.push(call);
             self.version.send_replace(kept.version);
-            (fault, result)
+            result
         };
         if matches!(fault, Some(Fault::Hang | Fault::Lose)) {
             std::future::pending::<()>().await;
@@ -236,10 +256,11 @@ impl Server {
             let resource = resource.clone();
             async move {
                 loop {
-                    let next = {
+                    let (is_silent, next) = {
                         let kept = server.kept();
-                        let mut later = kept.history.iter();
-                        later.find(|(at, of, _)| *at > since && *of == resource).cloned()
+                        let is_silent = kept.silent == Some(&*resource);
+                        let is_next = |at: u64, of: &str| !is_silent && at > since && of == resource;
+                        (is_silent, kept.history.iter().find(|(at, of, _)| is_next(*at, of)).cloned())
                     };
                     if let Some((at, _, event)) = next {
                         return Some((Ok::<_, Infallible>(format!("{event}\n")), (at, server, version)));
@@ -247,7 +268,7 @@ impl Server {
                     tokio::select! {
                         () = tokio::time::sleep_until(end) => return None,
                         _ = version.changed() => {}
-                        () = tokio::time::sleep(BOOKMARK) => {
+                        () = tokio::time::sleep(BOOKMARK), if !is_silent => {
                             let object = json!({"metadata": {"resourceVersion": since.to_string()}});
                             let event = json!({"type": "BOOKMARK", "object": object});
                             return Some((Ok(format!("{event}\n")), (since, server, version)));
@@ -316,7 +337,8 @@ impl Kept {
             *resource == call.resource && (call.namespace.is_empty() || *namespace == call.namespace)
         };
         let objects = self.objects.iter().filter(|(key, _)| of(key)).map(|(_, object)| object);
-        let fits = |object: &&Value| label.is_none_or(|(key, value)| object["metadata"]["labels"][key] == value);
+        let fits =
+            |object: &&Value| label.is_none_or(|(key, value)| object["metadata"]["labels"][key] == value);
         let items: Vec<&Value> = objects.filter(fits).collect();
         json!({"kind": "List", "metadata": {"resourceVersion": self.version.to_string()}, "items": items})
     }
