@@ -1,5 +1,5 @@
-//! The sync before an AWS that is not well: throttling, failures, half answers, silence, all at once and for a thousand
-//! secrets in fifty namespaces.
+//! The sync before an AWS that is not well: throttling, failures, half answers, silence, all at once and for five hundred
+//! secrets in twenty-five namespaces.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::harness::sync::Source;
 use crate::harness::wait::until_within;
 use crate::harness::world::{World, base64, scope_labels, wait_for_right};
 
-const NAMESPACES: usize = 50;
+const NAMESPACES: usize = 25;
 const EACH: usize = 20;
 /// How long all of it may take: the SDK waits between its tries.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
@@ -89,21 +89,21 @@ fn bind(world: &World, name: &str, scope: &str) {
     wait_for_right(&world.sync, name, "", "secrets", "create");
 }
 
-/// Every third request meets something, in turn; silence, for which the SDK waits ten seconds, comes once.
+/// Every fourth request meets something, in turn; silence, for which the SDK waits ten seconds, comes once.
 fn at_its_worst() -> impl FnMut(&Request) -> Fault + Send + 'static {
     let told =
         |status, code: &str| Fault::Answer(status, json!({"__type": code, "Message": "told by the test"}));
     let mut count = 0;
     move |_| {
         count += 1;
-        match count % 18 {
+        match count % 24 {
             _ if count == 40 => Fault::Hang,
             0 => told(400, "ThrottlingException"),
-            3 => told(500, "InternalServiceError"),
-            6 => Fault::Half,
-            9 => Fault::Close,
-            12 => told(503, "ServiceUnavailable"),
-            15 => Fault::Lose,
+            4 => told(500, "InternalServiceError"),
+            8 => Fault::Half,
+            12 => Fault::Close,
+            16 => told(503, "ServiceUnavailable"),
+            20 => Fault::Lose,
             _ => Fault::Pass,
         }
     }
