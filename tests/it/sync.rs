@@ -4,8 +4,10 @@
 mod bed;
 mod clocks;
 mod leaders;
+mod leak;
 mod objects;
 mod outage;
 mod refusals;
 mod server;
 mod tenants;
+mod traps;

@@ -119,18 +119,19 @@ impl Bed {
         let (mut elector, leader) = Elector::new(self.server.client(who), who, who, timing);
         elector.step().await;
         assert!(leader.may_write());
-        self.replica(who, leader).await
+        self.replica(who, Mode::Live(leader)).await
     }
 
     /// A replica that leads while it has the lease, for which it tries as it does in a cluster.
     pub async fn electing(&self, who: &'static str) -> (Replica, Leader) {
         let (mut elector, leader) = Elector::new(self.server.client(who), OWN, who, Timing::default());
-        let mut replica = self.replica(who, leader.clone()).await;
+        let mut replica = self.replica(who, Mode::Live(leader.clone())).await;
         replica._tasks.spawn(async move { elector.run().await });
         (replica, leader)
     }
 
-    async fn replica(&self, who: &'static str, leader: Leader) -> Replica {
+    /// One that writes, or tells, as it is told.
+    pub async fn replica(&self, who: &'static str, mode: Mode) -> Replica {
         let client = || self.server.client(who);
         let mut tasks = JoinSet::new();
         let kinds = [&KINDS[0], &KINDS[2]];
@@ -148,7 +149,7 @@ impl Bed {
         cluster.wait_complete().await;
         let metrics = Arc::new(SyncMetrics::new());
         let patience = Timing::default().patience;
-        let writer = Writer::new(client(), OWN, Mode::Live(leader), Arc::clone(&metrics), patience);
+        let writer = Writer::new(client(), OWN, mode, Arc::clone(&metrics), patience);
         let parts = Parts {
             client: client(),
             managers: Managers::new(&self.config.sync),

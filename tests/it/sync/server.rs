@@ -43,6 +43,8 @@ pub struct Call {
 pub enum Fault {
     /// Refused with this code and reason, and a message that quotes all that was sent.
     Refuse(u16, &'static str),
+    /// Refused with this code, and a reason too that quotes all that was sent.
+    Quote(u16),
     /// Nothing is done, and nothing is answered.
     Hang,
     /// It is done, and nothing is answered.
@@ -210,6 +212,7 @@ impl Server {
             let mut kept = self.kept();
             let result = match fault {
                 Some(Fault::Refuse(code, reason)) => (code, objects::status(code, reason, &call.body)),
+                Some(Fault::Quote(code)) => (code, objects::status(code, &call.body, &call.body)),
                 Some(Fault::Hang) => (0, Value::Null),
                 Some(Fault::Lose | Fault::Half | Fault::Slow(_)) | None => {
                     let before = kept.version;
