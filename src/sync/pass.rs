@@ -13,6 +13,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, Writer};
+use super::follow::Follower;
 use super::manager::{Fetched, ManagerError};
 use super::managers::Managers;
 use super::plan::{self, Catalogue, Event, Listing, Listings, Plan, View, plan};
@@ -58,6 +59,7 @@ pub struct Engine {
     /// Names that somebody else has, by namespace, with their paths.
     taken: HashMap<String, BTreeMap<String, String>>,
     catalogues: BTreeMap<String, Stored>,
+    follower: Follower,
     /// By namespace: Secrets that are held, and values that are due.
     counts: HashMap<String, (usize, usize)>,
     unreadable: BTreeSet<String>,
@@ -89,6 +91,7 @@ impl Engine {
             writer,
             reader: Reader::new(client),
             managers,
+            follower: Follower::new(settings.restart, Arc::clone(&metrics)),
             settings,
             max_age,
             own_namespace,
@@ -106,6 +109,21 @@ impl Engine {
     /// How long ago the manager was read as a whole.
     pub fn source_age(&self) -> Option<Duration> {
         self.read_at.map(|at| at.elapsed())
+    }
+
+    /// From now on with other settings. Managers keep their connections where theirs are the same.
+    pub fn configure(&mut self, settings: Sync, max_age: Duration) {
+        if (&settings.manager, &settings.scopes) != (&self.settings.manager, &self.settings.scopes) {
+            self.managers = Managers::new(&settings);
+        }
+        self.follower.configure(settings.restart);
+        self.settings = settings;
+        self.max_age = max_age;
+    }
+
+    /// Takes the next step of the workloads that are behind a rotation; whether there are any.
+    pub async fn follow(&mut self, cluster: &Cluster) -> bool {
+        self.follower.step(cluster, &self.writer).await
     }
 
     /// A pass over all namespaces, with the manager's lists read anew.
@@ -127,6 +145,7 @@ impl Engine {
         self.taken.retain(|namespace, _| places.contains_key(namespace));
         self.counts.retain(|namespace, _| places.contains_key(namespace));
         self.unreadable.retain(|namespace| places.contains_key(namespace));
+        self.follower.retain(|namespace| places.contains_key(namespace));
         self.probe_taken().await;
         self.work(cluster, places, now).await;
         Ok(())
@@ -197,7 +216,7 @@ impl Engine {
 
     async fn work(&mut self, cluster: &Cluster, places: BTreeMap<String, Option<Place>>, now: Timestamp) {
         let (gone, there): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, place)| place.is_none());
-        let mut scenes = self.read(cluster, there).await;
+        let mut scenes = self.read(cluster, there, now).await;
         let mut fetch = BTreeSet::new();
         for scene in &mut scenes {
             scene.fetch = self.plan(scene, now).fetch;
@@ -222,7 +241,12 @@ impl Engine {
     }
 
     /// What is held in each namespace, several at a time. One whose Secrets cannot be read is left out.
-    async fn read(&mut self, cluster: &Cluster, places: Vec<(String, Option<Place>)>) -> Vec<Scene> {
+    async fn read(
+        &mut self,
+        cluster: &Cluster,
+        places: Vec<(String, Option<Place>)>,
+        now: Timestamp,
+    ) -> Vec<Scene> {
         let whole = cluster.is_whole(self.max_age);
         let places = places.into_iter().filter_map(|(name, place)| Some((name, place?)));
         let reader = &self.reader;
@@ -253,14 +277,26 @@ impl Engine {
                         fetch: BTreeSet::new(),
                     });
                 }
-                Err(error) => {
-                    if self.unreadable.insert(name.clone()) {
-                        tracing::warn!(namespace = name, %error, "its Secrets cannot be listed; RoleBinding refgate-sync, which refgate bind prints, gives the right to");
-                    }
-                }
+                Err(error) => self.cannot_read(name, &place, &error, now).await,
             }
         }
         scenes
+    }
+
+    async fn cannot_read(&mut self, namespace: String, place: &Place, error: &ListError, now: Timestamp) {
+        if matches!(error, ListError::Forbidden(_)) && !place.terminating {
+            let note = format!(
+                "nothing is synced here, since the sync has no right on the Secrets of this namespace; give it with \
+                 `kubectl create rolebinding refgate-sync --namespace={namespace} --clusterrole=refgate-sync-secrets \
+                 --serviceaccount={}:refgate-sync`",
+                self.own_namespace
+            );
+            self.writer.event(&namespace, Event::of_namespace("RightMissing", note), now).await;
+        }
+        if !self.unreadable.contains(&namespace) {
+            tracing::warn!(namespace, %error, "its Secrets cannot be listed");
+            self.unreadable.insert(namespace);
+        }
     }
 
     fn plan(&self, scene: &Scene, now: Timestamp) -> Plan {
@@ -332,7 +368,7 @@ impl Engine {
         let at = scene.held.iter().position(|held| held.name == name);
         let held = at.map(|at| &scene.held[at]);
         let Some(write) = plan::write(held, desired) else { return };
-        match self.writer.write(&scene.name, &write, held, desired, now).await {
+        match self.writer.write(&scene.name, &write, held, desired).await {
             Ok(Some(held)) => {
                 at.map(|at| scene.held.remove(at));
                 tracing::info!(
@@ -388,6 +424,8 @@ impl Engine {
             self.writer.event(&scene.name, event, now).await;
         }
         self.counts.insert(scene.name.clone(), (scene.held.len(), plan.due.len()));
+        let binding = &scene.place.labels.binding;
+        self.follower.learn(&scene.name, scene.held.iter().filter(|held| binding.contains(&held.path)));
         self.catalogue(&scene.name, plan.catalogue).await;
     }
 

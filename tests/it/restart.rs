@@ -58,6 +58,14 @@ fn one_first_and_then_a_share() {
 }
 
 #[test]
+fn a_change_of_this_very_second_waits() {
+    let pods = workload(8, old(8));
+    for (second, step) in [(0, Step::Wait), (1, Step::Wait), (2, evict(&["old-0"]))] {
+        assert_eq!(next(&pods, PACE, at(CHANGED + second)), step, "{second}");
+    }
+}
+
+#[test]
 fn who_is_behind() {
     let now = at(CHANGED + 1_000);
     let files_only = Pod { reads: Vec::new(), ..pod("files", CHANGED - 100) };
@@ -67,8 +75,11 @@ fn who_is_behind() {
     // In the same second it may have had the old value.
     let same = workload(2, vec![pod("a", CHANGED), pod("b", CHANGED + 2)]);
     assert_eq!(next(&same, PACE, now), evict(&["a"]));
+    // And shortly after it, since the write took its time to arrive, and the node's clock may be fast.
+    let just = Pod { created: at(CHANGED - 50), ..pod("a", CHANGED + 5) };
+    assert_eq!(next(&workload(2, vec![just, pod("b", CHANGED + 2)]), PACE, now), evict(&["a"]));
     // A container that started again took the new value; a node whose clock is slow says otherwise of a new pod.
-    let again = Pod { created: at(CHANGED - 50), ..pod("a", CHANGED + 5) };
+    let again = Pod { created: at(CHANGED - 50), ..pod("a", CHANGED + 6) };
     let slow = Pod { created: at(CHANGED + 5), ..pod("b", CHANGED - 50) };
     assert_eq!(next(&workload(2, vec![again, slow]), PACE, now), Step::Done);
     // One container of several is enough.
