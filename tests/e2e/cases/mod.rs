@@ -15,6 +15,7 @@ pub mod manager;
 mod messages;
 mod mutators;
 mod outage;
+mod rotation;
 pub mod scan;
 mod sync;
 mod updates;
@@ -83,6 +84,9 @@ pub const CASES: &[Case] = cases![
     Alone sync::a_manager_that_is_away,
     Alone sync::another_replica_takes_over,
     Alone sync::once_tells_and_does,
+    Alone rotation::reaches_every_pod_one_by_one,
+    Alone rotation::stops_and_says_why,
+    Alone rotation::of_every_kind,
     Alone calls::only_what_can_matter_is_asked,
     Alone load::no_creation_fails_while_everything_changes,
     Alone load::a_large_world_is_judged_right,
