@@ -26,8 +26,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub struct Follower {
     pace: Pace,
     metrics: Arc<SyncMetrics>,
-    /// When the data of each Secret last changed, by namespace and name.
-    changed: HashMap<String, HashMap<Box<str>, Timestamp>>,
+    /// By namespace and name.
+    changes: HashMap<String, Changes>,
     /// Namespaces that are to be looked at: something changed, or pods are behind.
     due: BTreeSet<String>,
     /// Pods that were evicted; the watch may not have heard of it yet.
@@ -35,6 +35,9 @@ pub struct Follower {
     /// What was said last of each workload that stands still, and until when it is left alone.
     standing: HashMap<(String, Owner), Standing>,
 }
+
+/// When the data of each Secret last changed, by name, and whether it was the first that it held.
+type Changes = HashMap<Box<str>, (Timestamp, bool)>;
 
 struct Standing {
     said: Option<Event>,
@@ -55,7 +58,7 @@ impl Follower {
         Self {
             pace: pace(settings),
             metrics,
-            changed: HashMap::new(),
+            changes: HashMap::new(),
             due: BTreeSet::new(),
             evicted: HashSet::new(),
             standing: HashMap::new(),
@@ -69,14 +72,18 @@ impl Follower {
 
     /// Takes in what a namespace holds now; it is looked at next.
     pub fn learn<'h>(&mut self, namespace: &str, held: impl Iterator<Item = &'h Held>) {
-        let changed = held.filter_map(|held| Some((Box::from(held.name.as_str()), held.changed?))).collect();
-        self.changed.insert(namespace.to_owned(), changed);
+        let change = |held: &Held| match (held.changed?, held.made) {
+            (changed, Some(made)) if changed <= made => Some((made, true)),
+            (changed, _) => Some((changed, false)),
+        };
+        let changes = held.filter_map(|held| Some((Box::from(held.name.as_str()), change(held)?))).collect();
+        self.changes.insert(namespace.to_owned(), changes);
         self.due.insert(namespace.to_owned());
     }
 
     /// Forgets all namespaces but these.
     pub fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.changed.retain(|namespace, _| is_there(namespace));
+        self.changes.retain(|namespace, _| is_there(namespace));
         self.due.retain(|namespace| is_there(namespace));
         self.standing.retain(|(namespace, _), _| is_there(namespace));
     }
@@ -85,9 +92,9 @@ impl Follower {
     pub async fn step(&mut self, cluster: &Cluster, writer: &Writer) -> bool {
         let mut behind = 0;
         for namespace in std::mem::take(&mut self.due) {
-            let Some(changed) = self.changed.get(&namespace) else { continue };
+            let Some(changes) = self.changes.get(&namespace) else { continue };
             let roles = cluster.roles(&namespace);
-            let groups = groups(roles, changed, &self.evicted);
+            let groups = groups(roles, changes, &self.evicted);
             self.standing.retain(|(other, owner), _| *other != namespace || groups.contains_key(owner));
             let mut here = 0;
             for (owner, group) in groups {
@@ -208,7 +215,7 @@ fn held(why: Why) -> &'static str {
 /// The workloads of a namespace with their pods: those of a Deployment's ReplicaSets are the Deployment's.
 fn groups(
     roles: Vec<(Box<str>, Role)>,
-    changed: &HashMap<Box<str>, Timestamp>,
+    changes: &Changes,
     evicted: &HashSet<Box<str>>,
 ) -> BTreeMap<Owner, Group> {
     let mut makers: HashMap<Box<str>, Maker> = HashMap::new();
@@ -237,25 +244,20 @@ fn groups(
             uids: HashMap::new(),
             behind: None,
         });
-        group.add(name, run, changed, evicted);
+        group.add(name, run, changes, evicted);
     }
     groups
 }
 
 impl Group {
-    fn add(
-        &mut self,
-        name: Box<str>,
-        run: Run,
-        changed: &HashMap<Box<str>, Timestamp>,
-        evicted: &HashSet<Box<str>>,
-    ) {
+    fn add(&mut self, name: Box<str>, run: Run, changes: &Changes, evicted: &HashSet<Box<str>>) {
         let (mut reads, mut last) = (Vec::new(), None);
         for Reader { started, secrets } in run.containers {
-            let times = secrets.iter().filter_map(|secret| Some((*changed.get(secret)?, secret.clone())));
-            let Some((changed, secret)) = times.max() else { continue };
-            reads.push(Read { started, changed });
-            last = last.max(Some((changed, secret)));
+            for secret in secrets {
+                let Some(&(changed, is_first)) = changes.get(&secret) else { continue };
+                reads.push(Read { started, changed, is_first });
+                last = last.max(Some((changed, secret)));
+            }
         }
         let pod = Pod {
             name: name.into_string(),

@@ -285,10 +285,12 @@ impl Engine {
 
     async fn cannot_read(&mut self, namespace: String, place: &Place, error: &ListError, now: Timestamp) {
         if matches!(error, ListError::Forbidden(_)) && !place.terminating {
+            // Server-side, since who binds namespaces may patch this one RoleBinding and create none.
             let note = format!(
                 "nothing is synced here, since the sync has no right on the Secrets of this namespace; give it with \
                  `kubectl create rolebinding refgate-sync --namespace={namespace} --clusterrole=refgate-sync-secrets \
-                 --serviceaccount={}:refgate-sync`",
+                 --serviceaccount={}:refgate-sync --dry-run=client --output=yaml | kubectl apply --server-side \
+                 --field-manager=refgate-bind --filename=-`",
                 self.own_namespace
             );
             self.writer.event(&namespace, Event::of_namespace("RightMissing", note), now).await;

@@ -419,10 +419,14 @@ pub fn write(held: Option<&Held>, desired: &Desired) -> Option<Write> {
     }
 }
 
-/// What `refgate.dev/changed` says after a write: it moves with the data alone, since pods are replaced for it.
+/// What `refgate.dev/changed` says after a write at `now`, which is late by up to a second, but never early. It moves with the
+/// data alone, since pods are replaced for it. Of the first value it is no later than the Secret's own creation, by which it is
+/// known for the first: no container has an older one.
 pub fn changed(held: Option<&Held>, desired: &Desired, now: Timestamp) -> Timestamp {
-    let same = held.filter(|held| held.digest == desired.shape.digest);
-    same.and_then(|held| held.changed).unwrap_or(now)
+    let Some(held) = held else {
+        return Timestamp::from_second(now.as_second() - 1).unwrap_or(now);
+    };
+    held.changed.filter(|_| held.digest == desired.shape.digest).unwrap_or(now)
 }
 
 #[cfg(test)]

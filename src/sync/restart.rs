@@ -59,18 +59,19 @@ pub struct Pod {
     pub ready_since: Option<Timestamp>,
     /// Whether it is on its way out.
     pub is_leaving: bool,
-    /// For each container that runs and has Secrets in its environment: when it started, and when the last of those Secrets
-    /// changed.
+    /// For each Secret in the environment of each container that runs: when that started, and when the Secret last changed.
     pub reads: Vec<Read>,
 }
 
-/// A container with Secrets in its environment.
+/// A container and a Secret in its environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Read {
     /// When it started, and with that took the values.
     pub started: Timestamp,
-    /// When the last of its Secrets changed.
+    /// When the Secret last changed.
     pub changed: Timestamp,
+    /// Whether that is when the Secret was made: before, there was no value, and a container that waited for it has it.
+    pub is_first: bool,
 }
 
 /// What to do now.
@@ -100,7 +101,10 @@ impl Pod {
     /// What was made after the change cannot have, though its node's clock says that it started before: without that, a
     /// node with a slow clock would have its pods evicted for ever.
     fn is_behind(&self) -> bool {
-        let may_be_old = |read: &Read| read.started.duration_since(read.changed) <= MARGIN;
+        let may_be_old = |read: &Read| match read.is_first {
+            true => read.started < read.changed,
+            false => read.started.duration_since(read.changed) <= MARGIN,
+        };
         self.reads.iter().any(|read| may_be_old(read) && self.created <= read.changed)
     }
 

@@ -299,7 +299,7 @@ pub async fn watch_kind(cluster: Arc<Cluster>, index: usize, client: kube::Clien
 
 /// Where the objects of a kind are; `None` where the cluster has no such kind.
 async fn path(reader: &Reader, kind: &Kind) -> Result<Option<String>, ListError> {
-    if KINDS.contains(kind) {
+    if KINDS.contains(kind) || kind.group.is_empty() {
         let base =
             if kind.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}/v1", kind.group) };
         return Ok(Some(format!("{base}/{}", kind.resource)));

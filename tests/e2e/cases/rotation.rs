@@ -64,15 +64,6 @@ impl Namespace<'_> {
         })
     }
 
-    /// Waits until the Secret of a path holds a value, and until pods are seen to come after it: their times have whole
-    /// seconds.
-    fn wait_first(&self, path: &str) {
-        let secret = self.wait_holds(path, &[("value", "first")]);
-        let changed = secret["metadata"]["annotations"]["refgate.dev/changed"].as_str().unwrap().to_owned();
-        let changed = changed.parse::<Timestamp>().unwrap().as_second();
-        until("the second is over", || (Timestamp::now().as_second() > changed).then_some(()));
-    }
-
     /// Waits for an Event of this reason on an object.
     fn wait_event_on(&self, name: &str, reason: &str) -> String {
         until(&format!("an Event {reason} on {name}"), || {
@@ -108,7 +99,7 @@ pub fn reaches_every_pod_one_by_one(world: &World) {
     let path = "mozmeao/rotation/stage/key";
     source.write(&secrets(&[(path, "first", "1")]));
     let mut first = source.start();
-    namespace.wait_first(path);
+    namespace.wait_holds(path, &[("value", "first")]);
     let files = pod_spec(&[("KEY", "secret+file:key")]);
     let mut bare = json!({"metadata": {"name": "bare", "labels": {"app": "bare"}}, "spec": reading()});
     bare["metadata"]["annotations"] = json!({"refgate.dev/restart": "always"});
@@ -173,7 +164,7 @@ pub fn stops_and_says_why(world: &World) {
     let path = "mozmeao/stopping/stage/key";
     source.write(&secrets(&[(path, "first", "1")]));
     let _sync = source.start();
-    namespace.wait_first(path);
+    namespace.wait_holds(path, &[("value", "first")]);
     let label = |value: Value| {
         world.plane.admin.api.patch(NODE, MERGE, &json!({"metadata": {"labels": {"rotation": value}}})).ok();
     };
@@ -237,7 +228,7 @@ pub fn of_every_kind(world: &World) {
     let path = "mozmeao/kinds/stage/key";
     source.write(&secrets(&[(path, "first", "1")]));
     let _sync = source.start();
-    namespace.wait_first(path);
+    namespace.wait_holds(path, &[("value", "first")]);
     let mut counts = Vec::new();
     for (resource, app) in [("replicasets", "set"), ("statefulsets", "state"), ("daemonsets", "daemon")] {
         let mut object = asking("canary", app, 2, &reading());
