@@ -3,14 +3,16 @@
 //! What the API server says when it refuses is not repeated: of a Secret it may quote what it was sent. The code and the
 //! reason are enough to find it in the audit log.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::core::Request;
-use kube::core::params::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::params::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -19,7 +21,7 @@ use zeroize::Zeroizing;
 use super::lease::Leader;
 use super::plan::{self, About, Content, Event, Write};
 use super::runs::Owner;
-use super::secret::{Claim, Desired, Held, MANAGED_BY, PATH, SOURCE, claim};
+use super::secret::{Claim, Desired, Held, MANAGED_BY, SOURCE, claim};
 use crate::telemetry::sync::{SyncMetrics, WriteLabels};
 use crate::world::{CATALOGUE_LABEL, CATALOGUE_PREFIX};
 
@@ -38,11 +40,14 @@ pub enum ApplyError {
     #[error("it has changed meanwhile")]
     Conflict,
     /// A right or a policy.
-    #[error("the API server refuses it ({0})")]
-    Denied(String),
+    #[error("the API server refuses it")]
+    Denied,
     /// A PodDisruptionBudget, for now.
     #[error("a PodDisruptionBudget does not allow it now")]
     Budget,
+    /// It has not answered in time, or had not before: the others need not wait for it.
+    #[error("the API server says nothing in time")]
+    Late,
     /// Another replica writes, or will soon.
     #[error("this replica does not have the lease")]
     NotLeader,
@@ -56,9 +61,9 @@ impl ApplyError {
         match self {
             Self::Taken => "taken",
             Self::Conflict => "conflict",
-            Self::Denied(_) => "denied",
+            Self::Denied => "denied",
             Self::Budget => "budget",
-            Self::NotLeader | Self::Failed(_) => "error",
+            Self::Late | Self::NotLeader | Self::Failed(_) => "error",
         }
     }
 }
@@ -72,6 +77,17 @@ pub enum Mode {
     Dry(Arc<Mutex<Vec<String>>>),
 }
 
+/// Whose a name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Nobody has it.
+    Free,
+    /// A Secret of the sync.
+    Ours,
+    /// Somebody else's Secret.
+    Theirs,
+}
+
 /// The one who writes.
 pub struct Writer {
     client: Client,
@@ -82,6 +98,8 @@ pub struct Writer {
     patience: Duration,
     /// Events that were sent already.
     said: Mutex<HashSet<(String, Event)>>,
+    /// Namespaces that have not answered in time since [`Writer::begin`].
+    late: Mutex<BTreeSet<String>>,
 }
 
 type Prepared = Result<hyper::Request<Vec<u8>>, kube::core::request::Error>;
@@ -96,7 +114,15 @@ impl Writer {
         patience: Duration,
     ) -> Self {
         let own_namespace = own_namespace.to_owned();
-        Self { client, own_namespace, mode, metrics, patience, said: Mutex::default() }
+        Self {
+            client,
+            own_namespace,
+            mode,
+            metrics,
+            patience,
+            said: Mutex::default(),
+            late: Mutex::default(),
+        }
     }
 
     /// Whether writes may go on.
@@ -113,6 +139,19 @@ impl Writer {
             Mode::Live(leader) => leader.now(),
             Mode::Dry(_) => Timestamp::now(),
         }
+    }
+
+    /// Which term of the lease this is.
+    pub fn term(&self) -> u64 {
+        match &self.mode {
+            Mode::Live(leader) => leader.term(),
+            Mode::Dry(_) => 0,
+        }
+    }
+
+    /// A pass begins: who was late in the last one is asked again.
+    pub fn begin(&self) {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Writes a value; gives the Secret as it is now, `None` where it is only told.
@@ -137,10 +176,7 @@ impl Writer {
         let result = match write {
             Write::Create => self.create(namespace, desired, changed).await,
             Write::Update(uid) => self.update(namespace, uid, desired, changed).await,
-            Write::Replace(uid) => match self.delete_secret(namespace, &plan::name(desired), uid).await {
-                Ok(()) => self.create(namespace, desired, changed).await,
-                Err(error) => Err(error),
-            },
+            Write::Replace(uid) => self.replace(namespace, uid, desired, changed).await,
         };
         self.count(what, &result);
         result.map(Some)
@@ -155,10 +191,37 @@ impl Writer {
         let params = PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) };
         let request =
             Request::new(secrets(namespace)).create(&params, desired.body(namespace, None, changed));
-        match self.send(request).await {
-            Err(ApplyError::Conflict) => Err(ApplyError::Taken),
+        match self.send_in(namespace, request).await {
+            // Another leader may have made it, or we did, and were not told.
+            Err(ApplyError::Taken) => match self.whose(namespace, &plan::name(desired)).await? {
+                Whose::Theirs => Err(ApplyError::Taken),
+                Whose::Free | Whose::Ours => Err(ApplyError::Conflict),
+            },
             answer => read(&answer?),
         }
+    }
+
+    /// Nothing is deleted before it is known that what takes its place is let in: the name must be all that is in its way.
+    async fn replace(
+        &self,
+        namespace: &str,
+        uid: &str,
+        desired: &Desired,
+        changed: Timestamp,
+    ) -> Result<Held, ApplyError> {
+        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        let request =
+            Request::new(secrets(namespace)).create(&params, desired.body(namespace, None, changed));
+        match self.send_in(namespace, request).await {
+            Ok(_) | Err(ApplyError::Taken) => {}
+            Err(error) => return Err(error),
+        }
+        match self.delete_secret(namespace, &plan::name(desired), uid).await {
+            // It may be gone though nobody said so, and then this is the last chance to have it back soon.
+            Err(ApplyError::Late | ApplyError::Failed(_)) => self.forgive(namespace),
+            deleted => deleted?,
+        }
+        self.create(namespace, desired, changed).await
     }
 
     /// What others have added to the data is taken out after it: a server-side apply leaves to others what is theirs, and a
@@ -176,7 +239,7 @@ impl Writer {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let name = plan::name(desired);
         let request = Request::new(secrets(namespace)).patch(&name, &params, &Patch::Apply(body));
-        let held = read(&self.send(request).await?)?;
+        let held = read(&self.send_in(namespace, request).await?)?;
         let extra: Vec<&String> = held.keys.iter().filter(|key| !desired.shape.keys.contains(key)).collect();
         let stale_mark = held.mark.is_some();
         if extra.is_empty() && !stale_mark {
@@ -212,7 +275,8 @@ impl Writer {
         patch: &Value,
     ) -> Result<Zeroizing<String>, ApplyError> {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        self.send(Request::new(secrets(namespace)).patch(name, &params, &Patch::Merge(patch))).await
+        let request = Request::new(secrets(namespace)).patch(name, &params, &Patch::Merge(patch));
+        self.send_in(namespace, request).await
     }
 
     /// Deletes the Secret of this uid and no other.
@@ -228,20 +292,21 @@ impl Writer {
     async fn delete_secret(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ApplyError> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match self.send(Request::new(secrets(namespace)).delete(name, &params)).await {
+        match self.send_in(namespace, Request::new(secrets(namespace)).delete(name, &params)).await {
             // Somebody else was faster.
             Err(ApplyError::Failed(code)) if code == "404" => Ok(()),
             answer => answer.map(drop),
         }
     }
 
-    /// Whether a name that was taken still is, without a value: nothing is fetched for it before it is free.
-    pub async fn is_taken(&self, namespace: &str, name: &str, path: &str) -> bool {
-        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
-        let (label, value) = MANAGED_BY;
-        let body = json!({"metadata": {"name": name, "labels": {label: value}, "annotations": {PATH: path}}});
-        let request = Request::new(secrets(namespace)).create(&params, body.to_string().into_bytes());
-        self.send(request).await.is_err()
+    /// Whose a name is, by what is said of it: values are not read.
+    pub async fn whose(&self, namespace: &str, name: &str) -> Result<Whose, ApplyError> {
+        let request = Request::new(secrets(namespace)).get_metadata(name, &GetParams::default());
+        match self.send_in(namespace, request).await {
+            Ok(text) => Ok(if is_ours(&text) { Whose::Ours } else { Whose::Theirs }),
+            Err(ApplyError::Failed(code)) if code == "404" => Ok(Whose::Free),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes the catalogue of a namespace, or takes it away.
@@ -289,7 +354,7 @@ impl Writer {
     }
 
     /// Sends an Event, once.
-    pub async fn event(&self, namespace: &str, event: Event, now: Timestamp) {
+    pub async fn event(&self, namespace: &str, event: Event) {
         let key = (namespace.to_owned(), event);
         if self.tells(|| format!("# {namespace}: {}: {}", key.1.reason, key.1.note)) {
             return;
@@ -297,13 +362,13 @@ impl Writer {
         if self.said.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return;
         }
-        if self.say(namespace, &key.1, now).await {
+        if self.say(namespace, &key.1).await {
             self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         }
     }
 
     /// Sends an Event; whether it is there now.
-    pub async fn say(&self, namespace: &str, event: &Event, now: Timestamp) -> bool {
+    pub async fn say(&self, namespace: &str, event: &Event) -> bool {
         let Event { about, reason, note } = event;
         let (version, kind, name, uid) = match about {
             About::Namespace => ("v1", "Namespace", namespace, None),
@@ -313,7 +378,7 @@ impl Writer {
         // Of a fixed name, so that another leader does not say it again.
         let hash = Sha256::digest(format!("{kind}/{name}/{reason}/{note}"));
         let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let time = self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let class = if *reason == REPLACED { "Normal" } else { "Warning" };
         let mut body = json!({
             "metadata": {"name": format!("{name}.{hash}"), "namespace": namespace},
@@ -328,8 +393,8 @@ impl Writer {
         }
         tracing::info!(namespace, kind, name, reason, note, "an event");
         let request = Request::new(format!("/api/v1/namespaces/{namespace}/events"));
-        let sent = self.send(request.create(&PostParams::default(), body.to_string().into_bytes())).await;
-        matches!(sent, Ok(_) | Err(ApplyError::Conflict))
+        let request = request.create(&PostParams::default(), body.to_string().into_bytes());
+        matches!(self.send_in(namespace, request).await, Ok(_) | Err(ApplyError::Taken))
     }
 
     /// Forgets which Events were sent of a namespace, but for those that still hold.
@@ -349,6 +414,24 @@ impl Writer {
         self.metrics.writes.get_or_create(&WriteLabels { what, outcome }).inc();
     }
 
+    fn forgive(&self, namespace: &str) {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+    }
+
+    /// To a namespace. One that is late is not waited for again: a webhook that lets the writes of one namespace wait would
+    /// hold up all others.
+    async fn send_in(&self, namespace: &str, request: Prepared) -> Result<Zeroizing<String>, ApplyError> {
+        let late = || self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        if late().contains(namespace) {
+            return Err(ApplyError::Late);
+        }
+        let result = self.send(request).await;
+        if result == Err(ApplyError::Late) {
+            late().insert(namespace.to_owned());
+        }
+        result
+    }
+
     /// The one way out. The answer may hold values.
     async fn send(&self, request: Prepared) -> Result<Zeroizing<String>, ApplyError> {
         let request =
@@ -359,18 +442,32 @@ impl Writer {
         match tokio::time::timeout(self.patience, self.client.request_text(request)).await {
             Ok(Ok(text)) => Ok(Zeroizing::new(text)),
             Ok(Err(kube::Error::Api(status))) => Err(match status.code {
+                409 if status.reason == "AlreadyExists" => ApplyError::Taken,
+                // A quota that others change at the same time says so too.
                 409 => ApplyError::Conflict,
-                403 => ApplyError::Denied(status.reason.clone()),
+                403 => ApplyError::Denied,
                 code => ApplyError::Failed(code.to_string()),
             }),
             Ok(Err(_)) => Err(ApplyError::Failed("nothing: it cannot be reached".to_owned())),
-            Err(_) => Err(ApplyError::Failed("nothing in time".to_owned())),
+            Err(_) => Err(ApplyError::Late),
         }
     }
 }
 
 fn secrets(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/secrets")
+}
+
+/// As the list of what is held takes it: by label, path and name.
+fn is_ours(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        metadata: ObjectMeta,
+    }
+    let Ok(Named { metadata }) = serde_json::from_str(text) else { return false };
+    let (label, value) = MANAGED_BY;
+    let is_labelled = metadata.labels.is_some_and(|labels| labels.get(label).is_some_and(|own| own == value));
+    is_labelled && matches!(claim(text), Some(Claim::Ours(_)))
 }
 
 fn read(answer: &str) -> Result<Held, ApplyError> {

@@ -164,7 +164,7 @@ impl Follower {
                 self.evicted.insert(uid.clone());
                 self.standing.remove(key);
                 let note = format!("pod {name} is replaced: {cause}, and the pod has it in its environment");
-                writer.say(namespace, &about(owner, REPLACED, note), writer.now()).await;
+                writer.say(namespace, &about(owner, REPLACED, note)).await;
                 return true;
             }
             // Whoever has the lease goes on.
@@ -184,7 +184,7 @@ impl Follower {
         let standing = self.standing.entry(key.clone());
         let standing = standing.or_insert_with(|| Standing { said: None, until: Instant::now() });
         standing.until = Instant::now() + pause;
-        if standing.said.as_ref() != Some(&event) && writer.say(&key.0, &event, writer.now()).await {
+        if standing.said.as_ref() != Some(&event) && writer.say(&key.0, &event).await {
             standing.said = Some(event);
         }
     }

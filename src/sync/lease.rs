@@ -41,7 +41,7 @@ impl Default for Timing {
 /// Whether this process writes, for whoever is about to, and what time it is.
 #[derive(Debug, Clone)]
 pub struct Leader {
-    until: watch::Receiver<Option<Instant>>,
+    term: watch::Receiver<Term>,
     clock: watch::Receiver<Option<Clock>>,
 }
 
@@ -52,10 +52,30 @@ struct Clock {
     heard: Instant,
 }
 
+/// What an elector says.
+#[derive(Debug, Clone, Copy, Default)]
+struct Term {
+    /// How many times it has taken the lease that it did not have.
+    number: u64,
+    /// Until when it writes; `None` where it does not have it.
+    until: Option<Instant>,
+}
+
+impl Term {
+    fn lasts(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
 impl Leader {
     /// Whether a write may begin now.
     pub fn may_write(&self) -> bool {
-        self.until.borrow().is_some_and(|until| Instant::now() < until)
+        self.term.borrow().lasts()
+    }
+
+    /// Which term this is: another one has led between two of them, and may have written anything.
+    pub fn term(&self) -> u64 {
+        self.term.borrow().number
     }
 
     /// The time by the clock of the API server: when pods were made is told by it, and a clock of this node that is wrong or
@@ -69,8 +89,7 @@ impl Leader {
     /// Waits until it may.
     pub async fn wait(&mut self) {
         // The elector outlives whoever waits, or the process ends.
-        let leads = |until: &Option<Instant>| until.is_some_and(|until| Instant::now() < until);
-        if self.until.wait_for(leads).await.is_err() {
+        if self.term.wait_for(Term::lasts).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -82,7 +101,7 @@ pub struct Elector {
     path: String,
     identity: String,
     timing: Timing,
-    until: watch::Sender<Option<Instant>>,
+    term: watch::Sender<Term>,
     clock: watch::Sender<Option<Clock>>,
     /// The lease as somebody else has written it, and since when it is known.
     observed: Option<(Value, Instant)>,
@@ -91,13 +110,13 @@ pub struct Elector {
 impl Elector {
     /// In RefGate's own namespace. `name` helps people to see who it is.
     pub fn new(client: Client, own_namespace: &str, name: &str, timing: Timing) -> (Self, Leader) {
-        let (until, leads) = watch::channel(None);
+        let (term, leads) = watch::channel(Term::default());
         let (clock, tells) = watch::channel(None);
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{own_namespace}/leases");
         // Another process of the same name, or this one after a restart, is somebody else.
         let identity = format!("{name}_{:016x}", random());
-        let elector = Self { client, path, identity, timing, until, clock, observed: None };
-        (elector, Leader { until: leads, clock: tells })
+        let elector = Self { client, path, identity, timing, term, clock, observed: None };
+        (elector, Leader { term: leads, clock: tells })
     }
 
     /// Tries for ever.
@@ -111,16 +130,19 @@ impl Elector {
     /// Looks at the lease once, and takes or renews it where it can.
     pub async fn step(&mut self) {
         let begun = Instant::now();
-        let led = self.until.borrow().is_some();
+        let led = self.term.borrow().until.is_some();
         match tokio::time::timeout(self.timing.patience, self.try_once()).await {
-            Ok(Ok(true)) => {
-                self.until.send_replace(Some(begun + self.timing.writing));
+            Ok(Ok(Some(taken))) => {
+                self.term.send_modify(|term| {
+                    term.number += u64::from(taken);
+                    term.until = Some(begun + self.timing.writing);
+                });
                 if !led {
                     tracing::info!(identity = self.identity, "this replica writes from now on");
                 }
             }
-            Ok(Ok(false)) => {
-                self.until.send_replace(None);
+            Ok(Ok(None)) => {
+                self.term.send_modify(|term| term.until = None);
                 if led {
                     tracing::warn!("another replica has the lease");
                 }
@@ -131,7 +153,8 @@ impl Elector {
         }
     }
 
-    async fn try_once(&mut self) -> Result<bool, String> {
+    /// Whether it has the lease now, and if so, whether it took it just now.
+    async fn try_once(&mut self) -> Result<Option<bool>, String> {
         let request = Request::new(&self.path).get(NAME, &GetParams::default());
         let lease = match self.send(request).await {
             Ok(lease) => lease,
@@ -142,7 +165,7 @@ impl Elector {
         if holder == self.identity || holder.is_empty() || self.has_ended(&lease) {
             return self.put(Some(lease)).await;
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Whether somebody else's lease was seen unchanged for as long as it lasts.
@@ -159,8 +182,8 @@ impl Elector {
         }
     }
 
-    /// Writes the lease in our name, over what was read; says whether nobody was faster.
-    async fn put(&self, lease: Option<Value>) -> Result<bool, String> {
+    /// Writes the lease in our name, over what was read, unless somebody was faster.
+    async fn put(&self, lease: Option<Value>) -> Result<Option<bool>, String> {
         let now = micro_time();
         let is_new = lease.is_none();
         let mut lease = lease.unwrap_or_else(
@@ -178,7 +201,7 @@ impl Elector {
             "renewTime": now,
             "leaseTransitions": if is_mine || is_new { transitions } else { transitions + 1 },
         });
-        self.write(is_new, &lease).await
+        Ok(self.write(is_new, &lease).await?.then_some(!is_mine))
     }
 
     async fn write(&self, is_new: bool, lease: &Value) -> Result<bool, String> {
@@ -210,7 +233,9 @@ impl Elector {
 
     /// Gives the lease up, so that the next one need not wait for its end. Nothing may be written any more.
     pub async fn release(&mut self) {
-        if self.until.send_replace(None).is_none() {
+        let led = self.term.borrow().until.is_some();
+        self.term.send_modify(|term| term.until = None);
+        if !led {
             return;
         }
         let release = async {

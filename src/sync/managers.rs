@@ -4,15 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
 use super::manager::aws::{Aws, Pace, Settings};
 use super::manager::file::File;
-use super::manager::{Batch, Listed, Manager, ManagerError};
+use super::manager::{Batch, Listed, Manager, ManagerError, Retry};
 use crate::config::sync::{Choice, ScopeRow, Sync};
 
 /// How long one list may take, with all its pages.
 const LIST: Duration = Duration::from_secs(120);
+/// Lists at the same time from one manager.
+const AT_A_TIME: usize = 8;
+
+/// What became of a list.
+pub type List = Result<Vec<Listed>, ManagerError>;
 
 /// All managers of one configuration. A client is made when it is first needed.
 pub struct Managers {
@@ -28,8 +34,36 @@ impl Managers {
         Self { choice: manager.clone(), rows: scopes.clone(), connected: Mutex::default() }
     }
 
-    /// What lies under a prefix, which ends in a slash.
-    pub async fn list(&self, prefix: &str) -> Result<Vec<Listed>, ManagerError> {
+    /// What lies under each prefix, which ends in a slash. A manager that is away costs the others nothing, and is not
+    /// asked for each of its prefixes: a region that is gone lets every call wait for its whole time.
+    pub async fn lists(&self, prefixes: Vec<String>) -> Vec<(String, List)> {
+        let mut groups: BTreeMap<Settings, Vec<String>> = BTreeMap::new();
+        for prefix in prefixes {
+            groups.entry(self.settings(&prefix)).or_default().push(prefix);
+        }
+        let lists = join_all(groups.into_values().map(|prefixes| self.group(prefixes))).await;
+        lists.into_iter().flatten().collect()
+    }
+
+    /// The lists of one manager.
+    async fn group(&self, prefixes: Vec<String>) -> Vec<(String, List)> {
+        let mut lists = Vec::with_capacity(prefixes.len());
+        let mut away: Option<ManagerError> = None;
+        for chunk in prefixes.chunks(AT_A_TIME) {
+            let results = match &away {
+                Some(error) => vec![Err(error.clone()); chunk.len()],
+                None => join_all(chunk.iter().map(|prefix| self.list(prefix))).await,
+            };
+            let is_away = |list: &List| list.as_ref().is_err_and(|error| error.retry() == Retry::Later);
+            if results.iter().all(is_away) {
+                away = results.iter().find_map(|list| list.as_ref().err().cloned());
+            }
+            lists.extend(chunk.iter().cloned().zip(results));
+        }
+        lists
+    }
+
+    async fn list(&self, prefix: &str) -> List {
         let manager = self.manager(&self.settings(prefix)).await?;
         // Each call of it is bounded; the number of pages is not.
         let list = tokio::time::timeout(LIST, manager.list(prefix)).await;

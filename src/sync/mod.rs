@@ -341,7 +341,7 @@ impl Work {
                 Turn::Some => {
                     tokio::time::sleep(PAUSE).await;
                     let touched = self.cluster.take_touched();
-                    self.engine.some(&self.cluster, &touched, self.leader.now()).await;
+                    self.engine.some(&self.cluster, &touched).await;
                 }
                 Turn::Configure => {
                     let (sync, max_age) = self.configured.borrow_and_update().clone();
@@ -356,7 +356,7 @@ impl Work {
 
     async fn whole(&mut self) {
         let touched = self.cluster.take_touched();
-        if let Err(error) = self.engine.whole(&self.cluster, self.leader.now()).await {
+        if let Err(error) = self.engine.whole(&self.cluster).await {
             tracing::warn!(%error, "the catalogue cannot be read; nothing is done");
             self.cluster.touch(touched);
             tokio::time::sleep(PAUSE).await;

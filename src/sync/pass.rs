@@ -2,21 +2,20 @@
 //!
 //! Everything is read before anything is written. What fails for one secret or one namespace fails for it alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, Writer};
 use super::follow::Follower;
-use super::manager::{Fetched, ManagerError};
+use super::manager::Fetched;
 use super::managers::Managers;
-use super::plan::{self, Catalogue, Event, Listing, Listings, Plan, View, plan};
+use super::plan::{self, Catalogue, Event, Listings, Plan, View, plan};
 use super::read::{self, Stored};
 use super::secret::{Desired, Held, Known, TYPE_TAG};
 use super::state::{Cluster, Place};
@@ -25,8 +24,10 @@ use crate::cluster::list::{ListError, Reader};
 use crate::config::sync::Sync;
 use crate::policy::path::secret_name;
 use crate::policy::snapshot::Binding;
-use crate::telemetry::sync::{CallLabels, SyncMetrics};
+use crate::telemetry::sync::SyncMetrics;
 use crate::world::SYSTEM_NAMESPACES;
+
+mod ask;
 
 /// Secrets of one fetch.
 const BATCH: usize = 20;
@@ -39,9 +40,12 @@ struct Scene {
     place: Place,
     wanted: Wanted,
     is_whole: bool,
+    is_binding_known: bool,
     held: Vec<Held>,
     /// Paths whose values it waits for.
     fetch: BTreeSet<String>,
+    /// What was refused to it.
+    refused: Vec<Event>,
 }
 
 /// What lasts from pass to pass.
@@ -63,6 +67,13 @@ pub struct Engine {
     /// By namespace: Secrets that are held, and values that are due.
     counts: HashMap<String, (usize, usize)>,
     unreadable: BTreeSet<String>,
+    /// Namespaces with Secrets that claim a path that is not theirs.
+    forged: HashMap<String, Vec<String>>,
+    /// By namespace, what was asked of the manager and written since its lists were read: once is enough, whatever comes
+    /// and goes meanwhile.
+    tried: HashSet<(String, String)>,
+    /// The term of the lease in which the catalogues were read.
+    term: Option<u64>,
     /// When the manager was last read as a whole.
     read_at: Option<Instant>,
 }
@@ -102,6 +113,9 @@ impl Engine {
             catalogues: BTreeMap::new(),
             counts: HashMap::new(),
             unreadable: BTreeSet::new(),
+            forged: HashMap::new(),
+            tried: HashSet::new(),
+            term: None,
             read_at: None,
         }
     }
@@ -127,41 +141,46 @@ impl Engine {
     }
 
     /// A pass over all namespaces, with the manager's lists read anew.
-    pub async fn whole(&mut self, cluster: &Cluster, now: Timestamp) -> Result<(), ListError> {
+    pub async fn whole(&mut self, cluster: &Cluster) -> Result<(), ListError> {
+        self.writer.begin();
+        let term = self.writer.term();
         self.catalogues = read::catalogues(&self.reader, &self.own_namespace).await?;
+        self.term = Some(term);
         let places = self.places(cluster);
         let prefixes: BTreeSet<String> = prefixes_of(places.values());
         self.listings.retain(|prefix, _| prefixes.contains(prefix));
-        let mut is_whole = true;
-        for prefix in prefixes {
-            let listing = self.list(&prefix).await;
-            is_whole &= listing.is_some();
-            self.listings.insert(prefix, listing);
-        }
-        if is_whole {
+        if self.list(prefixes).await {
             self.read_at = Some(Instant::now());
         }
+        self.tried.clear();
         self.known.retain(|path, _| self.listings.keys().any(|prefix| path.starts_with(prefix.as_str())));
         self.taken.retain(|namespace, _| places.contains_key(namespace));
         self.counts.retain(|namespace, _| places.contains_key(namespace));
         self.unreadable.retain(|namespace| places.contains_key(namespace));
         self.follower.retain(|namespace| places.contains_key(namespace));
+        self.forged.retain(|namespace, _| places.contains_key(namespace));
         self.probe_taken().await;
-        self.work(cluster, places, now).await;
+        self.work(cluster, places).await;
         Ok(())
     }
 
     /// A pass over the namespaces where something changed, with the lists as they were read last.
-    pub async fn some(&mut self, cluster: &Cluster, names: &BTreeSet<String>, now: Timestamp) {
+    pub async fn some(&mut self, cluster: &Cluster, names: &BTreeSet<String>) {
+        if self.term != Some(self.writer.term()) {
+            // What was read before another one led says nothing any more of what leaves, and since when.
+            if let Err(error) = self.whole(cluster).await {
+                tracing::warn!(%error, "the catalogue cannot be read; nothing is done");
+            }
+            return;
+        }
+        self.writer.begin();
         let mut places = self.places(cluster);
         places.retain(|name, _| names.contains(name));
-        for prefix in prefixes_of(places.values()) {
-            if !matches!(self.listings.get(&prefix), Some(Some(_))) {
-                let listing = self.list(&prefix).await;
-                self.listings.insert(prefix, listing);
-            }
-        }
-        self.work(cluster, places, now).await;
+        // One that could not be read waits for the next refresh, however often its namespace is touched.
+        let mut prefixes = prefixes_of(places.values());
+        prefixes.retain(|prefix| !self.listings.contains_key(prefix));
+        self.list(prefixes).await;
+        self.work(cluster, places).await;
     }
 
     /// Namespaces that are bound, or that a catalogue still speaks of.
@@ -176,50 +195,13 @@ impl Engine {
         places
     }
 
-    async fn list(&self, prefix: &str) -> Option<Listing> {
-        let result = self.managers.list(&format!("{prefix}/")).await;
-        self.count("list", result.as_ref().err());
-        match result {
-            Ok(list) => Some(Listing::new(list)),
-            Err(error) => {
-                tracing::warn!(prefix, %error, "the secret manager could not be listed; nothing changes for it");
-                None
-            }
-        }
-    }
-
-    fn count(&self, call: &'static str, error: Option<&ManagerError>) {
-        let outcome = match error {
-            None => "ok",
-            Some(ManagerError::Denied(_)) => "denied",
-            Some(ManagerError::Throttled) => "throttled",
-            Some(ManagerError::Unavailable(_)) => "unavailable",
-            Some(ManagerError::NotFound(_) | ManagerError::Deleted(_) | ManagerError::Invalid(_)) => {
-                "invalid"
-            }
-        };
-        self.metrics.calls.get_or_create(&CallLabels { call, outcome }).inc();
-    }
-
-    /// Names that became free.
-    async fn probe_taken(&mut self) {
-        for (namespace, names) in &mut self.taken {
-            let mut still = BTreeMap::new();
-            for (name, path) in std::mem::take(names) {
-                if self.writer.is_taken(namespace, &name, &path).await {
-                    still.insert(name, path);
-                }
-            }
-            *names = still;
-        }
-    }
-
-    async fn work(&mut self, cluster: &Cluster, places: BTreeMap<String, Option<Place>>, now: Timestamp) {
+    async fn work(&mut self, cluster: &Cluster, places: BTreeMap<String, Option<Place>>) {
         let (gone, there): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, place)| place.is_none());
-        let mut scenes = self.read(cluster, there, now).await;
+        let mut scenes = self.read(cluster, there).await;
         let mut fetch = BTreeSet::new();
         for scene in &mut scenes {
-            scene.fetch = self.plan(scene, now).fetch;
+            scene.fetch = self.plan(scene).fetch;
+            scene.fetch.retain(|path| self.tried.insert((scene.name.clone(), path.clone())));
             fetch.extend(scene.fetch.iter().cloned());
         }
         let fetch: Vec<String> = fetch.into_iter().collect();
@@ -227,10 +209,12 @@ impl Engine {
             if !self.writer.may_write() {
                 return;
             }
-            self.fetch_and_write(batch, &mut scenes, now).await;
+            self.fetch_and_write(batch, &mut scenes).await;
         }
         for scene in &mut scenes {
-            self.finish(scene, now).await;
+            if self.look_again(scene, cluster) {
+                self.finish(scene).await;
+            }
         }
         for (name, _) in gone {
             if self.written(self.writer.catalogue(&name, None).await, &name) {
@@ -240,14 +224,21 @@ impl Engine {
         self.measure();
     }
 
+    /// Fetching takes time: what came meanwhile counts before anything is deleted. Says whether the namespace is what it was;
+    /// one that is not was touched, and is looked at next.
+    fn look_again(&self, scene: &mut Scene, cluster: &Cluster) -> bool {
+        if cluster.place(&scene.name).as_ref() != Some(&scene.place) {
+            return false;
+        }
+        let (wanted, readable) = cluster.wanted(&scene.name, &scene.place.labels.binding, scene.place.all);
+        scene.is_whole = cluster.is_whole(self.max_age) && readable;
+        scene.is_binding_known = cluster.is_binding_known(self.max_age);
+        scene.wanted = wanted;
+        true
+    }
+
     /// What is held in each namespace, several at a time. One whose Secrets cannot be read is left out.
-    async fn read(
-        &mut self,
-        cluster: &Cluster,
-        places: Vec<(String, Option<Place>)>,
-        now: Timestamp,
-    ) -> Vec<Scene> {
-        let whole = cluster.is_whole(self.max_age);
+    async fn read(&mut self, cluster: &Cluster, places: Vec<(String, Option<Place>)>) -> Vec<Scene> {
         let places = places.into_iter().filter_map(|(name, place)| Some((name, place?)));
         let reader = &self.reader;
         let read = stream::iter(places).map(|(name, place)| async move {
@@ -260,30 +251,22 @@ impl Engine {
             match held {
                 Ok((held, forged)) => {
                     self.unreadable.remove(&name);
-                    for secret in forged {
-                        tracing::warn!(
-                            namespace = name,
-                            secret,
-                            "a Secret claims a path, and the sync did not make it; it counts for nothing"
-                        );
+                    self.tell_forged(&name, forged);
+                    let (wanted, fetch, refused) = (Wanted::default(), BTreeSet::new(), Vec::new());
+                    let (is_whole, is_binding_known) = (false, false);
+                    let mut scene =
+                        Scene { name, place, wanted, is_whole, is_binding_known, held, fetch, refused };
+                    if self.look_again(&mut scene, cluster) {
+                        scenes.push(scene);
                     }
-                    let (wanted, readable) = cluster.wanted(&name, &place.labels.binding, place.all);
-                    scenes.push(Scene {
-                        is_whole: whole && readable,
-                        name,
-                        place,
-                        wanted,
-                        held,
-                        fetch: BTreeSet::new(),
-                    });
                 }
-                Err(error) => self.cannot_read(name, &place, &error, now).await,
+                Err(error) => self.cannot_read(name, &place, &error).await,
             }
         }
         scenes
     }
 
-    async fn cannot_read(&mut self, namespace: String, place: &Place, error: &ListError, now: Timestamp) {
+    async fn cannot_read(&mut self, namespace: String, place: &Place, error: &ListError) {
         if matches!(error, ListError::Forbidden(_)) && !place.terminating {
             // Server-side, since who binds namespaces may patch this one RoleBinding and create none.
             let note = format!(
@@ -293,7 +276,7 @@ impl Engine {
                  --field-manager=refgate-bind --filename=-`",
                 self.own_namespace
             );
-            self.writer.event(&namespace, Event::of_namespace("RightMissing", note), now).await;
+            self.writer.event(&namespace, Event::of_namespace("RightMissing", note)).await;
         }
         if !self.unreadable.contains(&namespace) {
             tracing::warn!(namespace, %error, "its Secrets cannot be listed");
@@ -301,7 +284,24 @@ impl Engine {
         }
     }
 
-    fn plan(&self, scene: &Scene, now: Timestamp) -> Plan {
+    /// Claims that count for nothing; said once, as there may be many.
+    fn tell_forged(&mut self, namespace: &str, secrets: Vec<String>) {
+        if self.forged.get(namespace).map_or(&[][..], Vec::as_slice) == secrets {
+            return;
+        }
+        if let Some(first) = secrets.first() {
+            let count = secrets.len();
+            tracing::warn!(
+                namespace,
+                first,
+                count,
+                "Secrets claim paths, and the sync did not make them; they count for nothing"
+            );
+        }
+        self.forged.insert(namespace.to_owned(), secrets);
+    }
+
+    fn plan(&self, scene: &Scene) -> Plan {
         let (none, nothing) = (BTreeMap::new(), Stored::default());
         let stored = self.catalogues.get(&scene.name).unwrap_or(&nothing);
         let view = View {
@@ -312,10 +312,11 @@ impl Engine {
             leaving: &stored.leaving,
             known_names: &stored.known,
             is_whole: scene.is_whole,
+            is_binding_known: scene.is_binding_known,
             listings: &self.listings,
             known: &self.known,
         };
-        let mut plan = plan(&view, &self.settings, now);
+        let mut plan = plan(&view, &self.settings, self.writer.now());
         if scene.place.terminating {
             // The API server refuses what is new there; what is there goes with it.
             plan = Plan { catalogue: plan.catalogue, ..Plan::default() };
@@ -324,14 +325,14 @@ impl Engine {
     }
 
     /// One batch of values, written wherever they are wanted, and gone after it.
-    async fn fetch_and_write(&mut self, batch: &[String], scenes: &mut [Scene], now: Timestamp) {
+    async fn fetch_and_write(&mut self, batch: &[String], scenes: &mut [Scene]) {
         let results = self.managers.fetch(batch).await;
         if results.iter().any(|(_, result)| result.is_ok()) {
             self.count("fetch", None);
         }
         for (path, result) in results {
             match result {
-                Ok(fetched) => self.write_everywhere(&path, &fetched, scenes, now).await,
+                Ok(fetched) => self.write_everywhere(&path, &fetched, scenes).await,
                 Err(error) => {
                     self.count("fetch", Some(&error));
                     tracing::warn!(path, %error, "a value could not be fetched; nothing changes for it");
@@ -340,13 +341,7 @@ impl Engine {
         }
     }
 
-    async fn write_everywhere(
-        &mut self,
-        path: &str,
-        fetched: &Fetched,
-        scenes: &mut [Scene],
-        now: Timestamp,
-    ) {
+    async fn write_everywhere(&mut self, path: &str, fetched: &Fetched, scenes: &mut [Scene]) {
         // What was not asked for is nothing that anybody may have.
         let Some(listed) = self.listings.values().flatten().find_map(|listing| listing.get(path)) else {
             return;
@@ -357,11 +352,11 @@ impl Engine {
         self.known.insert(path.to_owned(), known);
         let Ok(desired) = desired else { return };
         for scene in scenes.iter_mut().filter(|scene| scene.fetch.contains(path)) {
-            self.write(scene, &desired, now).await;
+            self.write(scene, &desired).await;
         }
     }
 
-    async fn write(&mut self, scene: &mut Scene, desired: &Desired, now: Timestamp) {
+    async fn write(&mut self, scene: &mut Scene, desired: &Desired) {
         let name = secret_name(&desired.path);
         // The plan has seen to it; a mistake in it must not cost a value.
         if !scene.place.labels.binding.contains(&desired.path) {
@@ -369,7 +364,7 @@ impl Engine {
         }
         let at = scene.held.iter().position(|held| held.name == name);
         let held = at.map(|at| &scene.held[at]);
-        let Some(write) = plan::write(held, desired) else { return };
+        let Some(write) = plan::write(held, desired, self.writer.now()) else { return };
         match self.writer.write(&scene.name, &write, held, desired).await {
             Ok(Some(held)) => {
                 at.map(|at| scene.held.remove(at));
@@ -384,22 +379,24 @@ impl Engine {
             }
             Ok(None) => {}
             Err(ApplyError::Taken) => {
-                self.taken.entry(scene.name.clone()).or_default().insert(name.clone(), desired.path.clone());
-                let note = format!(
-                    "{} cannot be synced: there is a Secret {name} that the sync did not make; delete it",
-                    desired.path
-                );
-                self.writer.event(&scene.name, Event::of(&name, "NameTaken", note), now).await;
+                self.taken.entry(scene.name.clone()).or_default().insert(name, desired.path.clone());
             }
             Err(error) => {
+                if error == ApplyError::Denied {
+                    let note = format!(
+                        "{} cannot be synced: the API server refuses Secret {name}; a quota, a policy or a webhook is in the way",
+                        desired.path
+                    );
+                    scene.refused.push(Event::of_namespace("Refused", note));
+                }
                 tracing::warn!(namespace = scene.name, secret = name, %error, "a Secret was not written")
             }
         }
     }
 
     /// What takes no values: marks, deletions, the catalogue, Events.
-    async fn finish(&mut self, scene: &mut Scene, now: Timestamp) {
-        let Plan { marks, deletes, .. } = self.plan(scene, now);
+    async fn finish(&mut self, scene: &mut Scene) {
+        let Plan { marks, deletes, .. } = self.plan(scene);
         let mut events = Vec::new();
         for (name, uid, why) in deletes {
             let deleted = self.writer.delete(&scene.name, &name, &uid).await;
@@ -416,14 +413,21 @@ impl Engine {
                 && let Some(held) = scene.held.iter_mut().find(|held| held.name == name)
             {
                 held.mark = mark.map(str::to_owned);
-                events.extend(mark.map(|mark| plan::marked(held, mark)));
             }
         }
-        let plan = self.plan(scene, now);
+        let plan = self.plan(scene);
         events.extend(plan.events);
+        events.append(&mut scene.refused);
+        let taken = self.taken.get(&scene.name).filter(|_| !scene.place.terminating);
+        for (name, path) in taken.into_iter().flatten() {
+            let note = format!(
+                "{path} cannot be synced: there is a Secret {name} that the sync did not make; delete it"
+            );
+            events.push(Event::of(name, "NameTaken", note));
+        }
         self.writer.forget_events(&scene.name, &events);
         for event in events {
-            self.writer.event(&scene.name, event, now).await;
+            self.writer.event(&scene.name, event).await;
         }
         self.counts.insert(scene.name.clone(), (scene.held.len(), plan.due.len()));
         let binding = &scene.place.labels.binding;

@@ -15,9 +15,11 @@ use super::wanted::Wanted;
 use crate::config::sync::Sync;
 use crate::policy::path::{Scope, secret_name};
 use crate::policy::snapshot::Binding;
+use content::content;
 
-/// Most names that "did you mean" looks through.
-const MAX_KNOWN: usize = 1_000;
+mod content;
+
+pub use content::Content;
 
 /// What the manager has under one prefix.
 #[derive(Debug, Default)]
@@ -103,6 +105,8 @@ pub struct View<'a> {
     pub known_names: &'a [String],
     /// Whether all that may name a Secret was seen, and is heard of: else nothing is taken away.
     pub is_whole: bool,
+    /// Whether the binding is what the cluster says now: else nothing is foreign for sure.
+    pub is_binding_known: bool,
     /// What the manager has.
     pub listings: &'a Listings,
     /// What was fetched before.
@@ -136,17 +140,6 @@ pub enum Catalogue {
     Be(Content),
     /// There is nothing to say any more.
     Go,
-}
-
-/// The data of the ConfigMap, each a text of JSON.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Content {
-    /// Which Secret and keys stand for which path.
-    pub catalogue: String,
-    /// Further names of the scope.
-    pub known: String,
-    /// Secrets that leave.
-    pub leaving: String,
 }
 
 /// Something that people should know. No value.
@@ -261,13 +254,15 @@ impl Plan {
             Source::Missing => Some("missing"),
             Source::Listed(listed) if listed.deleted.is_some() => Some("deleted"),
             Source::Listed(listed) => {
-                self.follow(view, held, listed);
+                self.follow(view, held, listed, now);
                 None
             }
         };
         if held.mark.as_deref() != mark && !held.terminating {
             self.marks.push((held.name.clone(), held.uid.clone(), mark));
         }
+        // For as long as it lasts: who was told once may not have heard it.
+        self.events.extend(mark.map(|mark| marked(held, mark)));
         let created = held.created.as_deref().and_then(|text| text.parse().ok());
         if let Some(days) = rotation::overdue(&held.path, created, &settings.rotation, now) {
             self.due.push(held.path.clone());
@@ -277,11 +272,11 @@ impl Plan {
     }
 
     /// Whether a Secret holds what its source has; what is not known is fetched.
-    fn follow(&mut self, view: &View<'_>, held: &Held, listed: &Listed) {
+    fn follow(&mut self, view: &View<'_>, held: &Held, listed: &Listed, now: Timestamp) {
         let known = view.known.get(&held.path).filter(|known| known.is_current(listed));
         match known.map(|known| (known, &known.shape)) {
             _ if held.terminating || listed.version.is_none() => {}
-            Some((known, Ok(shape))) if held.is_as(shape, &known.version, known.created) => {}
+            Some((known, Ok(shape))) if held.is_as(shape, &known.version, known.created, now) => {}
             Some((_, Err(unfit))) => {
                 let note = format!(
                     "{} has a version that does not fit: {unfit}; the Secret stays as it is",
@@ -328,9 +323,15 @@ impl Plan {
             Why::Foreign => settings.rebind_grace,
         };
         let period = SignedDuration::try_from(period).unwrap_or(SignedDuration::MAX);
-        let is_time = before.is_some_and(|before| now.duration_since(before.since) >= period);
+        // A clock that had jumped forward may have written it: what is foreign would stay until then.
+        let since = before.map_or(now, |before| before.since.min(now));
+        let is_time = before.is_some() && now.duration_since(since) >= period;
         // What a binding forbids goes whatever names it; what nobody seems to name may be named where nobody could look.
-        if is_time && (view.is_whole || why == Why::Foreign) && !held.terminating {
+        let is_sure = match why {
+            Why::Unwanted => view.is_whole && view.is_binding_known,
+            Why::Foreign => view.is_binding_known,
+        };
+        if is_time && is_sure && !held.terminating {
             self.deletes.push((held.name.clone(), held.uid.clone(), why));
         }
         if before.is_none() && why == Why::Foreign {
@@ -341,48 +342,12 @@ impl Plan {
             );
             self.events.push(Event::of(&held.name, "Rebound", note));
         }
-        let first = || Leaving { since: now, why };
-        leaving.insert(held.name.clone(), before.cloned().unwrap_or_else(first));
-    }
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    path: &'a str,
-    secret: &'a str,
-    keys: &'a [String],
-    version: Option<&'a str>,
-}
-
-fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> Content {
-    let mut held: Vec<&Held> = view.held.iter().collect();
-    held.sort_by(|one, other| (&one.path, &one.name).cmp(&(&other.path, &other.name)));
-    let entry = |held: &&'_ Held| {
-        let Held { path, name, keys, version, .. } = *held;
-        serde_json::to_value(Entry { path, secret: name, keys, version: version.as_deref() })
-    };
-    let entries: Result<Vec<_>, _> = held.iter().map(entry).collect();
-    let own = prefixes(view.binding).first().map(|own| own.as_str()).unwrap_or_default();
-    let known: Vec<&str> = match view.listings.get(own) {
-        Some(Some(listing)) => {
-            let synced: BTreeSet<&str> = held.iter().map(|held| held.path.as_str()).collect();
-            let names = listing.by_path.keys().filter(|path| !synced.contains(path.as_str()));
-            let names = names.filter_map(|path| path.strip_prefix(own)?.strip_prefix('/'));
-            names.take(MAX_KNOWN).collect()
-        }
-        Some(None) => view.known_names.iter().map(String::as_str).collect(),
-        None => Vec::new(),
-    };
-    let text = |value: Result<String, serde_json::Error>| value.expect("texts and lists are JSON");
-    Content {
-        catalogue: text(entries.and_then(|entries| serde_json::to_string(&entries))),
-        known: text(serde_json::to_string(&known)),
-        leaving: text(serde_json::to_string(leaving)),
+        leaving.insert(held.name.clone(), Leaving { since, why });
     }
 }
 
 /// What people should know of a Secret that was marked.
-pub fn marked(held: &Held, mark: &str) -> Event {
+fn marked(held: &Held, mark: &str) -> Event {
     let path = &held.path;
     let (reason, why) = match mark {
         "deleted" => ("SourceDeleted", format!("{path} is scheduled for deletion in the secret manager")),
@@ -408,9 +373,9 @@ pub fn name(desired: &Desired) -> String {
 }
 
 /// How to write a value; `None` where it is there already, or where what is there is going.
-pub fn write(held: Option<&Held>, desired: &Desired) -> Option<Write> {
+pub fn write(held: Option<&Held>, desired: &Desired, now: Timestamp) -> Option<Write> {
     let Some(held) = held else { return Some(Write::Create) };
-    if held.terminating || held.is_as(&desired.shape, &desired.version, desired.created) {
+    if held.terminating || held.is_as(&desired.shape, &desired.version, desired.created, now) {
         None
     } else if held.is_to_replace(&desired.shape) {
         Some(Write::Replace(held.uid.clone()))
@@ -426,7 +391,7 @@ pub fn changed(held: Option<&Held>, desired: &Desired, now: Timestamp) -> Timest
     let Some(held) = held else {
         return Timestamp::from_second(now.as_second() - 1).unwrap_or(now);
     };
-    held.changed.filter(|_| held.digest == desired.shape.digest).unwrap_or(now)
+    held.changed_by(now).filter(|_| held.digest == desired.shape.digest).unwrap_or(now)
 }
 
 #[cfg(test)]

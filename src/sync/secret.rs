@@ -10,7 +10,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -36,6 +36,9 @@ pub const KEYS: &str = "refgate.dev/keys";
 pub const SOURCE: &str = "refgate.dev/source";
 /// Tag of a secret that asks for a type of Secret.
 pub const TYPE_TAG: &str = "refgate.dev/type";
+
+/// By how much the clocks of two replicas may differ.
+const SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// Most bytes of all values of a Secret together (Kubernetes, `MaxSecretSize`).
 const MAX_DATA_BYTES: usize = 1 << 20;
@@ -376,13 +379,19 @@ impl Known {
 
 impl Held {
     /// Whether nothing has to be written: the data, and what is said of it.
-    pub fn is_as(&self, shape: &Shape, version: &str, created: Option<Timestamp>) -> bool {
+    pub fn is_as(&self, shape: &Shape, version: &str, created: Option<Timestamp>, now: Timestamp) -> bool {
         self.digest == shape.digest
             && !self.is_to_replace(shape)
             && self.version.as_deref() == Some(version)
             && self.created == created.map(|created| created.to_string())
             && self.keys_said
-            && self.changed.is_some()
+            && self.changed_by(now).is_some()
+    }
+
+    /// When the data changed. A time that is still to come was written by a clock that had jumped, or forged: every pod is
+    /// behind it, and its successor too.
+    pub fn changed_by(&self, now: Timestamp) -> Option<Timestamp> {
+        self.changed.filter(|changed| changed.duration_since(now) <= SKEW)
     }
 
     /// Whether it cannot become what it should be.

@@ -147,6 +147,16 @@ impl Cluster {
         inner.complete.iter().all(|complete| *complete) && inner.heard.iter().all(fresh)
     }
 
+    /// Whether Namespaces are heard of: what they are bound to is what was heard last.
+    pub fn is_binding_known(&self, max_age: Duration) -> bool {
+        self.inner().heard[0].is_some_and(|heard| heard.elapsed() <= max_age)
+    }
+
+    /// What is known of one Namespace.
+    pub fn place(&self, namespace: &str) -> Option<Place> {
+        self.inner().namespaces.get(namespace).cloned()
+    }
+
     fn take_namespaces(&self, event: Event<(String, Option<Place>)>) {
         let mut inner = self.inner();
         inner.heard[0] = Some(Instant::now());

@@ -56,6 +56,7 @@ struct Case {
     taken: BTreeMap<String, String>,
     leaving: BTreeMap<String, Leaving>,
     is_whole: bool,
+    is_binding_known: bool,
     listings: Listings,
     known: HashMap<String, Known>,
     now: Timestamp,
@@ -75,6 +76,7 @@ impl Case {
             taken: BTreeMap::new(),
             leaving: BTreeMap::new(),
             is_whole: true,
+            is_binding_known: true,
             listings: Listings::new(),
             known: HashMap::new(),
             now: now(),
@@ -100,6 +102,7 @@ impl Case {
             leaving: &self.leaving,
             known_names: &[],
             is_whole: self.is_whole,
+            is_binding_known: self.is_binding_known,
             listings: &self.listings,
             known: &self.known,
         };
@@ -119,7 +122,7 @@ impl Case {
             self.known.insert(path.clone(), Known::new(&listed, &fetched, Ok(&desired)));
             let name = secret_name(path);
             let there = self.held.iter().position(|held| held.name == name);
-            if write(there.map(|index| &self.held[index]), &desired).is_some() {
+            if write(there.map(|index| &self.held[index]), &desired, self.now).is_some() {
                 there.map(|index| self.held.remove(index));
                 self.held.push(held(path, &version));
             }
@@ -203,16 +206,16 @@ fn a_rotation_or_a_changed_secret_is_fetched() {
 #[test]
 fn what_is_there_is_changed_or_replaced_by_its_uid() {
     let (_, desired) = desired(NAMES[0], "2");
-    assert_eq!(write(None, &desired), Some(Write::Create));
+    assert_eq!(write(None, &desired, now()), Some(Write::Create));
     let same = held(NAMES[0], "2");
-    assert_eq!(write(Some(&same), &desired), None);
+    assert_eq!(write(Some(&same), &desired, now()), None);
     let old = held(NAMES[0], "1");
-    assert_eq!(write(Some(&old), &desired), Some(Write::Update(old.uid.clone())));
+    assert_eq!(write(Some(&old), &desired, now()), Some(Write::Update(old.uid.clone())));
     let immutable = Held { immutable: true, ..same.clone() };
-    assert_eq!(write(Some(&immutable), &desired), Some(Write::Replace(same.uid.clone())));
+    assert_eq!(write(Some(&immutable), &desired, now()), Some(Write::Replace(same.uid.clone())));
     let other_type = Held { kind: "kubernetes.io/tls".to_owned(), ..same.clone() };
-    assert_eq!(write(Some(&other_type), &desired), Some(Write::Replace(same.uid.clone())));
-    assert_eq!(write(Some(&Held { terminating: true, ..old.clone() }), &desired), None);
+    assert_eq!(write(Some(&other_type), &desired, now()), Some(Write::Replace(same.uid.clone())));
+    assert_eq!(write(Some(&Held { terminating: true, ..old.clone() }), &desired, now()), None);
     let later = now().checked_add(Duration::from_secs(9)).unwrap();
     assert_eq!(changed(Some(&old), &desired, later), later);
     // The clock is late by up to a second, and creation times have whole ones: the first value is no later than its Secret.
@@ -282,13 +285,10 @@ fn what_is_deleted_in_the_manager_stays_and_is_marked_once() {
     let plan = case.plan();
     let marks: Vec<_> = plan.marks.iter().map(|(name, _, mark)| (name.clone(), *mark)).collect();
     assert_eq!(marks, [(secret_name(NAMES[0]), Some("deleted")), (secret_name(NAMES[1]), Some("missing"))]);
-    let event = |mark| super::marked(&case.held[0], mark).reason;
-    assert_eq!(
-        (event("deleted"), event("missing"), plan.deletes.len()),
-        ("SourceDeleted", "SourceMissing", 0)
-    );
+    let told = |plan: &Plan| plan.events.iter().map(|event| event.reason).collect::<Vec<_>>();
+    assert_eq!((told(&plan), plan.deletes.len()), (vec!["SourceDeleted", "SourceMissing"], 0));
     case.apply(&plan);
-    assert_eq!((case.plan().marks, case.plan().events), (vec![], vec![]));
+    assert_eq!((case.plan().marks, told(&case.plan())), (vec![], vec!["SourceDeleted", "SourceMissing"]));
     case.list(&[listed(NAMES[0], "1"), listed(NAMES[1], "1")]);
     assert_eq!(case.plan().marks.iter().map(|mark| mark.2).collect::<Vec<_>>(), [None, None]);
 }
@@ -320,8 +320,8 @@ fn a_namespace_bound_anew_keeps_what_is_foreign_for_a_while_whatever_names_it() 
 fn cases() -> impl Strategy<Value = Case> {
     let flags = || vec(any::<bool>(), NAMES.len());
     let versions = || vec(0..3u8, NAMES.len());
-    (flags(), flags(), versions(), versions(), vec(0..4u8, NAMES.len()), any::<[bool; 4]>()).prop_map(
-        |(wanted, named, listed_at, held_at, leaving, [all, is_whole, away, unbound])| {
+    (flags(), flags(), versions(), versions(), vec(0..4u8, NAMES.len()), any::<[bool; 5]>()).prop_map(
+        |(wanted, named, listed_at, held_at, leaving, [all, is_whole, is_binding_known, away, unbound])| {
             let chosen = |flags: &[bool]| {
                 NAMES
                     .into_iter()
@@ -345,7 +345,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 set(&chosen(&wanted)).into_iter().filter(|path| case.binding.contains(path)).collect();
             case.wanted.secrets = chosen(&named).into_iter().map(secret_name).collect();
             case.wanted.all = all;
-            case.is_whole = is_whole;
+            (case.is_whole, case.is_binding_known) = (is_whole, is_binding_known);
             let there = NAMES.into_iter().zip(&held_at).filter(|(_, version)| **version > 0);
             case.held = there.map(|(path, version)| held(path, &version.to_string())).collect();
             for (path, state) in NAMES.into_iter().zip(leaving).filter(|(_, state)| *state > 0) {
@@ -376,6 +376,7 @@ proptest! {
             let before = &case.leaving[&name];
             prop_assert_eq!(before.why, why);
             prop_assert!(before.since < case.now);
+            prop_assert!(case.is_binding_known);
             if case.binding.contains(&held.path) {
                 prop_assert!(case.is_whole);
                 prop_assert!(!case.wanted.secrets.contains(&name) && !case.wanted.paths.contains(&held.path));

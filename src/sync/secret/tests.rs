@@ -75,11 +75,14 @@ fn what_is_sent_is_what_is_read_again() {
     let body = desired.body("web", Some("the-uid"), Timestamp::UNIX_EPOCH);
     let Some(Claim::Ours(held)) = claim(std::str::from_utf8(&body).unwrap()) else { panic!("a claim") };
     assert_eq!((held.uid.as_str(), held.path.as_str(), held.keys.len()), ("the-uid", "a/b/c/d", 2));
-    assert!(held.is_as(&desired.shape, "v1", fetched.created));
-    assert!(!held.is_as(&desired.shape, "v2", fetched.created));
+    assert!(held.is_as(&desired.shape, "v1", fetched.created, Timestamp::UNIX_EPOCH));
+    assert!(!held.is_as(&desired.shape, "v2", fetched.created, Timestamp::UNIX_EPOCH));
     let tampered = String::from_utf8(body).unwrap().replace(r#""a":"Yg==""#, r#""a":"Yw==""#);
     let Some(Claim::Ours(held)) = claim(&tampered) else { panic!("a claim") };
-    assert!(!held.is_as(&desired.shape, "v1", fetched.created), "the data counts, not the version alone");
+    assert!(
+        !held.is_as(&desired.shape, "v1", fetched.created, Timestamp::UNIX_EPOCH),
+        "the data counts, not the version alone"
+    );
 }
 
 #[test]

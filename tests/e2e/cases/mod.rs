@@ -18,6 +18,9 @@ mod outage;
 mod rotation;
 pub mod scan;
 mod sync;
+mod sync_faults;
+mod sync_rights;
+mod sync_tenants;
 mod updates;
 
 use crate::Case;
@@ -89,6 +92,11 @@ pub const CASES: &[Case] = cases![
     Alone rotation::reaches_every_pod_one_by_one,
     Alone rotation::stops_and_says_why,
     Alone rotation::of_every_kind,
+    Alone sync_tenants::claims_that_are_forged_before_the_sync,
+    Alone sync_tenants::claims_that_are_stripped,
+    Alone sync_tenants::a_quota_that_is_used_up,
+    Alone sync_tenants::a_namespace_whose_writes_hang,
+    Alone sync_faults::nothing_is_lost_foreign_or_written_twice,
     Alone calls::only_what_can_matter_is_asked,
     Alone load::no_creation_fails_while_everything_changes,
     Alone load::a_large_world_is_judged_right,
@@ -98,5 +106,6 @@ pub const CASES: &[Case] = cases![
     Alone audit::every_decision_is_on_record,
     Alone audit::no_value_is_anywhere,
     Alone installation::least_privilege,
+    Alone sync_rights::least_privilege,
     Alone installation::uninstalls,
 ];

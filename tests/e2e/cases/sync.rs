@@ -11,23 +11,23 @@ use crate::harness::sync::{Source, secrets};
 use crate::harness::wait::until;
 use crate::harness::world::{Namespace, World, apply_overlay, base64, scope_labels};
 
-pub const ACCOUNT: &str = "system:serviceaccount:refgate-system:refgate-sync";
-const BINDING: &str =
+pub(super) const ACCOUNT: &str = "system:serviceaccount:refgate-system:refgate-sync";
+pub(super) const BINDING: &str =
     "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/refgate-synced-secrets";
 
 impl Namespace<'_> {
-    pub fn secret_path(&self, path: &str) -> String {
+    pub(super) fn secret_path(&self, path: &str) -> String {
         self.path(&format!("secrets/{}", secret_name(path)))
     }
 
     /// The Secret of a path.
-    pub fn synced(&self, path: &str) -> Option<Value> {
+    pub(super) fn synced(&self, path: &str) -> Option<Value> {
         let answer = self.world.plane.admin.api.get(&self.secret_path(path));
         (answer.code != 404).then(|| answer.ok())
     }
 
     /// Waits until a path's Secret holds exactly this.
-    pub fn wait_holds(&self, path: &str, data: &[(&str, &str)]) -> Value {
+    pub(super) fn wait_holds(&self, path: &str, data: &[(&str, &str)]) -> Value {
         let data: BTreeMap<&str, String> =
             data.iter().map(|(key, value)| (*key, base64(value.as_bytes()))).collect();
         let data = json!(data);
@@ -41,14 +41,14 @@ impl Namespace<'_> {
     }
 
     /// One of the lists of the catalogue.
-    pub fn catalogue_key(&self, key: &str) -> Option<Value> {
+    pub(super) fn catalogue_key(&self, key: &str) -> Option<Value> {
         let path = format!("/api/v1/namespaces/refgate-system/configmaps/catalogue.{}", self.name);
         let answer = self.world.plane.admin.api.get(&path);
         answer.is_ok().then(|| serde_json::from_str(answer.body["data"][key].as_str()?).ok()).flatten()
     }
 
     /// Waits for an Event of this reason, and gives its sentence.
-    pub fn wait_event(&self, reason: &str) -> String {
+    pub(super) fn wait_event(&self, reason: &str) -> String {
         until(&format!("an Event {reason}"), || {
             let events = self.world.plane.admin.api.get(&self.path("events")).ok();
             let found = events["items"].as_array()?.iter().find(|event| event["reason"] == reason)?;
@@ -56,14 +56,14 @@ impl Namespace<'_> {
         })
     }
 
-    pub fn make_deployment(&self, name: &str, env: &[(&str, &str)]) {
+    pub(super) fn make_deployment(&self, name: &str, env: &[(&str, &str)]) {
         let path = format!("/apis/apps/v1/namespaces/{}/deployments", self.name);
         self.developer.api.post(&path, &deployment(name, 1, &pod_spec(env))).ok();
     }
 }
 
 /// Writes of the sync that are in the audit log so far.
-fn writes(world: &World) -> usize {
+pub(super) fn writes(world: &World) -> usize {
     let is_write = |event: &Value| {
         event["user"]["username"] == ACCOUNT
             && matches!(event["verb"].as_str(), Some("create" | "update" | "patch" | "delete"))

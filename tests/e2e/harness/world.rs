@@ -25,6 +25,8 @@ pub struct World {
     pub operator: Person,
     /// The sync's account: until there is a sync, the setup writes with it what the sync would.
     pub sync: Person,
+    /// How the audit log tells it from the sync itself.
+    pub sync_credential: String,
     pub replicas: Mutex<Vec<Replica>>,
 }
 
@@ -49,12 +51,15 @@ impl World {
         let admin = &plane.admin;
         give_operators_their_rights(admin);
         files.renew_token(&plane);
-        let sync = plane.person("sync", &account_token(&plane, "refgate-sync"));
+        let token = account_token(&plane, "refgate-sync");
+        let sync_credential = credential(&token);
+        let sync = plane.person("sync", &token);
         let operator = plane.operator();
         wait_for_right(&sync, "refgate-system", "", "configmaps", "patch");
         wait_for_right(&operator, "", "", "namespaces", "create");
         wait_for_right(&operator, "", "refgate.dev", "scopes", "bind");
-        let world = Self { plane, service, files, operator, sync, replicas: Mutex::new(Vec::new()) };
+        let world =
+            Self { plane, service, files, operator, sync, sync_credential, replicas: Mutex::new(Vec::new()) };
         world.add_replica();
         world.wait_in_force();
         world
@@ -308,6 +313,15 @@ fn write_overlay(folder: &Path, address: SocketAddr, certificates: &Path) {
         .replace("caBundle: \"\"", &format!("caBundle: {bundle}"));
     assert_ne!(text, filled);
     fs::write(file, filled).unwrap();
+}
+
+/// The id of a token, which the API server writes into the audit log.
+fn credential(token: &str) -> String {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1).unwrap();
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
+    let claims: Value = serde_json::from_slice(&payload).unwrap();
+    claims["jti"].as_str().unwrap().to_owned()
 }
 
 pub fn base64(bytes: &[u8]) -> String {

@@ -1,0 +1,149 @@
+//! The sync before an AWS that is not well: throttling, failures, half answers, silence, all at once and for a thousand
+//! secrets in fifty namespaces.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use refgate::policy::path::secret_name;
+use serde_json::{Value, json};
+
+use super::sync::{ACCOUNT, writes};
+use crate::harness::faults::{Fault, Faults, Request};
+use crate::harness::moto::{Moto, call};
+use crate::harness::process::free_port;
+use crate::harness::sync::Source;
+use crate::harness::wait::until_within;
+use crate::harness::world::{World, base64, scope_labels, wait_for_right};
+
+const NAMESPACES: usize = 50;
+const EACH: usize = 20;
+/// How long all of it may take: the SDK waits between its tries.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// Namespace and name of a Secret, and what its whole is.
+type Expected = BTreeMap<(String, String), String>;
+
+pub fn nothing_is_lost_foreign_or_written_twice(world: &World) {
+    let folder = world.plane.folder.join("worst");
+    let moto = Moto::start(&folder);
+    let proxy = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let faults = Faults::start(proxy, moto.address);
+    let mut expected = Expected::new();
+    for number in 0..NAMESPACES {
+        let (namespace, scope) = names(number);
+        bind(world, &namespace, &scope);
+        for index in 0..EACH {
+            let (path, value) = (path(&scope, index), format!("{namespace} {index} first"));
+            call(moto.address, "CreateSecret", &json!({"Name": path, "SecretString": value}));
+            expected.insert((namespace.clone(), secret_name(&path)), value);
+        }
+    }
+    faults.meet(at_its_worst());
+    let source = Source::aws(world, "worst", proxy, &json!({}));
+    let sync = source.start();
+    wait_for(world, &expected);
+    // One of each namespace is rotated, and a second one of every other.
+    let mut rotated = Vec::new();
+    for number in 0..NAMESPACES {
+        let (namespace, scope) = names(number);
+        for index in 0..=number % 2 {
+            let (path, value) = (path(&scope, index), format!("{namespace} {index} second"));
+            call(moto.address, "PutSecretValue", &json!({"SecretId": path, "SecretString": value}));
+            rotated.push((namespace.clone(), secret_name(&path)));
+            expected.insert((namespace.clone(), secret_name(&path)), value);
+        }
+    }
+    wait_for(world, &expected);
+    faults.meet(|_| Fault::Pass);
+    // A refresh that began before is over.
+    sync.wait_lists(2.0 * NAMESPACES as f64);
+    let settled = writes(world);
+    sync.wait_lists(2.0 * NAMESPACES as f64);
+    assert_eq!(writes(world), settled, "nothing changed, so nothing is written");
+    let mut written = written(world);
+    for key in rotated {
+        assert_eq!(written.get_mut(&key).unwrap().pop(), Some("patch".to_owned()), "{key:?}: once");
+    }
+    let once = |verbs: &Vec<String>| verbs[..] == ["create"];
+    assert!(
+        written.values().all(once) && written.keys().eq(expected.keys()),
+        "each was made once: {written:?}"
+    );
+}
+
+fn names(number: usize) -> (String, String) {
+    (format!("worst-{number:02}"), format!("mozmeao/worst{number:02}/stage"))
+}
+
+fn path(scope: &str, index: usize) -> String {
+    format!("{scope}/secret-{index:02}")
+}
+
+/// A namespace that asks for all of its scope. Nobody works in it.
+fn bind(world: &World, name: &str, scope: &str) {
+    let annotations = json!({"refgate.dev/sync": "scope"});
+    let object =
+        json!({"metadata": {"name": name, "labels": scope_labels(scope), "annotations": annotations}});
+    world.operator.api.post("/api/v1/namespaces", &object).ok();
+    world.let_sync_in(name);
+    wait_for_right(&world.sync, name, "", "secrets", "create");
+}
+
+/// Every third request meets something, in turn; silence, for which the SDK waits ten seconds, comes once.
+fn at_its_worst() -> impl FnMut(&Request) -> Fault + Send + 'static {
+    let told =
+        |status, code: &str| Fault::Answer(status, json!({"__type": code, "Message": "told by the test"}));
+    let mut count = 0;
+    move |_| {
+        count += 1;
+        match count % 18 {
+            _ if count == 40 => Fault::Hang,
+            0 => told(400, "ThrottlingException"),
+            3 => told(500, "InternalServiceError"),
+            6 => Fault::Half,
+            9 => Fault::Close,
+            12 => told(503, "ServiceUnavailable"),
+            15 => Fault::Lose,
+            _ => Fault::Pass,
+        }
+    }
+}
+
+/// What is there is what should be, and never anything else: a Secret holds its own value, of whatever version.
+fn wait_for(world: &World, expected: &Expected) {
+    until_within("every Secret holds what it should", PATIENCE, || {
+        let label = "app.kubernetes.io/managed-by%3Drefgate";
+        let secrets = world.plane.admin.api.get(&format!("/api/v1/secrets?labelSelector={label}")).ok();
+        let mut right = 0;
+        for secret in secrets["items"].as_array().unwrap() {
+            let text = |key: &str| secret["metadata"][key].as_str().unwrap().to_owned();
+            let key = (text("namespace"), text("name"));
+            if !key.0.starts_with("worst-") {
+                continue;
+            }
+            let value = &expected[&key];
+            let first = value.replace("second", "first");
+            let data = |value: &str| json!({"value": base64(value.as_bytes())});
+            assert!([data(value), data(&first)].contains(&secret["data"]), "{key:?}");
+            right += usize::from(secret["data"] == data(value));
+        }
+        (right == expected.len()).then_some(())
+    });
+}
+
+/// The writes of each Secret that were done, in order.
+fn written(world: &World) -> BTreeMap<(String, String), Vec<String>> {
+    let mut written: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for event in world.plane.audit_log() {
+        let text =
+            |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let key = (text("/objectRef/namespace"), text("/objectRef/name"));
+        let is_write = !matches!(&*text("/verb"), "get" | "list" | "watch");
+        let is_done = event["responseStatus"]["code"].as_u64().is_some_and(|code| code < 300);
+        let is_secret = text("/objectRef/resource") == "secrets" && key.0.starts_with("worst-");
+        if is_write && is_done && is_secret && text("/user/username") == ACCOUNT {
+            written.entry(key).or_default().push(text("/verb"));
+        }
+    }
+    written
+}
