@@ -15,6 +15,7 @@ use crate::policy::snapshot::{KNOWN_PROXIES, Settings};
 use crate::policy::workload::Kind;
 use crate::yaml::{self, Document};
 
+pub mod follow;
 pub mod sync;
 
 /// How old the world may get where the configuration does not say. API servers send a bookmark about once a minute.

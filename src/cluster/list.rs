@@ -80,8 +80,11 @@ impl Reader {
         Pages::new(self.client.clone(), source, PATIENCE)
     }
 
-    /// The versions that an API group is served in, the preferred one first.
+    /// The versions that an API group is served in, the preferred one first. The core group has no name, and one version.
     pub async fn versions(&self, group: &str) -> Result<Vec<String>, ListError> {
+        if group.is_empty() {
+            return Ok(vec!["v1".to_owned()]);
+        }
         let request = kube::core::Request::new("/apis").get(group, &GetParams::default());
         let request = request.map_err(|error| ListError::Failed(error.to_string()))?;
         let answer = tokio::time::timeout(PATIENCE, self.client.request_text(request)).await;

@@ -66,6 +66,8 @@ pub struct Restart {
     pub ready: Duration,
     /// Percent of a workload's pods that are replaced at once.
     pub share: u8,
+    /// How long a successor may take to become Ready before the rest stays as it is.
+    pub patience: Duration,
 }
 
 /// `sync.rotation`: how old a value may get, by what its name says.
@@ -89,7 +91,11 @@ impl Default for Sync {
             forget_after: Duration::from_secs(3600),
             rebind_grace: Duration::from_secs(3600),
             scopes: Vec::new(),
-            restart: Restart { ready: Duration::from_secs(30), share: 25 },
+            restart: Restart {
+                ready: Duration::from_secs(30),
+                share: 25,
+                patience: Duration::from_secs(600),
+            },
             rotation: Rotation { database: DAY * 90, api_key: DAY * 90, other: DAY * 365 },
         }
     }
@@ -171,16 +177,17 @@ impl<'a> Reader<'a> {
     }
 
     fn restart(&mut self, pointer: &str, value: &'a Value, restart: &mut Restart) {
-        for (key, value) in self.map(pointer, value, &["ready", "share"]).into_iter().flatten() {
+        let keys = ["ready", "share", "patience"];
+        for (key, value) in self.map(pointer, value, &keys).into_iter().flatten() {
             let pointer = format!("{pointer}/{key}");
-            if key == "ready" {
-                self.time(&pointer, value, Duration::ZERO, &mut restart.ready);
-                continue;
-            }
-            let share = value.as_str().and_then(|text| text.strip_suffix('%')?.parse().ok());
-            match (key.as_str(), share) {
-                ("share", Some(share @ 1..=100)) => restart.share = share,
-                ("share", _) => self.say(&pointer, "sync.restart.share must be from 1% to 100%, such as 25%"),
+            let share = || value.as_str().and_then(|text| text.strip_suffix('%')?.parse().ok());
+            match key.as_str() {
+                "ready" => self.time(&pointer, value, Duration::ZERO, &mut restart.ready),
+                "patience" => self.time(&pointer, value, Duration::from_secs(1), &mut restart.patience),
+                "share" => match share() {
+                    Some(share @ 1..=100) => restart.share = share,
+                    _ => self.say(&pointer, "sync.restart.share must be from 1% to 100%, such as 25%"),
+                },
                 _ => {}
             }
         }

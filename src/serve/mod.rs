@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch as channel};
 
 use crate::cluster::{self, ClusterError, Pace};
+use crate::config::follow::Follower;
 use crate::config::{self, Config, ConfigError};
 use crate::policy;
 use crate::process::{Signals, Tasks};
@@ -290,8 +291,8 @@ impl Server {
         let (config, text) = configuration;
         let mut state = State::new(config);
         if let Some(path) = options.configuration {
-            let (changes, metrics) = (changes.clone(), Arc::clone(&metrics));
-            let follow = watch::configuration(path, text, options.poll, changes, metrics);
+            let follower = Follower::new(path, text, options.poll);
+            let follow = watch::configuration(follower, changes.clone(), Arc::clone(&metrics));
             tasks.spawn("the reading of the configuration", follow);
         }
         match origin {

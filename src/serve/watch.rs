@@ -2,9 +2,7 @@
 //!
 //! `cluster` reports what happened, `world` reads the objects, `state` takes what comes of it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use serde::Deserialize;
@@ -14,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::state::{Change, Freshness, Update};
 use crate::cluster::{Event, Pace, Source, Watcher};
-use crate::config;
+use crate::config::follow::{Follower, Reload};
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::world::{self, CATALOGUE_LABEL, CATALOGUE_PREFIX, Part, Problem};
@@ -133,45 +131,19 @@ fn update<T>(event: Event<Seen<T>>, key: impl Fn(&str) -> Option<&str>) -> Optio
     }
 }
 
-/// Reads the configuration again whenever its text changes, for ever. An invalid one is said once, and the last good
-/// one stays.
-pub async fn configuration(
-    path: PathBuf,
-    mut last: String,
-    interval: Duration,
-    changes: mpsc::Sender<Change>,
-    metrics: Arc<Metrics>,
-) {
-    let mut readable = true;
+/// Hands on each new configuration, for ever. An invalid one is said once, and the last good one stays.
+pub async fn configuration(mut follower: Follower, changes: mpsc::Sender<Change>, metrics: Arc<Metrics>) {
     loop {
-        tokio::time::sleep(interval).await;
-        let text = match tokio::fs::read_to_string(&path).await {
-            Ok(text) => text,
-            Err(error) => {
-                if std::mem::replace(&mut readable, false) {
-                    metrics.config_reload_success.set(0);
-                    tracing::error!(%error, path = %path.display(), "the configuration cannot be read; the last good one stays");
-                }
-                continue;
-            }
-        };
-        if text == last && readable {
-            continue;
-        }
-        readable = true;
-        match config::parse(&text) {
-            Ok(config) => {
+        match follower.next().await {
+            Reload::Good(config) => {
                 metrics.config_reload_success.set(1);
-                tracing::info!("the configuration was reloaded");
-                if changes.send(Change::Configuration(Box::new(config))).await.is_err() {
+                if changes.send(Change::Configuration(config)).await.is_err() {
                     return;
                 }
             }
-            Err(error) => {
+            Reload::Bad => {
                 metrics.config_reload_success.set(0);
-                tracing::error!(%error, "the configuration is invalid; the last good one stays");
             }
         }
-        last = text;
     }
 }

@@ -19,11 +19,14 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::lease::Leader;
-use super::plan::{self, Content, Event, Write};
+use super::plan::{self, About, Content, Event, Write};
+use super::runs::Owner;
 use super::secret::{Claim, Desired, Held, MANAGED_BY, SOURCE, claim};
 use crate::telemetry::sync::{SyncMetrics, WriteLabels};
 use crate::world::{CATALOGUE_LABEL, CATALOGUE_PREFIX};
 
+/// Reason of the Event that says that a pod is replaced. It is no warning.
+pub const REPLACED: &str = "SecretRotated";
 /// Field manager of all that the sync writes.
 pub const FIELD_MANAGER: &str = "refgate-sync";
 
@@ -39,6 +42,9 @@ pub enum ApplyError {
     /// A right or a policy.
     #[error("the API server refuses it")]
     Denied,
+    /// A PodDisruptionBudget, for now.
+    #[error("a PodDisruptionBudget does not allow it now")]
+    Budget,
     /// It has not answered in time, or had not before: the others need not wait for it.
     #[error("the API server says nothing in time")]
     Late,
@@ -56,6 +62,7 @@ impl ApplyError {
             Self::Taken => "taken",
             Self::Conflict => "conflict",
             Self::Denied => "denied",
+            Self::Budget => "budget",
             Self::Late | Self::NotLeader | Self::Failed(_) => "error",
         }
     }
@@ -126,6 +133,14 @@ impl Writer {
         }
     }
 
+    /// The time, by the clock of the API server where it is known.
+    pub fn now(&self) -> Timestamp {
+        match &self.mode {
+            Mode::Live(leader) => leader.now(),
+            Mode::Dry(_) => Timestamp::now(),
+        }
+    }
+
     /// Which term of the lease this is.
     pub fn term(&self) -> u64 {
         match &self.mode {
@@ -146,7 +161,6 @@ impl Writer {
         write: &Write,
         held: Option<&Held>,
         desired: &Desired,
-        now: Timestamp,
     ) -> Result<Option<Held>, ApplyError> {
         let what = match write {
             Write::Create => "create",
@@ -157,7 +171,8 @@ impl Writer {
         if self.tells(title) {
             return Ok(None);
         }
-        let changed = plan::changed(held, desired, now);
+        // A pass may have begun long ago; pods that started since then have the old value.
+        let changed = plan::changed(held, desired, self.now());
         let result = match write {
             Write::Create => self.create(namespace, desired, changed).await,
             Write::Update(uid) => self.update(namespace, uid, desired, changed).await,
@@ -318,8 +333,28 @@ impl Writer {
         result
     }
 
+    /// Evicts the pod of this uid and no other. One that is gone already is no failure.
+    pub async fn evict(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ApplyError> {
+        let body = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        });
+        let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"));
+        let params = PostParams::default();
+        let request = request.create_subresource("eviction", name, &params, body.to_string().into_bytes());
+        let result = match self.send(request).await.map(drop) {
+            Err(ApplyError::Failed(code)) if code == "429" => Err(ApplyError::Budget),
+            Err(ApplyError::Failed(code)) if code == "404" => Ok(()),
+            // The name is another pod's by now.
+            Err(ApplyError::Conflict) => Ok(()),
+            other => other,
+        };
+        self.count("evict", &result);
+        result
+    }
+
     /// Sends an Event, once.
-    pub async fn event(&self, namespace: &str, event: Event, now: Timestamp) {
+    pub async fn event(&self, namespace: &str, event: Event) {
         let key = (namespace.to_owned(), event);
         if self.tells(|| format!("# {namespace}: {}: {}", key.1.reason, key.1.note)) {
             return;
@@ -327,27 +362,39 @@ impl Writer {
         if self.said.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return;
         }
-        let (kind, name) = match &key.1.secret {
-            Some(secret) => ("Secret", secret.as_str()),
-            None => ("Namespace", namespace),
+        if self.say(namespace, &key.1).await {
+            self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        }
+    }
+
+    /// Sends an Event; whether it is there now.
+    pub async fn say(&self, namespace: &str, event: &Event) -> bool {
+        let Event { about, reason, note } = event;
+        let (version, kind, name, uid) = match about {
+            About::Namespace => ("v1", "Namespace", namespace, None),
+            About::Secret(name) => ("v1", "Secret", name.as_str(), None),
+            About::Workload(Owner { kind, name, uid }) => ("apps/v1", &**kind, &**name, Some(uid)),
         };
         // Of a fixed name, so that another leader does not say it again.
-        let hash = Sha256::digest(format!("{kind}/{name}/{}/{}", key.1.reason, key.1.note));
+        let hash = Sha256::digest(format!("{kind}/{name}/{reason}/{note}"));
         let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let body = json!({
+        let time = self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let class = if *reason == REPLACED { "Normal" } else { "Warning" };
+        let mut body = json!({
             "metadata": {"name": format!("{name}.{hash}"), "namespace": namespace},
-            "involvedObject": {"apiVersion": "v1", "kind": kind, "name": name, "namespace": namespace},
-            "type": "Warning", "reason": key.1.reason, "message": key.1.note,
+            "involvedObject": {"apiVersion": version, "kind": kind, "name": name, "namespace": namespace},
+            "type": class, "reason": reason, "message": note,
             "source": {"component": FIELD_MANAGER}, "reportingComponent": FIELD_MANAGER,
             "firstTimestamp": time, "lastTimestamp": time, "count": 1,
         });
-        tracing::warn!(namespace, name, reason = key.1.reason, note = key.1.note, "an event");
+        if let Some(uid) = uid {
+            // By it `kubectl describe` finds the Events of a workload.
+            body["involvedObject"]["uid"] = (**uid).into();
+        }
+        tracing::info!(namespace, kind, name, reason, note, "an event");
         let request = Request::new(format!("/api/v1/namespaces/{namespace}/events"));
         let request = request.create(&PostParams::default(), body.to_string().into_bytes());
-        if matches!(self.send_in(namespace, request).await, Ok(_) | Err(ApplyError::Taken)) {
-            self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        }
+        matches!(self.send_in(namespace, request).await, Ok(_) | Err(ApplyError::Taken))
     }
 
     /// Forgets which Events were sent of a namespace, but for those that still hold.

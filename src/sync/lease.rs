@@ -38,10 +38,18 @@ impl Default for Timing {
     }
 }
 
-/// Whether this process writes, for whoever is about to.
+/// Whether this process writes, for whoever is about to, and what time it is.
 #[derive(Debug, Clone)]
 pub struct Leader {
     term: watch::Receiver<Term>,
+    clock: watch::Receiver<Option<Clock>>,
+}
+
+/// The time of the API server, as it was when this process heard of it.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    server: Timestamp,
+    heard: Instant,
 }
 
 /// What an elector says.
@@ -70,6 +78,14 @@ impl Leader {
         self.term.borrow().number
     }
 
+    /// The time by the clock of the API server: when pods were made is told by it, and a clock of this node that is wrong or
+    /// jumps moves nothing. Before the lease was written for the first time, that of this node.
+    pub fn now(&self) -> Timestamp {
+        let clock = *self.clock.borrow();
+        let now = clock.and_then(|clock| clock.server.checked_add(clock.heard.elapsed()).ok());
+        now.unwrap_or_else(Timestamp::now)
+    }
+
     /// Waits until it may.
     pub async fn wait(&mut self) {
         // The elector outlives whoever waits, or the process ends.
@@ -86,6 +102,7 @@ pub struct Elector {
     identity: String,
     timing: Timing,
     term: watch::Sender<Term>,
+    clock: watch::Sender<Option<Clock>>,
     /// The lease as somebody else has written it, and since when it is known.
     observed: Option<(Value, Instant)>,
 }
@@ -93,11 +110,13 @@ pub struct Elector {
 impl Elector {
     /// In RefGate's own namespace. `name` helps people to see who it is.
     pub fn new(client: Client, own_namespace: &str, name: &str, timing: Timing) -> (Self, Leader) {
-        let (term, receiver) = watch::channel(Term::default());
+        let (term, leads) = watch::channel(Term::default());
+        let (clock, tells) = watch::channel(None);
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{own_namespace}/leases");
         // Another process of the same name, or this one after a restart, is somebody else.
         let identity = format!("{name}_{:016x}", random());
-        (Self { client, path, identity, timing, term, observed: None }, Leader { term: receiver })
+        let elector = Self { client, path, identity, timing, term, clock, observed: None };
+        (elector, Leader { term: leads, clock: tells })
     }
 
     /// Tries for ever.
@@ -192,9 +211,23 @@ impl Elector {
             false => Request::new(&self.path).replace(NAME, &PostParams::default(), body),
         };
         match self.send(request).await {
-            Ok(_) => Ok(true),
+            Ok(written) => {
+                self.hear(&written);
+                Ok(true)
+            }
             Err(Failure::Status(409)) => Ok(false),
             Err(failure) => Err(failure.text()),
+        }
+    }
+
+    /// The API server notes beside each write when it was, in whole seconds, cut off. What is changed from now on must not
+    /// seem to have changed before a pod that is there already, so the second counts as over.
+    fn hear(&self, written: &Value) {
+        let managers = written.pointer("/metadata/managedFields").and_then(Value::as_array);
+        let times = managers.into_iter().flatten();
+        let times = times.filter_map(|manager| manager["time"].as_str()?.parse::<Timestamp>().ok());
+        if let Some(server) = times.max().and_then(|time| time.checked_add(Duration::from_secs(1)).ok()) {
+            self.clock.send_replace(Some(Clock { server, heard: Instant::now() }));
         }
     }
 

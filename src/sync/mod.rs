@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::Client;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::net::TcpListener;
@@ -18,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cluster::{self, ClusterError, Pace, random};
+use crate::config::follow::{Follower, Reload};
 use crate::config::{self, Config, ConfigError};
 use crate::policy::workload::Kind;
 use crate::process::{Signals, Tasks};
@@ -30,6 +30,7 @@ use pass::{Engine, Parts};
 use state::Cluster;
 
 pub mod apply;
+pub mod follow;
 mod health;
 pub mod lease;
 pub mod manager;
@@ -40,12 +41,17 @@ pub mod plan;
 mod read;
 pub mod restart;
 pub mod rotation;
+pub mod runs;
 pub mod secret;
 pub mod state;
 pub mod wanted;
 
 pub use once::once;
 
+/// Between two looks at the pods that a rotation left behind.
+const TICK: Duration = Duration::from_secs(1);
+/// Between two looks at the configuration file.
+const POLL: Duration = Duration::from_secs(10);
 /// Changes that come together are looked at together.
 const PAUSE: Duration = Duration::from_millis(200);
 /// A leader that was told to stop ends what it does within this.
@@ -131,6 +137,8 @@ pub fn run(options: &Options) -> Result<(), SyncError> {
 /// What the controller works with, read and connected.
 pub(crate) struct Setup {
     config: Config,
+    /// Where the configuration is, and its text.
+    file: Option<(PathBuf, String)>,
     client: Client,
     own_namespace: String,
     metrics: Arc<SyncMetrics>,
@@ -139,24 +147,64 @@ pub(crate) struct Setup {
 impl Setup {
     async fn new(options: &Options) -> Result<Self, SyncError> {
         no_core_files().map_err(SyncError::CoreFiles)?;
-        let config = configuration(options.configuration.as_deref()).await?;
+        let (config, file) = match &options.configuration {
+            Some(path) => {
+                let (config, text) = configuration(path).await?;
+                (config, Some((path.clone(), text)))
+            }
+            None => (Config::default(), None),
+        };
         let client = cluster::client(options.kubeconfig.clone(), None).await?;
         let own_namespace = options.own_namespace.clone();
-        Ok(Self { config, client, own_namespace, metrics: Arc::new(SyncMetrics::new()) })
+        Ok(Self { config, file, client, own_namespace, metrics: Arc::new(SyncMetrics::new()) })
     }
 
     /// Starts the watches.
     fn watch(&self, tasks: &mut Tasks) -> Arc<Cluster> {
-        let kinds: Vec<Kind> = self.config.settings.kinds.clone();
-        let cluster = Arc::new(Cluster::new(kinds.len()));
-        let client = || self.client.clone();
-        let namespaces = state::watch_namespaces(Arc::clone(&cluster), client(), Pace::default());
+        let cluster = Arc::new(Cluster::default());
+        let namespaces = state::watch_namespaces(Arc::clone(&cluster), self.client.clone(), Pace::default());
         tasks.spawn("the watch of namespaces", namespaces);
-        for (index, kind) in kinds.into_iter().enumerate() {
-            let watch = state::watch_kind(Arc::clone(&cluster), index + 1, client(), kind, Pace::default());
-            tasks.spawn("a watch of workloads", watch);
+        for kind in &self.config.settings.kinds {
+            self.watch_kind(tasks, &cluster, kind);
         }
         cluster
+    }
+
+    fn watch_kind(&self, tasks: &mut Tasks, cluster: &Arc<Cluster>, kind: &Kind) {
+        let (index, client) = (cluster.add_watch(), self.client.clone());
+        let watch = state::watch_kind(Arc::clone(cluster), index, client, kind.clone(), Pace::default());
+        tasks.spawn("a watch of workloads", watch);
+    }
+
+    /// Hands on each new configuration, and says which task ended.
+    async fn reloads(
+        &self,
+        tasks: &mut Tasks,
+        cluster: &Arc<Cluster>,
+        configure: &watch::Sender<Settings>,
+    ) -> &'static str {
+        let Some((path, text)) = self.file.clone() else { return tasks.next().await };
+        let mut follower = Follower::new(path, text, POLL);
+        let mut kinds = self.config.settings.kinds.clone();
+        loop {
+            let reload = tokio::select! {
+                died = tasks.next() => return died,
+                reload = follower.next() => reload,
+            };
+            let Reload::Good(config) = reload else {
+                self.metrics.config_reload_success.set(0);
+                continue;
+            };
+            self.metrics.config_reload_success.set(1);
+            // A kind that is gone is watched on: what its objects name stays, until the next start.
+            for kind in &config.settings.kinds {
+                if !kinds.contains(kind) {
+                    self.watch_kind(tasks, cluster, kind);
+                    kinds.push(kind.clone());
+                }
+            }
+            configure.send_replace((config.sync, config.max_age));
+        }
     }
 
     fn engine(&self, mode: Mode) -> Engine {
@@ -182,11 +230,12 @@ impl Setup {
     }
 }
 
-async fn configuration(path: Option<&Path>) -> Result<Config, SyncError> {
-    let Some(path) = path else { return Ok(Config::default()) };
+async fn configuration(path: &Path) -> Result<(Config, String), SyncError> {
     let text = tokio::fs::read_to_string(path).await;
     let text = text.map_err(|source| SyncError::ConfigurationFile { path: path.to_owned(), source })?;
-    config::parse(&text).map_err(|source| SyncError::Configuration { path: path.to_owned(), source })
+    let config = config::parse(&text);
+    let config = config.map_err(|source| SyncError::Configuration { path: path.to_owned(), source })?;
+    Ok((config, text))
 }
 
 /// Runs until `stop` is done, then ends the pass that it is in and gives the lease up. A task that ends by itself is an
@@ -203,12 +252,14 @@ async fn controller(
     let (mut elector, leader) = setup.elector();
     let engine = setup.engine(Mode::Live(leader.clone()));
     let (stopping, told) = watch::channel(false);
-    let refresh = setup.config.sync.refresh;
-    let work = Work { engine, cluster, leader, refresh, metrics: Arc::clone(&setup.metrics), ready, told };
+    let (configure, configured) = watch::channel((setup.config.sync.clone(), setup.config.max_age));
+    let metrics = Arc::clone(&setup.metrics);
+    let work = Work { engine, cluster: Arc::clone(&cluster), leader, configured, metrics, ready, told };
     let mut work = tokio::spawn(work.run());
-    tokio::pin!(stop);
+    let reloads = setup.reloads(&mut tasks, &cluster, &configure);
+    tokio::pin!(stop, reloads);
     tokio::select! {
-        died = tasks.next() => return Err(SyncError::Died(died)),
+        died = &mut reloads => return Err(SyncError::Died(died)),
         _ = &mut work => return Err(SyncError::Died("the loop")),
         () = elector.run() => return Err(SyncError::Died("the election")),
         () = &mut stop => {}
@@ -225,15 +276,30 @@ async fn controller(
     Ok(())
 }
 
+/// The section `sync` of the configuration, and `snapshot.maxAge`.
+type Settings = (config::sync::Sync, Duration);
+
 /// The loop.
 struct Work {
     engine: Engine,
     cluster: Arc<Cluster>,
     leader: Leader,
-    refresh: Duration,
+    configured: watch::Receiver<Settings>,
     metrics: Arc<SyncMetrics>,
     ready: watch::Sender<bool>,
     told: watch::Receiver<bool>,
+}
+
+/// What the loop does next.
+enum Turn {
+    /// All of it, with the manager's lists read anew.
+    Whole,
+    /// The namespaces where something changed.
+    Some,
+    /// The pods that a rotation left behind.
+    Follow,
+    /// Another configuration.
+    Configure,
 }
 
 impl Work {
@@ -245,7 +311,7 @@ impl Work {
             () = self.cluster.wait_complete() => {}
         }
         self.ready.send_replace(true);
-        let mut next = Instant::now();
+        let (mut next, mut is_behind) = (Instant::now(), false);
         loop {
             self.metrics.leader.set(i64::from(self.leader.may_write()));
             let age = self.engine.source_age().unwrap_or_default();
@@ -259,25 +325,38 @@ impl Work {
                 () = self.leader.wait() => {}
             }
             self.metrics.leader.set(1);
-            let is_due = tokio::select! {
+            let turn = tokio::select! {
                 _ = told.wait_for(|told| *told) => return,
-                () = tokio::time::sleep_until(next) => true,
-                () = self.cluster.wait_changed() => false,
+                Ok(()) = self.configured.changed() => Turn::Configure,
+                () = tokio::time::sleep_until(next) => Turn::Whole,
+                () = self.cluster.wait_changed() => Turn::Some,
+                () = tokio::time::sleep(TICK), if is_behind => Turn::Follow,
             };
-            if is_due {
-                next = Instant::now() + jittered(self.refresh);
-                self.whole().await;
-            } else {
-                tokio::time::sleep(PAUSE).await;
-                let touched = self.cluster.take_touched();
-                self.engine.some(&self.cluster, &touched, Timestamp::now()).await;
+            match turn {
+                Turn::Whole => {
+                    let refresh = self.configured.borrow().0.refresh;
+                    next = Instant::now() + jittered(refresh);
+                    self.whole().await;
+                }
+                Turn::Some => {
+                    tokio::time::sleep(PAUSE).await;
+                    let touched = self.cluster.take_touched();
+                    self.engine.some(&self.cluster, &touched).await;
+                }
+                Turn::Configure => {
+                    let (sync, max_age) = self.configured.borrow_and_update().clone();
+                    self.engine.configure(sync, max_age);
+                    next = Instant::now();
+                }
+                Turn::Follow => {}
             }
+            is_behind = self.engine.follow(&self.cluster).await;
         }
     }
 
     async fn whole(&mut self) {
         let touched = self.cluster.take_touched();
-        if let Err(error) = self.engine.whole(&self.cluster, Timestamp::now()).await {
+        if let Err(error) = self.engine.whole(&self.cluster).await {
             tracing::warn!(%error, "the catalogue cannot be read; nothing is done");
             self.cluster.touch(touched);
             tokio::time::sleep(PAUSE).await;

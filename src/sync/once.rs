@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::apply::Mode;
 use super::{Options, Setup, SyncError};
 use crate::process::Tasks;
@@ -63,5 +61,5 @@ async fn pass(setup: &Setup, mode: Mode) -> Result<(), SyncError> {
             complete.map_err(|_| SyncError::Late("the cluster could not be read in time; are all rights there?"))?;
         }
     }
-    Ok(engine.whole(&cluster, Timestamp::now()).await?)
+    Ok(engine.whole(&cluster).await?)
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, Writer};
+use super::follow::Follower;
 use super::manager::Fetched;
 use super::managers::Managers;
 use super::plan::{self, Catalogue, Event, Listings, Plan, View, plan};
@@ -63,6 +63,7 @@ pub struct Engine {
     /// Names that somebody else has, by namespace, with their paths.
     taken: HashMap<String, BTreeMap<String, String>>,
     catalogues: BTreeMap<String, Stored>,
+    follower: Follower,
     /// By namespace: Secrets that are held, and values that are due.
     counts: HashMap<String, (usize, usize)>,
     unreadable: BTreeSet<String>,
@@ -73,8 +74,6 @@ pub struct Engine {
     tried: HashSet<(String, String)>,
     /// The term of the lease in which the catalogues were read.
     term: Option<u64>,
-    /// When this pass began.
-    begun: Instant,
     /// When the manager was last read as a whole.
     read_at: Option<Instant>,
 }
@@ -103,6 +102,7 @@ impl Engine {
             writer,
             reader: Reader::new(client),
             managers,
+            follower: Follower::new(settings.restart, Arc::clone(&metrics)),
             settings,
             max_age,
             own_namespace,
@@ -116,7 +116,6 @@ impl Engine {
             forged: HashMap::new(),
             tried: HashSet::new(),
             term: None,
-            begun: Instant::now(),
             read_at: None,
         }
     }
@@ -126,9 +125,23 @@ impl Engine {
         self.read_at.map(|at| at.elapsed())
     }
 
+    /// From now on with other settings. Managers keep their connections where theirs are the same.
+    pub fn configure(&mut self, settings: Sync, max_age: Duration) {
+        if (&settings.manager, &settings.scopes) != (&self.settings.manager, &self.settings.scopes) {
+            self.managers = Managers::new(&settings);
+        }
+        self.follower.configure(settings.restart);
+        self.settings = settings;
+        self.max_age = max_age;
+    }
+
+    /// Takes the next step of the workloads that are behind a rotation; whether there are any.
+    pub async fn follow(&mut self, cluster: &Cluster) -> bool {
+        self.follower.step(cluster, &self.writer).await
+    }
+
     /// A pass over all namespaces, with the manager's lists read anew.
-    pub async fn whole(&mut self, cluster: &Cluster, now: Timestamp) -> Result<(), ListError> {
-        self.begun = Instant::now();
+    pub async fn whole(&mut self, cluster: &Cluster) -> Result<(), ListError> {
         self.writer.begin();
         let term = self.writer.term();
         self.catalogues = read::catalogues(&self.reader, &self.own_namespace).await?;
@@ -144,22 +157,22 @@ impl Engine {
         self.taken.retain(|namespace, _| places.contains_key(namespace));
         self.counts.retain(|namespace, _| places.contains_key(namespace));
         self.unreadable.retain(|namespace| places.contains_key(namespace));
+        self.follower.retain(|namespace| places.contains_key(namespace));
         self.forged.retain(|namespace, _| places.contains_key(namespace));
         self.probe_taken().await;
-        self.work(cluster, places, now).await;
+        self.work(cluster, places).await;
         Ok(())
     }
 
     /// A pass over the namespaces where something changed, with the lists as they were read last.
-    pub async fn some(&mut self, cluster: &Cluster, names: &BTreeSet<String>, now: Timestamp) {
+    pub async fn some(&mut self, cluster: &Cluster, names: &BTreeSet<String>) {
         if self.term != Some(self.writer.term()) {
             // What was read before another one led says nothing any more of what leaves, and since when.
-            if let Err(error) = self.whole(cluster, now).await {
+            if let Err(error) = self.whole(cluster).await {
                 tracing::warn!(%error, "the catalogue cannot be read; nothing is done");
             }
             return;
         }
-        self.begun = Instant::now();
         self.writer.begin();
         let mut places = self.places(cluster);
         places.retain(|name, _| names.contains(name));
@@ -167,7 +180,7 @@ impl Engine {
         let mut prefixes = prefixes_of(places.values());
         prefixes.retain(|prefix| !self.listings.contains_key(prefix));
         self.list(prefixes).await;
-        self.work(cluster, places, now).await;
+        self.work(cluster, places).await;
     }
 
     /// Namespaces that are bound, or that a catalogue still speaks of.
@@ -182,12 +195,12 @@ impl Engine {
         places
     }
 
-    async fn work(&mut self, cluster: &Cluster, places: BTreeMap<String, Option<Place>>, now: Timestamp) {
+    async fn work(&mut self, cluster: &Cluster, places: BTreeMap<String, Option<Place>>) {
         let (gone, there): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, place)| place.is_none());
         let mut scenes = self.read(cluster, there).await;
         let mut fetch = BTreeSet::new();
         for scene in &mut scenes {
-            scene.fetch = self.plan(scene, now).fetch;
+            scene.fetch = self.plan(scene).fetch;
             scene.fetch.retain(|path| self.tried.insert((scene.name.clone(), path.clone())));
             fetch.extend(scene.fetch.iter().cloned());
         }
@@ -196,11 +209,11 @@ impl Engine {
             if !self.writer.may_write() {
                 return;
             }
-            self.fetch_and_write(batch, &mut scenes, now).await;
+            self.fetch_and_write(batch, &mut scenes).await;
         }
         for scene in &mut scenes {
             if self.look_again(scene, cluster) {
-                self.finish(scene, now).await;
+                self.finish(scene).await;
             }
         }
         for (name, _) in gone {
@@ -247,14 +260,28 @@ impl Engine {
                         scenes.push(scene);
                     }
                 }
-                Err(error) => {
-                    if self.unreadable.insert(name.clone()) {
-                        tracing::warn!(namespace = name, %error, "its Secrets cannot be listed; RoleBinding refgate-sync, which refgate bind prints, gives the right to");
-                    }
-                }
+                Err(error) => self.cannot_read(name, &place, &error).await,
             }
         }
         scenes
+    }
+
+    async fn cannot_read(&mut self, namespace: String, place: &Place, error: &ListError) {
+        if matches!(error, ListError::Forbidden(_)) && !place.terminating {
+            // Server-side, since who binds namespaces may patch this one RoleBinding and create none.
+            let note = format!(
+                "nothing is synced here, since the sync has no right on the Secrets of this namespace; give it with \
+                 `kubectl create rolebinding refgate-sync --namespace={namespace} --clusterrole=refgate-sync-secrets \
+                 --serviceaccount={}:refgate-sync --dry-run=client --output=yaml | kubectl apply --server-side \
+                 --field-manager=refgate-bind --filename=-`",
+                self.own_namespace
+            );
+            self.writer.event(&namespace, Event::of_namespace("RightMissing", note)).await;
+        }
+        if !self.unreadable.contains(&namespace) {
+            tracing::warn!(namespace, %error, "its Secrets cannot be listed");
+            self.unreadable.insert(namespace);
+        }
     }
 
     /// Claims that count for nothing; said once, as there may be many.
@@ -274,7 +301,7 @@ impl Engine {
         self.forged.insert(namespace.to_owned(), secrets);
     }
 
-    fn plan(&self, scene: &Scene, now: Timestamp) -> Plan {
+    fn plan(&self, scene: &Scene) -> Plan {
         let (none, nothing) = (BTreeMap::new(), Stored::default());
         let stored = self.catalogues.get(&scene.name).unwrap_or(&nothing);
         let view = View {
@@ -289,7 +316,7 @@ impl Engine {
             listings: &self.listings,
             known: &self.known,
         };
-        let mut plan = plan(&view, &self.settings, now);
+        let mut plan = plan(&view, &self.settings, self.writer.now());
         if scene.place.terminating {
             // The API server refuses what is new there; what is there goes with it.
             plan = Plan { catalogue: plan.catalogue, ..Plan::default() };
@@ -298,14 +325,14 @@ impl Engine {
     }
 
     /// One batch of values, written wherever they are wanted, and gone after it.
-    async fn fetch_and_write(&mut self, batch: &[String], scenes: &mut [Scene], now: Timestamp) {
+    async fn fetch_and_write(&mut self, batch: &[String], scenes: &mut [Scene]) {
         let results = self.managers.fetch(batch).await;
         if results.iter().any(|(_, result)| result.is_ok()) {
             self.count("fetch", None);
         }
         for (path, result) in results {
             match result {
-                Ok(fetched) => self.write_everywhere(&path, &fetched, scenes, now).await,
+                Ok(fetched) => self.write_everywhere(&path, &fetched, scenes).await,
                 Err(error) => {
                     self.count("fetch", Some(&error));
                     tracing::warn!(path, %error, "a value could not be fetched; nothing changes for it");
@@ -314,13 +341,7 @@ impl Engine {
         }
     }
 
-    async fn write_everywhere(
-        &mut self,
-        path: &str,
-        fetched: &Fetched,
-        scenes: &mut [Scene],
-        now: Timestamp,
-    ) {
+    async fn write_everywhere(&mut self, path: &str, fetched: &Fetched, scenes: &mut [Scene]) {
         // What was not asked for is nothing that anybody may have.
         let Some(listed) = self.listings.values().flatten().find_map(|listing| listing.get(path)) else {
             return;
@@ -331,11 +352,11 @@ impl Engine {
         self.known.insert(path.to_owned(), known);
         let Ok(desired) = desired else { return };
         for scene in scenes.iter_mut().filter(|scene| scene.fetch.contains(path)) {
-            self.write(scene, &desired, now).await;
+            self.write(scene, &desired).await;
         }
     }
 
-    async fn write(&mut self, scene: &mut Scene, desired: &Desired, now: Timestamp) {
+    async fn write(&mut self, scene: &mut Scene, desired: &Desired) {
         let name = secret_name(&desired.path);
         // The plan has seen to it; a mistake in it must not cost a value.
         if !scene.place.labels.binding.contains(&desired.path) {
@@ -343,10 +364,8 @@ impl Engine {
         }
         let at = scene.held.iter().position(|held| held.name == name);
         let held = at.map(|at| &scene.held[at]);
-        // A change is no older than its write: a pod that started before that has the old value.
-        let now = now + SignedDuration::try_from(self.begun.elapsed()).unwrap_or_default();
-        let Some(write) = plan::write(held, desired, now) else { return };
-        match self.writer.write(&scene.name, &write, held, desired, now).await {
+        let Some(write) = plan::write(held, desired, self.writer.now()) else { return };
+        match self.writer.write(&scene.name, &write, held, desired).await {
             Ok(Some(held)) => {
                 at.map(|at| scene.held.remove(at));
                 tracing::info!(
@@ -368,7 +387,7 @@ impl Engine {
                         "{} cannot be synced: the API server refuses Secret {name}; a quota, a policy or a webhook is in the way",
                         desired.path
                     );
-                    scene.refused.push(Event { secret: None, reason: "Refused", note });
+                    scene.refused.push(Event::of_namespace("Refused", note));
                 }
                 tracing::warn!(namespace = scene.name, secret = name, %error, "a Secret was not written")
             }
@@ -376,8 +395,8 @@ impl Engine {
     }
 
     /// What takes no values: marks, deletions, the catalogue, Events.
-    async fn finish(&mut self, scene: &mut Scene, now: Timestamp) {
-        let Plan { marks, deletes, .. } = self.plan(scene, now);
+    async fn finish(&mut self, scene: &mut Scene) {
+        let Plan { marks, deletes, .. } = self.plan(scene);
         let mut events = Vec::new();
         for (name, uid, why) in deletes {
             let deleted = self.writer.delete(&scene.name, &name, &uid).await;
@@ -396,7 +415,7 @@ impl Engine {
                 held.mark = mark.map(str::to_owned);
             }
         }
-        let plan = self.plan(scene, now);
+        let plan = self.plan(scene);
         events.extend(plan.events);
         events.append(&mut scene.refused);
         let taken = self.taken.get(&scene.name).filter(|_| !scene.place.terminating);
@@ -408,9 +427,11 @@ impl Engine {
         }
         self.writer.forget_events(&scene.name, &events);
         for event in events {
-            self.writer.event(&scene.name, event, now).await;
+            self.writer.event(&scene.name, event).await;
         }
         self.counts.insert(scene.name.clone(), (scene.held.len(), plan.due.len()));
+        let binding = &scene.place.labels.binding;
+        self.follower.learn(&scene.name, scene.held.iter().filter(|held| binding.contains(&held.path)));
         self.catalogue(&scene.name, plan.catalogue).await;
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manager::Listed;
 use super::rotation;
+use super::runs::Owner;
 use super::secret::{Desired, Held, Known};
 use super::wanted::Wanted;
 use crate::config::sync::Sync;
@@ -144,18 +145,34 @@ pub enum Catalogue {
 /// Something that people should know. No value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Event {
-    /// The Secret that it is about; `None` for the namespace itself.
-    pub secret: Option<String>,
+    /// What it is about.
+    pub about: About,
     /// One word.
     pub reason: &'static str,
     /// A sentence.
     pub note: String,
 }
 
+/// What an Event is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum About {
+    /// The namespace itself.
+    Namespace,
+    /// A Secret, by name.
+    Secret(String),
+    /// A workload.
+    Workload(Owner),
+}
+
 impl Event {
     /// About a Secret.
     pub fn of(secret: &str, reason: &'static str, note: String) -> Self {
-        Self { secret: Some(secret.to_owned()), reason, note }
+        Self { about: About::Secret(secret.to_owned()), reason, note }
+    }
+
+    /// About the namespace itself.
+    pub fn of_namespace(reason: &'static str, note: String) -> Self {
+        Self { about: About::Namespace, reason, note }
     }
 }
 
@@ -250,7 +267,7 @@ impl Plan {
         if let Some(days) = rotation::overdue(&held.path, created, &settings.rotation, now) {
             self.due.push(held.path.clone());
             let note = format!("{} is due for rotation: its value is {days} days old", held.path);
-            self.events.push(Event { secret: None, reason: "RotationDue", note });
+            self.events.push(Event::of_namespace("RotationDue", note));
         }
     }
 
@@ -282,7 +299,7 @@ impl Plan {
         match view.known.get(path).filter(|known| known.is_current(listed)).map(|known| &known.shape) {
             Some(Err(unfit)) => {
                 let note = format!("{path} cannot be made a Secret: {unfit}");
-                self.events.push(Event { secret: None, reason: "Unfit", note });
+                self.events.push(Event::of_namespace("Unfit", note));
             }
             _ => {
                 self.fetch.insert(path.to_owned());
@@ -367,10 +384,14 @@ pub fn write(held: Option<&Held>, desired: &Desired, now: Timestamp) -> Option<W
     }
 }
 
-/// What `refgate.dev/changed` says after a write: it moves with the data alone, since pods are replaced for it.
+/// What `refgate.dev/changed` says after a write at `now`, which is late by up to a second, but never early. It moves with the
+/// data alone, since pods are replaced for it. Of the first value it is no later than the Secret's own creation, by which it is
+/// known for the first: no container has an older one.
 pub fn changed(held: Option<&Held>, desired: &Desired, now: Timestamp) -> Timestamp {
-    let same = held.filter(|held| held.digest == desired.shape.digest);
-    same.and_then(|held| held.changed_by(now)).unwrap_or(now)
+    let Some(held) = held else {
+        return Timestamp::from_second(now.as_second() - 1).unwrap_or(now);
+    };
+    held.changed_by(now).filter(|_| held.digest == desired.shape.digest).unwrap_or(now)
 }
 
 #[cfg(test)]

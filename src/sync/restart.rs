@@ -2,13 +2,20 @@
 //!
 //! Pure: what is seen of a workload and the time go in, one step comes out. Nothing is remembered between two looks, so a
 //! controller that starts anew goes on where the last one was. A pod is behind when a container of it started before a
-//! Secret that it has in its environment last changed; files follow by themselves, and are not looked at.
-//!
-//! Nothing evicts yet: this is the decision, and the loop that carries it out is the next piece of the sync.
+//! Secret that it has in its environment last changed; files follow by themselves, and are not looked at. `follow` carries
+//! the step out.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// A container that seems to have started so shortly after a change may all the same have taken the value from before it: the
+/// write took its time to arrive, and the clock of the node is not that of the API server.
+const MARGIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// How old a change is before anybody is evicted for it. The clock is known to a second, and so is when a pod was made: a
+/// successor made in the same second would be taken for one from before the change, and be evicted again.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// How fast a rotation is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,18 +59,19 @@ pub struct Pod {
     pub ready_since: Option<Timestamp>,
     /// Whether it is on its way out.
     pub is_leaving: bool,
-    /// For each container that runs and has Secrets in its environment: when it started, and when the last of those Secrets
-    /// changed.
+    /// For each Secret in the environment of each container that runs: when that started, and when the Secret last changed.
     pub reads: Vec<Read>,
 }
 
-/// A container with Secrets in its environment.
+/// A container and a Secret in its environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Read {
     /// When it started, and with that took the values.
     pub started: Timestamp,
-    /// When the last of its Secrets changed.
+    /// When the Secret last changed.
     pub changed: Timestamp,
+    /// Whether that is when the Secret was made: before, there was no value, and a container that waited for it has it.
+    pub is_first: bool,
 }
 
 /// What to do now.
@@ -93,7 +101,16 @@ impl Pod {
     /// What was made after the change cannot have, though its node's clock says that it started before: without that, a
     /// node with a slow clock would have its pods evicted for ever.
     fn is_behind(&self) -> bool {
-        self.reads.iter().any(|read| read.started <= read.changed && self.created <= read.changed)
+        let may_be_old = |read: &Read| match read.is_first {
+            true => read.started < read.changed,
+            false => read.started.duration_since(read.changed) <= MARGIN,
+        };
+        self.reads.iter().any(|read| may_be_old(read) && self.created <= read.changed)
+    }
+
+    /// When the last Secret changed that it is behind of, if any.
+    pub fn behind_since(&self) -> Option<Timestamp> {
+        self.reads.iter().map(|read| read.changed).max().filter(|_| self.is_behind())
     }
 
     fn is_settled(&self, pace: Pace, now: Timestamp) -> bool {
@@ -105,8 +122,11 @@ impl Pod {
 pub fn next(workload: &Workload, pace: Pace, now: Timestamp) -> Step {
     let staying: Vec<&Pod> = workload.pods.iter().filter(|pod| !pod.is_leaving).collect();
     let (behind, fresh): (Vec<&Pod>, Vec<&Pod>) = staying.iter().partition(|pod| pod.is_behind());
-    if behind.is_empty() {
+    let Some(changed) = behind.iter().filter_map(|pod| pod.behind_since()).max() else {
         return Step::Done;
+    };
+    if elapsed(changed, now) < SETTLED {
+        return Step::Wait;
     }
     let unsettled: Vec<&&Pod> = fresh.iter().filter(|pod| !pod.is_settled(pace, now)).collect();
     // A pod that left and has no successor yet is on its way as much as one that is not Ready yet.

@@ -258,6 +258,8 @@ pub struct Held {
     pub created: Option<String>,
     /// `refgate.dev/changed`, where it reads as a time.
     pub changed: Option<Timestamp>,
+    /// When it was made, by the API server.
+    pub made: Option<Timestamp>,
     /// `refgate.dev/source`.
     pub mark: Option<String>,
     /// Its type.
@@ -305,6 +307,8 @@ struct SeenMeta<'a> {
     #[serde(borrow, default)]
     annotations: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
     #[serde(default)]
+    creation_timestamp: Option<Timestamp>,
+    #[serde(default)]
     deletion_timestamp: Option<String>,
 }
 
@@ -330,6 +334,7 @@ pub fn claim(raw: &str) -> Option<Claim> {
         version: said(VERSION),
         created: said(VERSION_CREATED),
         changed: said(CHANGED).and_then(|text| text.parse().ok()),
+        made: seen.metadata.creation_timestamp,
         mark: said(SOURCE),
         kind: seen.kind.into_owned(),
         immutable: seen.immutable.unwrap_or_default(),

@@ -1,4 +1,5 @@
-//! What the cluster wants, as the watches see it: Namespaces, and of each object that makes pods only what it names.
+//! What the cluster wants, as the watches see it: Namespaces, and of each object that makes pods only what it names, and what
+//! restarts need of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::runs::Role;
 use super::wanted::{Names, Seen, Wanted, seen};
 use crate::cluster::list::{ListError, Reader};
 use crate::cluster::{Event, Pace, Source, Watcher};
@@ -40,30 +42,45 @@ pub struct Cluster {
     changed: Notify,
 }
 
-/// What the objects of one kind in one namespace name, by their own name.
-type Objects = HashMap<Box<str>, Option<Names>>;
+/// What is kept of the objects of one kind in one namespace, by their name.
+type Objects = HashMap<Box<str>, Kept>;
+
+/// What is kept of an object.
+#[derive(Debug, Default)]
+struct Kept {
+    /// What it names. `None`: it could not be read, so nobody knows.
+    names: Option<Names>,
+    /// What it has to do with restarts.
+    role: Option<Box<Role>>,
+}
 
 #[derive(Default)]
 struct Inner {
     namespaces: BTreeMap<String, Place>,
-    /// By kind, namespace and name. `None`: it could not be read, so nobody knows what it names.
+    /// By kind, namespace and name.
     objects: Vec<HashMap<Box<str>, Objects>>,
     complete: Vec<bool>,
     heard: Vec<Option<Instant>>,
     touched: BTreeSet<String>,
 }
 
-impl Cluster {
+impl Default for Cluster {
     /// Nothing is known yet.
-    pub fn new(kinds: usize) -> Self {
-        let watches = kinds + 1;
-        let inner = Inner {
-            objects: (0..watches).map(|_| HashMap::new()).collect(),
-            complete: vec![false; watches],
-            heard: vec![None; watches],
-            ..Inner::default()
-        };
-        Self { inner: Mutex::new(inner), changed: Notify::new() }
+    fn default() -> Self {
+        let cluster = Self { inner: Mutex::default(), changed: Notify::new() };
+        cluster.add_watch();
+        cluster
+    }
+}
+
+impl Cluster {
+    /// The number of one more watch. Until its list is complete, nothing is taken away.
+    pub fn add_watch(&self) -> usize {
+        let mut inner = self.inner();
+        inner.objects.push(HashMap::new());
+        inner.complete.push(false);
+        inner.heard.push(None);
+        inner.objects.len() - 1
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -112,8 +129,15 @@ impl Cluster {
         let inner = self.inner();
         let objects =
             || inner.objects.iter().filter_map(|kind| kind.get(namespace)).flat_map(HashMap::values);
-        let wanted = Wanted::of(objects().flatten(), binding, all);
-        (wanted, objects().all(Option::is_some))
+        let wanted = Wanted::of(objects().filter_map(|kept| kept.names.as_ref()), binding, all);
+        (wanted, objects().all(|kept| kept.names.is_some()))
+    }
+
+    /// What asks for restarts in a namespace, each with its name.
+    pub fn roles(&self, namespace: &str) -> Vec<(Box<str>, Role)> {
+        let inner = self.inner();
+        let objects = inner.objects.iter().filter_map(|kind| kind.get(namespace)).flatten();
+        objects.filter_map(|(name, kept)| Some((name.clone(), Role::clone(kept.role.as_deref()?)))).collect()
     }
 
     /// Whether every list was read, and every watch is heard of.
@@ -173,18 +197,18 @@ impl Cluster {
         match event {
             Event::Restart(list) => {
                 let mut old = std::mem::take(&mut inner.objects[index]);
-                for Seen { namespace, name, names } in list {
-                    let before = old.get_mut(&namespace).and_then(|objects| objects.remove(&name));
-                    inner.put(index, namespace, name, names, before);
+                for seen in list {
+                    let before = old.get_mut(&seen.namespace).and_then(|objects| objects.remove(&seen.name));
+                    inner.put(index, seen, before);
                 }
                 let gone = old.into_iter().filter(|(_, objects)| !objects.is_empty());
                 inner.touched.extend(gone.map(|(namespace, _)| namespace.into_string()));
                 inner.complete[index] = true;
             }
-            Event::Apply(Seen { namespace, name, names }) => {
-                let objects = inner.objects[index].get_mut(&namespace);
-                let before = objects.and_then(|objects| objects.remove(&name));
-                is_news = inner.put(index, namespace, name, names, before);
+            Event::Apply(seen) => {
+                let objects = inner.objects[index].get_mut(&seen.namespace);
+                let before = objects.and_then(|objects| objects.remove(&seen.name));
+                is_news = inner.put(index, seen, before);
             }
             Event::Delete { namespace, name } => {
                 let objects = inner.objects[index].get_mut(&*namespace);
@@ -208,24 +232,21 @@ impl Cluster {
 }
 
 impl Inner {
-    /// Keeps what an object names, where it names anything; says whether that is news.
-    fn put(
-        &mut self,
-        index: usize,
-        namespace: Box<str>,
-        name: Box<str>,
-        names: Option<Names>,
-        before: Option<Option<Names>>,
-    ) -> bool {
+    /// Keeps what an object names, where it names anything; says whether that is news. What restarts need is no news: who
+    /// follows a rotation looks by itself.
+    fn put(&mut self, index: usize, seen: Seen, before: Option<Kept>) -> bool {
+        let Seen { namespace, name, names, role } = seen;
+        let is_known = before.is_some();
+        let before = before.unwrap_or_default();
         // What could be read once and cannot be now still names what it named.
-        let names = names.or_else(|| before.clone().flatten());
-        let is_nothing = names.as_ref().is_some_and(Names::is_empty);
-        let is_news = before.as_ref() != Some(&names) && !(before.is_none() && is_nothing);
+        let kept = Kept { names: names.or_else(|| before.names.clone()), role };
+        let is_nothing = kept.names.as_ref().is_some_and(Names::is_empty);
+        let is_news = if is_known { before.names != kept.names } else { !is_nothing };
         if is_news {
             self.touched.insert(namespace.to_string());
         }
-        if !is_nothing {
-            self.objects[index].entry(namespace).or_default().insert(name, names);
+        if !is_nothing || kept.role.is_some() {
+            self.objects[index].entry(namespace).or_default().insert(name, kept);
         }
         is_news
     }
@@ -288,7 +309,7 @@ pub async fn watch_kind(cluster: Arc<Cluster>, index: usize, client: kube::Clien
 
 /// Where the objects of a kind are; `None` where the cluster has no such kind.
 async fn path(reader: &Reader, kind: &Kind) -> Result<Option<String>, ListError> {
-    if KINDS.contains(kind) {
+    if KINDS.contains(kind) || kind.group.is_empty() {
         let base =
             if kind.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}/v1", kind.group) };
         return Ok(Some(format!("{base}/{}", kind.resource)));

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde::de::DeserializeSeed as _;
 
+use super::runs::{self, Role};
 use crate::policy::reference::{Reference, env_value};
 use crate::policy::snapshot::Binding;
 use crate::policy::wishes::Wishes;
@@ -33,6 +34,8 @@ pub struct Seen {
     pub name: Box<str>,
     /// `None` where it could not be read: what was known of it stays.
     pub names: Option<Names>,
+    /// What it has to do with restarts, if anything.
+    pub role: Option<Box<Role>>,
 }
 
 #[derive(Deserialize)]
@@ -62,19 +65,21 @@ struct Replicas {
 /// Reads an object of a kind. `None` where not even its name can be read.
 pub fn seen(raw: &str, kind: &Kind) -> Option<Seen> {
     let Head { metadata, spec } = serde_json::from_str(raw).ok()?;
-    let owned = metadata.owner_references.is_some_and(|owners| !owners.is_empty());
+    let owned = metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty());
     let is_at_zero = spec.is_some_and(|spec| spec.replicas == 0);
-    let names = if kind.kind == "ReplicaSet" && owned && is_at_zero {
+    let HeadMetadata { namespace, name, .. } = metadata;
+    if kind.kind == "ReplicaSet" && owned && is_at_zero {
         // What a Deployment keeps to look back on makes no pods; a rollback writes the template of the Deployment.
-        Some(Names::default())
-    } else {
-        let mut deserializer = serde_json::Deserializer::from_str(raw);
-        let object = ObjectSeed(kind).deserialize(&mut deserializer).ok();
-        object.map(|object| {
-            object.and_then(|object| object.template).as_ref().map(Names::of).unwrap_or_default()
-        })
+        return Some(Seen { namespace, name, names: Some(Names::default()), role: None });
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(raw);
+    let Ok(object) = ObjectSeed(kind).deserialize(&mut deserializer) else {
+        return Some(Seen { namespace, name, names: None, role: None });
     };
-    Some(Seen { namespace: metadata.namespace, name: metadata.name, names })
+    let template = object.and_then(|object| object.template);
+    let names = template.as_ref().map(Names::of).unwrap_or_default();
+    let role = template.as_ref().and_then(|template| runs::role(raw, kind, template)).map(Box::new);
+    Some(Seen { namespace, name, names: Some(names), role })
 }
 
 impl Names {
@@ -94,12 +99,8 @@ impl Names {
                 if let Some((_, Ok(reference))) = entry.value.as_deref().and_then(env_value) {
                     take(&reference);
                 }
-                let secret = entry.value_from.as_ref().and_then(|from| from.secret.as_ref()?.name.as_ref());
-                secrets.extend(secret.map(|name| Box::from(&**name)));
             }
-            let from = place.container.env_from.iter();
-            let from = from.filter_map(|from| from.secret_ref.as_ref()?.name.as_ref());
-            secrets.extend(from.map(|name| Box::from(&**name)));
+            secrets.extend(place.container.env_secrets().map(|name| Box::from(&**name)));
         }
         for volume in template.spec.volumes.iter().flatten() {
             secrets.extend(volume.secrets.iter().map(|(_, name)| Box::from(&**name)));

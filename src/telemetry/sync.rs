@@ -11,9 +11,9 @@ use prometheus_client::registry::Registry;
 /// Labels of `refgate_sync_writes_total`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WriteLabels {
-    /// `create`, `update`, `replace`, `mark`, `delete` or `catalogue`.
+    /// `create`, `update`, `replace`, `mark`, `delete`, `catalogue` or `evict`.
     pub what: &'static str,
-    /// `ok`, `taken`, `conflict`, `denied` or `error`.
+    /// `ok`, `taken`, `conflict`, `denied`, `budget` or `error`.
     pub outcome: &'static str,
 }
 
@@ -42,6 +42,10 @@ pub struct SyncMetrics {
     pub taken: Gauge,
     /// `refgate_sync_rotation_due`: values that are older than they should be.
     pub due: Gauge,
+    /// `refgate_sync_workloads_behind`: workloads with pods that have an old value in their environment.
+    pub behind: Gauge,
+    /// `refgate_config_reload_success`: whether the configuration that is in the file is the one that holds.
+    pub config_reload_success: Gauge,
     /// `refgate_sync_unreadable_namespaces`: bound namespaces whose Secrets cannot be listed.
     pub unreadable: Gauge,
     /// `refgate_sync_source_age_seconds`: since the secret manager was last read as a whole.
@@ -52,6 +56,7 @@ impl SyncMetrics {
     /// All of them, at zero.
     pub fn new() -> Self {
         let mut metrics = Self::default();
+        metrics.config_reload_success.set(1);
         let registry = &mut metrics.registry;
         registry.register("refgate_sync_leader", "Whether this replica writes", metrics.leader.clone());
         registry.register("refgate_sync_writes", "Writes to the API server", metrics.writes.clone());
@@ -61,6 +66,10 @@ impl SyncMetrics {
         registry.register("refgate_sync_names_taken", help, metrics.taken.clone());
         let help = "Values that are older than sync.rotation says";
         registry.register("refgate_sync_rotation_due", help, metrics.due.clone());
+        let help = "Workloads that ask for restarts and have pods with an old value in their environment";
+        registry.register("refgate_sync_workloads_behind", help, metrics.behind.clone());
+        let help = "Whether the last configuration read is the one that holds";
+        registry.register("refgate_config_reload_success", help, metrics.config_reload_success.clone());
         let help = "Bound namespaces whose Secrets cannot be listed";
         registry.register("refgate_sync_unreadable_namespaces", help, metrics.unreadable.clone());
         let help = "Time since the secret manager was last read as a whole";

@@ -185,7 +185,7 @@ sync:
   scopes:
   - {match: "mozmeao/*/prod", region: us-west-2, role: "arn:aws:iam::111122223333:role/prod"}
   - {match: "*/*/*", region: eu-west-1}
-  restart: {ready: 10s, share: 50%}
+  restart: {ready: 10s, share: 50%, patience: 3m}
   rotation: {database: 30d, apiKey: 60d, other: 180d}
 "#;
     let sync = parse(text).unwrap().sync;
@@ -196,7 +196,7 @@ sync:
         forget_after: Duration::ZERO,
         rebind_grace: Duration::from_secs(7200),
         scopes: sync.scopes.clone(),
-        restart: Restart { ready: Duration::from_secs(10), share: 50 },
+        restart: Restart { ready: Duration::from_secs(10), share: 50, patience: Duration::from_secs(180) },
         rotation: Rotation { database: days(30), api_key: days(60), other: days(180) },
     };
     assert_eq!(sync, expected);

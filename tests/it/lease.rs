@@ -127,3 +127,27 @@ async fn who_gives_it_up_writes_nothing_any_more() {
     assert!(!leader.may_write());
     assert_eq!(api.asked().len(), 3, "{:?}", api.asked());
 }
+
+#[tokio::test]
+async fn the_time_is_that_of_the_api_server_and_goes_on_from_there() {
+    let api = Api::start().await;
+    let (mut elector, leader) = elector(&api, timing());
+    let noted = |time: &str| json!({"metadata": {"managedFields": [{"time": "2001-01-01T00:00:00Z"}, {"time": time}, {}]}});
+    api.reply(LEASE, Reply::Status(404));
+    api.reply(LEASES, Reply::Json(noted("2031-01-31T12:00:00Z")));
+    elector.step().await;
+    let seconds = Duration::from_secs;
+    // The second that was cut off counts as over.
+    let said = "2031-01-31T12:00:01Z".parse::<jiff::Timestamp>().unwrap();
+    let since = |leader: &Leader| Duration::try_from(leader.now().duration_since(said)).unwrap();
+    assert!(since(&leader) < seconds(30), "whatever the clock here says");
+    tokio::time::pause();
+    tokio::time::advance(seconds(90)).await;
+    assert!((seconds(90)..seconds(120)).contains(&since(&leader)));
+    tokio::time::resume();
+    // What is heard again counts, though it lies in the past.
+    api.reply(LEASE, Reply::Json(lease("", "a", 3600)));
+    api.reply(LEASE, Reply::Json(noted("2031-01-31T12:00:10Z")));
+    elector.step().await;
+    assert!((seconds(10)..seconds(40)).contains(&since(&leader)));
+}

@@ -228,6 +228,7 @@ fn every_account_has_the_rights_of_its_job() {
         ("refgate-sync by ClusterRole: jobs,cronjobs", "list,watch"),
         ("refgate-sync by ClusterRole: rollouts", "list,watch"),
         ("refgate-sync by ClusterRole: events", "create"),
+        ("refgate-sync by ClusterRole: pods/eviction", "create"),
         ("refgate-sync by Role: leases", "create"),
         ("refgate-sync by Role: leases refgate-sync", "get,update"),
         ("refgate by Role: configmaps", "list,watch"),

@@ -15,7 +15,7 @@ fn at(second: i64) -> Timestamp {
 
 /// A pod that runs and is Ready since `started`.
 fn pod(name: &str, started: i64) -> Pod {
-    let read = Read { started: at(started), changed: at(CHANGED) };
+    let read = Read { started: at(started), changed: at(CHANGED), is_first: false };
     Pod {
         name: name.to_owned(),
         created: at(started),
@@ -58,6 +58,14 @@ fn one_first_and_then_a_share() {
 }
 
 #[test]
+fn a_change_of_this_very_second_waits() {
+    let pods = workload(8, old(8));
+    for (second, step) in [(0, Step::Wait), (1, Step::Wait), (2, evict(&["old-0"]))] {
+        assert_eq!(next(&pods, PACE, at(CHANGED + second)), step, "{second}");
+    }
+}
+
+#[test]
 fn who_is_behind() {
     let now = at(CHANGED + 1_000);
     let files_only = Pod { reads: Vec::new(), ..pod("files", CHANGED - 100) };
@@ -67,13 +75,24 @@ fn who_is_behind() {
     // In the same second it may have had the old value.
     let same = workload(2, vec![pod("a", CHANGED), pod("b", CHANGED + 2)]);
     assert_eq!(next(&same, PACE, now), evict(&["a"]));
+    // And shortly after it, since the write took its time to arrive, and the node's clock may be fast.
+    let just = Pod { created: at(CHANGED - 50), ..pod("a", CHANGED + 5) };
+    assert_eq!(next(&workload(2, vec![just, pod("b", CHANGED + 2)]), PACE, now), evict(&["a"]));
     // A container that started again took the new value; a node whose clock is slow says otherwise of a new pod.
-    let again = Pod { created: at(CHANGED - 50), ..pod("a", CHANGED + 5) };
+    let again = Pod { created: at(CHANGED - 50), ..pod("a", CHANGED + 6) };
     let slow = Pod { created: at(CHANGED + 5), ..pod("b", CHANGED - 50) };
     assert_eq!(next(&workload(2, vec![again, slow]), PACE, now), Step::Done);
+    // Of a Secret's first value nobody has an older one, but who did without it.
+    let first = |started: i64| {
+        let mut pod = Pod { created: at(CHANGED - 50), ..pod("a", started) };
+        pod.reads[0].is_first = true;
+        workload(2, vec![pod.clone(), Pod { name: "b".to_owned(), ..pod }])
+    };
+    assert_eq!(next(&first(CHANGED), PACE, now), Step::Done);
+    assert_eq!(next(&first(CHANGED - 1), PACE, now), evict(&["a"]));
     // One container of several is enough.
     let mut two = pod("a", CHANGED + 5);
-    two.reads.push(Read { started: at(CHANGED + 5), changed: at(CHANGED + 6) });
+    two.reads.push(Read { started: at(CHANGED + 5), changed: at(CHANGED + 6), is_first: false });
     assert_eq!(next(&workload(2, vec![two, pod("b", CHANGED + 9)]), PACE, now), evict(&["a"]));
     // A pod that is going anyway is nobody's concern.
     let mut leaving = pod("a", CHANGED - 1);

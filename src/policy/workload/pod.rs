@@ -107,6 +107,15 @@ pub struct Container<'a> {
     pub startup_probe: Option<Box<Handler<'a>>>,
 }
 
+impl<'a> Container<'a> {
+    /// The Secrets that its environment reads, by name: keys of them, and whole ones.
+    pub fn env_secrets(&self) -> impl Iterator<Item = &Text<'a>> {
+        let entries = self.env.iter().flatten();
+        let keys = entries.filter_map(|entry| entry.value_from.as_ref()?.secret.as_ref()?.name.as_ref());
+        keys.chain(self.env_from.iter().filter_map(|from| from.secret_ref.as_ref()?.name.as_ref()))
+    }
+}
+
 /// One env entry.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

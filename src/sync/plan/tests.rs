@@ -218,6 +218,9 @@ fn what_is_there_is_changed_or_replaced_by_its_uid() {
     assert_eq!(write(Some(&Held { terminating: true, ..old.clone() }), &desired, now()), None);
     let later = now().checked_add(Duration::from_secs(9)).unwrap();
     assert_eq!(changed(Some(&old), &desired, later), later);
+    // The clock is late by up to a second, and creation times have whole ones: the first value is no later than its Secret.
+    let first = changed(None, &desired, "2026-11-22T13:00:00.9Z".parse().unwrap());
+    assert_eq!(first, "2026-11-22T12:59:59Z".parse().unwrap());
     assert_eq!(
         changed(Some(&Held { version: None, ..same }), &desired, later),
         now(),

@@ -15,6 +15,7 @@ pub mod manager;
 mod messages;
 mod mutators;
 mod outage;
+mod rotation;
 pub mod scan;
 mod sync;
 mod sync_faults;
@@ -86,6 +87,11 @@ pub const CASES: &[Case] = cases![
     Alone sync::a_manager_that_is_away,
     Alone sync::another_replica_takes_over,
     Alone sync::once_tells_and_does,
+    Alone sync::what_an_operator_forgets_and_changes,
+    Alone sync::a_kind_that_comes_later,
+    Alone rotation::reaches_every_pod_one_by_one,
+    Alone rotation::stops_and_says_why,
+    Alone rotation::of_every_kind,
     Alone sync_tenants::claims_that_are_forged_before_the_sync,
     Alone sync_tenants::claims_that_are_stripped,
     Alone sync_tenants::a_quota_that_is_used_up,

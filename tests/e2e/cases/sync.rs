@@ -36,7 +36,7 @@ impl Namespace<'_> {
         })
     }
 
-    fn wait_gone(&self, path: &str) {
+    pub fn wait_gone(&self, path: &str) {
         until(&format!("{path} is gone"), || self.synced(path).is_none().then_some(()));
     }
 
@@ -344,4 +344,65 @@ pub fn once_tells_and_does(world: &World) {
     // Another pass finds nothing to do, here and in what other tests left behind.
     let told = source.once(&["--dry-run"]);
     assert!(!told.out.contains("sync-once"), "{}", told.out);
+}
+
+/// A namespace without the RoleBinding says what gives it; and the configuration is followed while the sync runs.
+pub fn what_an_operator_forgets_and_changes(world: &World) {
+    let namespace = world.namespace("sync-forgotten");
+    let path = format!("/api/v1/namespaces/{}", namespace.name);
+    let labels = json!({"metadata": {"labels": scope_labels("mozmeao/forgotten/stage")}});
+    world.operator.api.patch(&path, MERGE, &labels).ok();
+    let source = Source::new(world, "forgotten", &json!({}));
+    let one = "mozmeao/forgotten/stage/one";
+    source.write(&secrets(&[(one, "1", "1")]));
+    let sync = source.start();
+    namespace.make_deployment("web", &[("A", "secret:one")]);
+    let said = namespace.wait_event("RightMissing");
+    until("it is measured", || (sync.metrics()["refgate_sync_unreadable_namespaces"] == 1.0).then_some(()));
+    let commands =
+        said.split('`').nth(1).unwrap().split(" | ").map(|command| command.strip_prefix("kubectl ").unwrap());
+    commands.fold(String::new(), |printed, command| {
+        let ran = world.operator.kubectl.run_with(&command.split(' ').collect::<Vec<_>>(), &printed);
+        ran.ok()
+    });
+    namespace.wait_holds(one, &[("value", "1")]);
+    let deployments = format!("/apis/apps/v1/namespaces/{}/deployments/web", namespace.name);
+    namespace.developer.api.delete(&deployments).ok();
+    until("no pod is left", || {
+        let pods = world.plane.admin.api.get(&namespace.path("pods")).ok();
+        pods["items"].as_array()?.is_empty().then_some(())
+    });
+    // What is invalid changes nothing and is seen; what is valid counts from then on.
+    source.configure(&json!({"forgetAfter": "soon"}), &json!([]));
+    until("the sync has read it", || (sync.metrics()["refgate_config_reload_success"] == 0.0).then_some(()));
+    sync.wait_lists(2.0);
+    assert!(namespace.synced(one).is_some(), "for an hour");
+    source.configure(&json!({"forgetAfter": "0s"}), &json!([]));
+    namespace.wait_gone(one);
+    assert_eq!(sync.metrics()["refgate_config_reload_success"], 1.0);
+}
+
+/// A kind that the configuration begins to name is looked at from then on.
+pub fn a_kind_that_comes_later(world: &World) {
+    let namespace = world.bound("sync-kind", "mozmeao/kind/stage", &[]);
+    let source = Source::new(world, "kind", &json!({}));
+    let one = "mozmeao/kind/stage/one";
+    source.write(&secrets(&[(one, "1", "1")]));
+    let admin = &world.plane.admin;
+    let role = ["create", "clusterrole", "e2e-templates", "--verb=list,watch", "--resource=podtemplates"];
+    admin.kubectl.run(&role).ok();
+    let account = "--serviceaccount=refgate-system:refgate-sync";
+    let give = ["create", "clusterrolebinding", "e2e-templates", "--clusterrole=e2e-templates", account];
+    admin.kubectl.run(&give).ok();
+    let template = json!({"metadata": {"name": "t"}, "template": {"spec": pod_spec(&[("A", "secret:one")])}});
+    admin.api.post(&namespace.path("podtemplates"), &template).ok();
+    let sync = source.start();
+    sync.wait_lists(2.0);
+    assert_eq!(namespace.synced(one), None, "nobody has named the kind");
+    source.configure(
+        &json!({}),
+        &json!([{"group": "", "kind": "PodTemplate", "resource": "podtemplates", "pointer": "/template"}]),
+    );
+    namespace.wait_holds(one, &[("value", "1")]);
+    admin.kubectl.run(&["delete", "clusterrolebinding,clusterrole", "e2e-templates"]).ok();
 }

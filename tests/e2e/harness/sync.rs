@@ -52,12 +52,7 @@ impl<'w> Source<'w> {
     fn made(world: &'w World, name: &str, aws: Option<SocketAddr>, settings: &Value) -> Self {
         let source = Self { world, folder: world.plane.folder.join(format!("sync-{name}")), aws };
         fs::create_dir_all(&source.folder).unwrap();
-        let mut sync = match aws {
-            Some(_) => json!({"manager": "aws", "refresh": "1s"}),
-            None => json!({"manager": "file", "file": source.file("secrets.json"), "refresh": "1s"}),
-        };
-        sync.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
-        fs::write(source.file("config.yaml"), json!({"sync": sync}).to_string()).unwrap();
+        source.configure(settings, &json!([]));
         let authority = world.plane.folder.join("apiserver/apiserver.crt");
         let token = account_token(&world.plane, "refgate-sync");
         let kubeconfig = json!({
@@ -69,6 +64,18 @@ impl<'w> Source<'w> {
         fs::write(source.file("kubeconfig"), kubeconfig.to_string()).unwrap();
         source.write(&json!({}));
         source
+    }
+
+    /// What the configuration says from now on: settings of the section `sync`, and further kinds.
+    pub fn configure(&self, settings: &Value, templates: &Value) {
+        let mut sync = match self.aws {
+            Some(_) => json!({"manager": "aws", "refresh": "1s"}),
+            None => json!({"manager": "file", "file": self.file("secrets.json"), "refresh": "1s"}),
+        };
+        sync.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let config = json!({"sync": sync, "templates": templates});
+        fs::write(self.file("config.new"), config.to_string()).unwrap();
+        fs::rename(self.file("config.new"), self.file("config.yaml")).unwrap();
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use refgate::cluster::Pace;
 use refgate::config::{self, Config};
 use refgate::policy::path::secret_name;
@@ -20,7 +19,6 @@ use refgate::sync::state::{self, Cluster};
 use refgate::telemetry::sync::SyncMetrics;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::objects::{CONFIG_MAPS, EVENTS, NAMESPACES, PODS, SECRETS};
 use super::server::{Call, Server};
@@ -30,14 +28,10 @@ pub const OWN: &str = "refgate-system";
 pub const WEB: &str = "g/web/stage";
 pub const OTHER: &str = "g/other/stage";
 
-/// When a test begins.
-const BEGIN: &str = "2026-11-22T12:00:00Z";
-
 pub struct Bed {
     pub server: Server,
     file: PathBuf,
     config: Config,
-    begun: Instant,
     secrets: Mutex<BTreeMap<String, Value>>,
 }
 
@@ -46,9 +40,8 @@ pub struct Replica {
     pub engine: Engine,
     pub cluster: Arc<Cluster>,
     pub metrics: Arc<SyncMetrics>,
-    begun: Instant,
-    /// By how much its clock is wrong.
-    pub skew: SignedDuration,
+    /// Renews the lease before each pass, where the test does not let it try by itself.
+    elector: Option<Elector>,
     _tasks: JoinSet<()>,
 }
 
@@ -61,8 +54,7 @@ impl Bed {
         let file = folder.join("secrets.json");
         let text = format!("sync: {{manager: file, file: '{}'{settings}}}", file.display());
         let config = config::parse(&text).unwrap();
-        let bed =
-            Self { server: Server::new(), file, config, begun: Instant::now(), secrets: Mutex::default() };
+        let bed = Self { server: Server::new(), file, config, secrets: Mutex::default() };
         bed.save();
         bed.bind("web", WEB);
         bed.bind("other", OTHER);
@@ -119,7 +111,9 @@ impl Bed {
         let (mut elector, leader) = Elector::new(self.server.client(who), who, who, timing);
         elector.step().await;
         assert!(leader.may_write());
-        self.replica(who, Mode::Live(leader)).await
+        let mut replica = self.replica(who, Mode::Live(leader)).await;
+        replica.elector = Some(elector);
+        replica
     }
 
     /// A replica that leads while it has the lease, for which it tries as it does in a cluster.
@@ -135,16 +129,13 @@ impl Bed {
         let client = || self.server.client(who);
         let mut tasks = JoinSet::new();
         let kinds = [&KINDS[0], &KINDS[2]];
-        let cluster = Arc::new(Cluster::new(kinds.len()));
+        let cluster = Arc::new(Cluster::default());
         tasks.spawn(state::watch_namespaces(Arc::clone(&cluster), client(), Pace::default()));
-        for (index, kind) in kinds.into_iter().enumerate() {
-            tasks.spawn(state::watch_kind(
-                Arc::clone(&cluster),
-                index + 1,
-                client(),
-                kind.clone(),
-                Pace::default(),
-            ));
+        for kind in kinds {
+            let index = cluster.add_watch();
+            let watch =
+                state::watch_kind(Arc::clone(&cluster), index, client(), kind.clone(), Pace::default());
+            tasks.spawn(watch);
         }
         cluster.wait_complete().await;
         let metrics = Arc::new(SyncMetrics::new());
@@ -159,7 +150,7 @@ impl Bed {
             metrics: Arc::clone(&metrics),
         };
         let engine = Engine::new(parts, writer);
-        Replica { engine, cluster, metrics, begun: self.begun, skew: SignedDuration::ZERO, _tasks: tasks }
+        Replica { engine, cluster, metrics, elector: None, _tasks: tasks }
     }
 
     /// The Secret of a path in a namespace.
@@ -205,25 +196,27 @@ pub fn encoded(text: &str) -> String {
 }
 
 impl Replica {
-    pub fn now(&self) -> Timestamp {
-        let begin: Timestamp = BEGIN.parse().unwrap();
-        begin + SignedDuration::try_from(self.begun.elapsed()).unwrap() + self.skew
-    }
-
     /// A pass over everything, as each refresh does one.
     pub async fn pass(&mut self) {
         settle().await;
+        self.renew().await;
         self.cluster.take_touched();
-        let now = self.now();
         // A catalogue that cannot be read is tried again by the loop.
-        let _ = self.engine.whole(&self.cluster, now).await;
+        let _ = self.engine.whole(&self.cluster).await;
     }
 
     /// A pass over what was touched.
     pub async fn follow(&mut self) {
         settle().await;
-        let (touched, now) = (self.cluster.take_touched(), self.now());
-        self.engine.some(&self.cluster, &touched, now).await;
+        self.renew().await;
+        let touched = self.cluster.take_touched();
+        self.engine.some(&self.cluster, &touched).await;
+    }
+
+    async fn renew(&mut self) {
+        if let Some(elector) = &mut self.elector {
+            elector.step().await;
+        }
     }
 
     /// One of its metrics.

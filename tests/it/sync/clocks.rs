@@ -32,7 +32,7 @@ async fn a_clock_that_jumps_takes_nothing_that_is_wanted_and_writes_nothing() {
     replica.pass().await;
     bed.server.take_calls();
     for skew in [DAY, SignedDuration::ZERO, DAY * 365] {
-        replica.skew = skew;
+        bed.server.skew(skew);
         minutes(&mut replica, 3).await;
         let calls = bed.server.take_calls();
         // That a value is due for rotation may be said.
@@ -40,7 +40,7 @@ async fn a_clock_that_jumps_takes_nothing_that_is_wanted_and_writes_nothing() {
     }
     // Back: what was changed was changed tomorrow, and that alone is mended.
     let before = bed.secret("web", &one).unwrap();
-    replica.skew = -DAY;
+    bed.server.skew(-DAY);
     minutes(&mut replica, 3).await;
     assert_eq!(done(&bed.server.take_calls()).len(), 1);
     let after = bed.secret("web", &one).unwrap();
@@ -57,9 +57,9 @@ async fn what_leaves_goes_after_its_time_though_the_clock_had_jumped() {
     let mut replica = bed.leading("a").await;
     replica.pass().await;
     bed.server.remove(PODS, "web", "pod");
-    replica.skew = DAY;
+    bed.server.skew(DAY);
     replica.pass().await;
-    replica.skew = SignedDuration::ZERO;
+    bed.server.skew(SignedDuration::ZERO);
     minutes(&mut replica, 9).await;
     assert!(bed.secret("web", &one).is_some());
     minutes(&mut replica, 3).await;
@@ -74,16 +74,16 @@ async fn a_change_of_tomorrow_is_one_of_today() {
     bed.hold(&one, "1", "1");
     bed.refer("web", "pod", &["one"]);
     let mut replica = bed.leading("a").await;
-    replica.skew = DAY;
+    bed.server.skew(DAY);
     replica.pass().await;
-    assert!(changed(&bed, &one) > replica.now() - SignedDuration::from_secs(10));
-    replica.skew = SignedDuration::ZERO;
+    assert!(changed(&bed, &one) > bed.server.now() - SignedDuration::from_secs(10));
+    bed.server.skew(SignedDuration::ZERO);
     bed.server.take_calls();
     minutes(&mut replica, 1).await;
-    assert!(changed(&bed, &one) <= replica.now());
+    assert!(changed(&bed, &one) <= bed.server.now() + SignedDuration::from_secs(1));
     assert_eq!(done(&bed.server.take_calls()).len(), 1);
     // Two replicas whose clocks are some seconds apart do not correct each other.
-    replica.skew = SignedDuration::from_secs(-5);
+    bed.server.skew(SignedDuration::from_secs(-5));
     minutes(&mut replica, 2).await;
     assert_eq!(done(&bed.server.take_calls()).len(), 0);
 }
@@ -102,7 +102,7 @@ async fn a_change_is_no_older_than_its_write() {
         (call.verb == "list" && call.resource == SECRETS).then_some(Fault::Slow(Duration::from_secs(40)))
     });
     settle().await;
-    let begun = replica.now();
+    let begun = bed.server.now();
     replica.pass().await;
     assert_eq!(bed.value("web", &one).as_deref(), Some("2"));
     assert!(changed(&bed, &one) >= begun + SignedDuration::from_secs(40), "{}", changed(&bed, &one));

@@ -1,5 +1,5 @@
-//! An API server in this process: it keeps what is written, watches included, and refuses what the real one refuses. It has
-//! no clock but the runtime's, so an hour passes at once. A test may put faults in its way.
+//! An API server in this process: it keeps what is written, watches included, and refuses what the real one refuses. Its
+//! clock is the runtime's, so an hour passes at once, and it may jump. A test may put faults in its way.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -10,12 +10,15 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Method, Request, Response, StatusCode, header};
 use futures_util::stream;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::objects::{self, Refusal};
 
+/// When a test begins.
+const BEGIN: &str = "2026-11-22T12:00:00Z";
 /// Between two bookmarks of a watch.
 const BOOKMARK: Duration = Duration::from_secs(60);
 
@@ -72,6 +75,9 @@ struct Kept {
     /// A resource whose watches say nothing.
     silent: Option<&'static str>,
     version: u64,
+    begun: Instant,
+    /// By how much the clock is wrong.
+    skew: SignedDuration,
 }
 
 #[derive(Clone)]
@@ -97,6 +103,8 @@ impl Server {
             faults: Box::new(|_| None),
             silent: None,
             version: 1,
+            begun: Instant::now(),
+            skew: SignedDuration::ZERO,
         };
         Self { kept: Arc::new(Mutex::new(kept)), version: watch::Sender::new(1) }
     }
@@ -124,6 +132,16 @@ impl Server {
     pub fn silence(&self, resource: Option<&'static str>) {
         self.kept().silent = resource;
         self.version.send_modify(|_| {});
+    }
+
+    /// The time, by the clock of this server.
+    pub fn now(&self) -> Timestamp {
+        self.kept().now()
+    }
+
+    /// From now on the clock is wrong by so much.
+    pub fn skew(&self, skew: SignedDuration) {
+        self.kept().skew = skew;
     }
 
     /// Somebody who may do everything puts an object there, as a whole.
@@ -298,6 +316,11 @@ fn target(path: &str) -> Target {
 }
 
 impl Kept {
+    fn now(&self) -> Timestamp {
+        let begin: Timestamp = BEGIN.parse().unwrap();
+        begin + SignedDuration::try_from(self.begun.elapsed()).unwrap() + self.skew
+    }
+
     fn act(&mut self, call: &Call, query: &str) -> Result<(u16, Value), Refusal> {
         let key = (call.resource.clone(), call.namespace.clone(), call.name.clone());
         let there = self.objects.get(&key).cloned();
@@ -373,10 +396,15 @@ impl Kept {
         let uid = was("uid").unwrap_or_else(|| format!("uid-{}", self.version + 1).into());
         metadata.insert("uid".to_owned(), uid);
         metadata.insert("resourceVersion".to_owned(), was("resourceVersion").unwrap_or_default());
+        metadata.insert("managedFields".to_owned(), was("managedFields").unwrap_or_default());
+        let now = self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let made = was("creationTimestamp").filter(Value::is_string);
+        metadata.insert("creationTimestamp".to_owned(), made.unwrap_or_else(|| now.clone().into()));
         objects::complete(&key.0, &mut object);
         if old == Some(&object) {
             return object;
         }
+        object["metadata"]["managedFields"] = json!([{"manager": "any", "time": now}]);
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         let event = json!({"type": if old.is_some() { "MODIFIED" } else { "ADDED" }, "object": object});
