@@ -2,6 +2,7 @@
 //! secrets in twenty-five namespaces.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
 
 use refgate::policy::path::secret_name;
@@ -17,6 +18,8 @@ use crate::harness::world::{World, base64, scope_labels, wait_for_right};
 
 const NAMESPACES: usize = 25;
 const EACH: usize = 20;
+/// In each value, and nowhere else.
+const MARK: &str = "pL4nt3dW0rst";
 /// How long all of it may take: the SDK waits between its tries.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
 
@@ -33,7 +36,7 @@ pub fn nothing_is_lost_foreign_or_written_twice(world: &World) {
         let (namespace, scope) = names(number);
         bind(world, &namespace, &scope);
         for index in 0..EACH {
-            let (path, value) = (path(&scope, index), format!("{namespace} {index} first"));
+            let (path, value) = (path(&scope, index), format!("{MARK} {namespace} {index} first"));
             call(moto.address, "CreateSecret", &json!({"Name": path, "SecretString": value}));
             expected.insert((namespace.clone(), secret_name(&path)), value);
         }
@@ -47,7 +50,7 @@ pub fn nothing_is_lost_foreign_or_written_twice(world: &World) {
     for number in 0..NAMESPACES {
         let (namespace, scope) = names(number);
         for index in 0..=number % 2 {
-            let (path, value) = (path(&scope, index), format!("{namespace} {index} second"));
+            let (path, value) = (path(&scope, index), format!("{MARK} {namespace} {index} second"));
             call(moto.address, "PutSecretValue", &json!({"SecretId": path, "SecretString": value}));
             rotated.push((namespace.clone(), secret_name(&path)));
             expected.insert((namespace.clone(), secret_name(&path)), value);
@@ -69,6 +72,22 @@ pub fn nothing_is_lost_foreign_or_written_twice(world: &World) {
         written.values().all(once) && written.keys().eq(expected.keys()),
         "each was made once: {written:?}"
     );
+    no_value_is_anywhere(world);
+}
+
+/// Of all logs, the audit log's too, of Events and catalogues.
+fn no_value_is_anywhere(world: &World) {
+    let encoded = base64(MARK.as_bytes());
+    let assert_none =
+        |text: &str, what: &str| assert!(!text.contains(MARK) && !text.contains(&encoded), "{what}");
+    for entry in fs::read_dir(world.plane.folder.join("log")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        assert_none(&text, &path.display().to_string());
+    }
+    for path in ["/apis/events.k8s.io/v1/events", "/api/v1/configmaps"] {
+        assert_none(&world.plane.admin.api.get(path).ok().to_string(), path);
+    }
 }
 
 fn names(number: usize) -> (String, String) {
