@@ -13,9 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 /// write took its time to arrive, and the clock of the node is not that of the API server.
 const MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// How old a change is before anybody is evicted for it. The clock is known to a second, and so is when a pod was made: a
-/// successor made in the same second would be taken for one from before the change, and be evicted again.
-const SETTLED: Duration = Duration::from_secs(2);
+/// The clock is known to a second, and so is when a pod was made or became Ready: something is surely so old only when it
+/// seems to be older by this. Without it, a successor made in the second of the change would be taken for one from before
+/// it, and be evicted again.
+const BLUR: Duration = Duration::from_secs(2);
 
 /// How fast a rotation is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl Pod {
     }
 
     fn is_settled(&self, pace: Pace, now: Timestamp) -> bool {
-        self.ready_since.is_some_and(|since| elapsed(since, now) >= pace.ready)
+        self.ready_since.is_some_and(|since| elapsed(since, now) >= pace.ready.saturating_add(BLUR))
     }
 }
 
@@ -125,7 +126,7 @@ pub fn next(workload: &Workload, pace: Pace, now: Timestamp) -> Step {
     let Some(changed) = behind.iter().filter_map(|pod| pod.behind_since()).max() else {
         return Step::Done;
     };
-    if elapsed(changed, now) < SETTLED {
+    if elapsed(changed, now) < BLUR {
         return Step::Wait;
     }
     let unsettled: Vec<&&Pod> = fresh.iter().filter(|pod| !pod.is_settled(pace, now)).collect();

@@ -53,7 +53,8 @@ fn one_first_and_then_a_share() {
     };
     assert_eq!(next(&with_successor(CHANGED + 5), PACE, now), Step::Wait);
     // Ready for as long as it takes: a quarter of eight.
-    let later = at(CHANGED + 35);
+    let later = at(CHANGED + 37);
+    assert_eq!(next(&with_successor(CHANGED + 6), PACE, later), Step::Wait);
     assert_eq!(next(&with_successor(CHANGED + 5), PACE, later), evict(&["old-0", "old-1"]));
 }
 
@@ -109,7 +110,7 @@ fn a_successor_that_does_not_become_ready_stops_it() {
     assert_eq!(next(&workload(4, pods.clone()), PACE, at(late)), Step::Hold(Why::SuccessorNotReady));
     // When it does after all, it goes on.
     pods[3].ready_since = Some(at(late));
-    assert_eq!(next(&workload(4, pods), PACE, at(late + 30)), evict(&["old-0"]));
+    assert_eq!(next(&workload(4, pods), PACE, at(late + 32)), evict(&["old-0"]));
 }
 
 #[test]
@@ -189,7 +190,7 @@ proptest! {
             world.tick();
             proven = proven || world.workload.pods.iter().any(|pod| {
                 pod.name.starts_with("new")
-                    && pod.ready_since.is_some_and(|since| world.now - since.as_second() >= 30)
+                    && pod.ready_since.is_some_and(|since| world.now - since.as_second() >= 32)
             });
         }
         prop_assert_eq!(world.made, count);

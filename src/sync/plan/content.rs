@@ -30,14 +30,17 @@ struct Entry<'a> {
     version: Option<&'a str>,
 }
 
+impl<'a> Entry<'a> {
+    fn of(held: &'a Held) -> Self {
+        let Held { path, name, keys, version, .. } = held;
+        Self { path, secret: name, keys, version: version.as_deref() }
+    }
+}
+
 pub(super) fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> Content {
     let mut held: Vec<&Held> = view.held.iter().collect();
     held.sort_by(|one, other| (&one.path, &one.name).cmp(&(&other.path, &other.name)));
-    let entry = |held: &&'_ Held| {
-        let Held { path, name, keys, version, .. } = *held;
-        serde_json::to_value(Entry { path, secret: name, keys, version: version.as_deref() })
-    };
-    let entries: Result<Vec<_>, _> = held.iter().map(entry).collect();
+    let entries: Vec<Entry<'_>> = held.iter().map(|held| Entry::of(held)).collect();
     let own = prefixes(view.binding).first().map(|own| own.as_str()).unwrap_or_default();
     let known: Vec<&str> = match view.listings.get(own) {
         Some(Some(listing)) => {
@@ -56,7 +59,7 @@ pub(super) fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> C
     };
     let text = |value: Result<String, serde_json::Error>| value.expect("texts and lists are JSON");
     Content {
-        catalogue: text(entries.and_then(|entries| serde_json::to_string(&entries))),
+        catalogue: text(serde_json::to_string(&entries)),
         known: text(serde_json::to_string(&known)),
         leaving: text(serde_json::to_string(leaving)),
     }

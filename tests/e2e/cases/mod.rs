@@ -89,6 +89,7 @@ pub const CASES: &[Case] = cases![
     Alone sync::once_tells_and_does,
     Alone sync::what_an_operator_forgets_and_changes,
     Alone sync::a_kind_that_comes_later,
+    Alone demo::the_rotation_is_true,
     Alone rotation::reaches_every_pod_one_by_one,
     Alone rotation::stops_and_says_why,
     Alone rotation::of_every_kind,

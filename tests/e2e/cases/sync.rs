@@ -388,21 +388,29 @@ pub fn a_kind_that_comes_later(world: &World) {
     let source = Source::new(world, "kind", &json!({}));
     let one = "mozmeao/kind/stage/one";
     source.write(&secrets(&[(one, "1", "1")]));
-    let admin = &world.plane.admin;
-    let role = ["create", "clusterrole", "e2e-templates", "--verb=list,watch", "--resource=podtemplates"];
-    admin.kubectl.run(&role).ok();
-    let account = "--serviceaccount=refgate-system:refgate-sync";
-    let give = ["create", "clusterrolebinding", "e2e-templates", "--clusterrole=e2e-templates", account];
-    admin.kubectl.run(&give).ok();
-    let template = json!({"metadata": {"name": "t"}, "template": {"spec": pod_spec(&[("A", "secret:one")])}});
-    admin.api.post(&namespace.path("podtemplates"), &template).ok();
+    let admin = &world.plane.admin.api;
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let definition = json!({
+        "metadata": {"name": "rollouts.argoproj.io"},
+        "spec": {
+            "group": "argoproj.io", "scope": "Namespaced",
+            "names": {"kind": "Rollout", "plural": "rollouts", "singular": "rollout"},
+            "versions": [{"name": "v1alpha1", "served": true, "storage": true, "schema": schema}],
+        },
+    });
+    admin.post(definitions, &definition).ok();
+    let rollouts = format!("/apis/argoproj.io/v1alpha1/namespaces/{}/rollouts", namespace.name);
+    let rollout = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "web"},
+        "spec": {"template": {"spec": pod_spec(&[("A", "secret:one")])}},
+    });
+    until("there are Rollouts", || admin.post(&rollouts, &rollout).is_ok().then_some(()));
     let sync = source.start();
     sync.wait_lists(2.0);
     assert_eq!(namespace.synced(one), None, "nobody has named the kind");
-    source.configure(
-        &json!({}),
-        &json!([{"group": "", "kind": "PodTemplate", "resource": "podtemplates", "pointer": "/template"}]),
-    );
+    let kind = json!({"group": "argoproj.io", "kind": "Rollout", "resource": "rollouts", "pointer": "/spec/template"});
+    source.configure(&json!({}), &json!([kind]));
     namespace.wait_holds(one, &[("value", "1")]);
-    admin.kubectl.run(&["delete", "clusterrolebinding,clusterrole", "e2e-templates"]).ok();
+    admin.delete(&format!("{definitions}/rollouts.argoproj.io")).ok();
 }
