@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::faults;
 use crate::harness::faults::{Fault, Faults};
-use crate::harness::moto::{Moto, call};
+use crate::harness::moto::{Moto, call, environment};
 use crate::harness::process::free_port;
 use crate::manager_contract as contract;
 
@@ -40,18 +40,11 @@ pub fn survives_faults(folder: &Path) {
 fn within(folder: &Path, name: &str) {
     let folder = folder.join("manager").join(name);
     let moto = Moto::start(&folder);
-    let endpoint = format!("http://127.0.0.1:{}", free_port());
+    let endpoint = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut command = Command::new(env::current_exe().unwrap());
-    aws(&mut command, &folder, &endpoint);
+    command.env_clear().envs(environment(&folder, endpoint));
     let output = command.args([WITHIN, name]).env(MOTO, moto.address.to_string()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// An environment with nothing of whoever runs the tests: no profile, no role, no proxy, no cluster.
-fn aws(command: &mut Command, home: &Path, endpoint: &str) {
-    command.env_clear().env("HOME", home).env(ENDPOINT, endpoint).env("AWS_REGION", "us-east-1");
-    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
-    command.env("AWS_EC2_METADATA_DISABLED", "true");
 }
 
 /// `refgate put`, with the environment of a person who has credentials.
@@ -63,7 +56,7 @@ pub fn takes_what_people_put(folder: &Path) {
     let path = "people/web/stage/session_key";
     let put = |value: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_refgate"));
-        aws(&mut command, &folder, &format!("http://{proxy}"));
+        command.env_clear().envs(environment(&folder, proxy));
         command.args(["put", path]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();

@@ -36,6 +36,18 @@ impl Moto {
     }
 }
 
+/// What the SDK finds in an environment with nothing of whoever runs the tests: no profile, no role, no proxy, no cluster.
+pub fn environment(home: &Path, endpoint: SocketAddr) -> Vec<(&'static str, String)> {
+    vec![
+        ("HOME", home.display().to_string()),
+        ("AWS_ENDPOINT_URL", format!("http://{endpoint}")),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ]
+}
+
 /// One call of AWS Secrets Manager in `us-east-1`, past everything that is ours.
 pub fn call(address: SocketAddr, operation: &str, body: &Value) -> Value {
     let authorization = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/secretsmanager/aws4_request, \

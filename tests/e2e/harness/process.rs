@@ -41,7 +41,23 @@ pub struct Process {
 impl Process {
     /// Starts `program`, in a process group of its own: a Ctrl-C is for the tests, and reaches it through them.
     pub fn start(name: &str, program: &Path, arguments: &[String], log: &Path) -> Self {
+        Self::start_by(Command::new("/bin/sh"), name, program, arguments, log)
+    }
+
+    /// The same with these variables in its environment, and no other.
+    pub fn start_in(
+        environment: &[(&str, String)],
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        log: &Path,
+    ) -> Self {
         let mut command = Command::new("/bin/sh");
+        command.env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
+        Self::start_by(command, name, program, arguments, log)
+    }
+
+    fn start_by(mut command: Command, name: &str, program: &Path, arguments: &[String], log: &Path) -> Self {
         command.args(["-c", SUPERVISOR, name]).arg(log).arg(program).args(arguments).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut supervisor = command.spawn().unwrap();

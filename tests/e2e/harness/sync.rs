@@ -1,4 +1,4 @@
-//! The sync beside the control plane, with secrets in a file.
+//! The sync beside the control plane, with secrets in a file or in AWS Secrets Manager as moto has it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Map, Value, json};
 
+use super::moto;
 use super::process::{Process, free_port};
 use super::refgate::account_token;
 use super::service::{get, metrics};
@@ -19,6 +20,8 @@ use super::world::World;
 pub struct Source<'w> {
     world: &'w World,
     folder: PathBuf,
+    /// Where AWS is; `None` where secrets are in a file.
+    aws: Option<SocketAddr>,
 }
 
 /// A running `refgate sync`.
@@ -36,11 +39,23 @@ pub struct Once {
 }
 
 impl<'w> Source<'w> {
-    /// With `settings` beside the file in the section `sync`.
+    /// A file, with `settings` beside it in the section `sync`.
     pub fn new(world: &'w World, name: &str, settings: &Value) -> Self {
-        let source = Self { world, folder: world.plane.folder.join(format!("sync-{name}")) };
+        Self::made(world, name, None, settings)
+    }
+
+    /// AWS at this address, which is [`moto::Moto`]'s or that of a proxy before it; values are put there by [`moto::call`].
+    pub fn aws(world: &'w World, name: &str, address: SocketAddr, settings: &Value) -> Self {
+        Self::made(world, name, Some(address), settings)
+    }
+
+    fn made(world: &'w World, name: &str, aws: Option<SocketAddr>, settings: &Value) -> Self {
+        let source = Self { world, folder: world.plane.folder.join(format!("sync-{name}")), aws };
         fs::create_dir_all(&source.folder).unwrap();
-        let mut sync = json!({"manager": "file", "file": source.file("secrets.json"), "refresh": "1s"});
+        let mut sync = match aws {
+            Some(_) => json!({"manager": "aws", "refresh": "1s"}),
+            None => json!({"manager": "file", "file": source.file("secrets.json"), "refresh": "1s"}),
+        };
         sync.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         fs::write(source.file("config.yaml"), json!({"sync": sync}).to_string()).unwrap();
         let authority = world.plane.folder.join("apiserver/apiserver.crt");
@@ -77,6 +92,10 @@ impl<'w> Source<'w> {
         vec![file("config", "config.yaml"), file("kubeconfig", "kubeconfig")]
     }
 
+    fn environment(&self) -> Option<Vec<(&'static str, String)>> {
+        self.aws.map(|address| moto::environment(&self.folder, address))
+    }
+
     /// Starts one, and waits until it has read the cluster.
     pub fn start(&self) -> Sync<'w> {
         static COUNT: AtomicUsize = AtomicUsize::new(1);
@@ -85,7 +104,11 @@ impl<'w> Source<'w> {
         let health = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut arguments = vec!["sync".to_owned(), format!("--health-listen={health}")];
         arguments.extend(self.arguments());
-        let process = Process::start(&name, Path::new(env!("CARGO_BIN_EXE_refgate")), &arguments, &log);
+        let binary = Path::new(env!("CARGO_BIN_EXE_refgate"));
+        let process = match self.environment() {
+            Some(environment) => Process::start_in(&environment, &name, binary, &arguments, &log),
+            None => Process::start(&name, binary, &arguments, &log),
+        };
         let mut sync = Sync { world: self.world, process, health };
         until("the sync is ready", || {
             sync.process.assert_running();
@@ -98,6 +121,9 @@ impl<'w> Source<'w> {
     /// `refgate sync once`.
     pub fn once(&self, flags: &[&str]) -> Once {
         let mut command = Command::new(env!("CARGO_BIN_EXE_refgate"));
+        if let Some(environment) = self.environment() {
+            command.env_clear().envs(environment);
+        }
         let output = command.args(["sync", "once"]).args(self.arguments()).args(flags).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Once { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -125,7 +151,7 @@ impl Sync<'_> {
         self.world.plane.runtime().block_on(metrics(self.health))
     }
 
-    /// Waits until the file was listed so many times more.
+    /// Waits until the manager was listed so many times more.
     pub fn wait_lists(&self, more: f64) {
         let lists = || {
             let metrics = self.metrics().into_iter();
