@@ -42,6 +42,7 @@ pub mod restart;
 pub mod rotation;
 pub mod secret;
 pub mod state;
+pub mod status;
 pub mod wanted;
 
 pub use once::once;
@@ -100,6 +101,27 @@ pub enum SyncError {
     /// The cluster could not be read.
     #[error("cannot read the cluster")]
     Read(#[from] cluster::list::ListError),
+    /// Namespaces could not be read, for `status`.
+    #[error(
+        "Namespaces cannot be listed; ClusterRole refgate-scanner has the right to, or name one namespace"
+    )]
+    Namespaces(#[source] cluster::list::ListError),
+    /// A namespace that was asked for.
+    #[error("the cluster has no namespace {0}")]
+    NoNamespace(String),
+    /// One that is none of the sync's.
+    #[error("namespace {0} is outside of what RefGate looks after: nothing is synced there")]
+    Outside(String),
+    /// RefGate's own, for `status`.
+    #[error(
+        "the cluster has no namespace {0}, where RefGate's catalogue would be; name RefGate's own with --own-namespace"
+    )]
+    NoOwnNamespace(String),
+    /// There is nothing to show.
+    #[error(
+        "neither the catalogue nor Secrets may be listed; Role refgate-scanner in RefGate's namespace has the right to the catalogue"
+    )]
+    Blind,
     /// It took too long.
     #[error("{0}")]
     Late(&'static str),

@@ -16,7 +16,7 @@ use crate::policy::path::{Scope, secret_name};
 use crate::policy::snapshot::Binding;
 
 /// Most names that "did you mean" looks through.
-const MAX_KNOWN: usize = 1_000;
+pub(super) const MAX_KNOWN: usize = 1_000;
 
 /// What the manager has under one prefix.
 #[derive(Debug, Default)]

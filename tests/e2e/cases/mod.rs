@@ -16,6 +16,7 @@ mod messages;
 mod mutators;
 mod outage;
 pub mod scan;
+mod status;
 mod sync;
 mod updates;
 
@@ -83,6 +84,7 @@ pub const CASES: &[Case] = cases![
     Alone sync::a_manager_that_is_away,
     Alone sync::another_replica_takes_over,
     Alone sync::once_tells_and_does,
+    Alone status::tells_what_is_and_what_is_missing,
     Alone calls::only_what_can_matter_is_asked,
     Alone load::no_creation_fails_while_everything_changes,
     Alone load::a_large_world_is_judged_right,
