@@ -16,11 +16,13 @@ use crate::config::sync::Rotation;
 use crate::policy::path::{Scope, secret_name};
 use crate::policy::resolve::similar;
 use crate::policy::snapshot::{Binding, NamespaceLabels};
-use read::{Claimed, Facts};
+use facts::{Claimed, Facts};
 
+mod facts;
 mod read;
+mod users;
 
-pub use read::Given;
+pub use facts::Given;
 
 /// Names that a catalogue lists at most: of a longer list nobody can say what is missing.
 const MAX_KNOWN: usize = super::plan::MAX_KNOWN;

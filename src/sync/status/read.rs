@@ -5,116 +5,24 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use serde::Deserialize;
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::value::RawValue;
 
 use super::super::SyncError;
-use super::super::plan::Leaving;
-use super::super::read::{Stored, stored};
-use super::super::secret::{MANAGED_BY, PATH, SOURCE, VERSION, VERSION_CREATED};
-use super::super::state::SYNC;
-use super::super::wanted::{Names, seen};
+use super::super::read::stored;
+use super::facts::{
+    Claimed, Facts, Given, Object, SYNC_ACCOUNT, claimed, claimed_by_entry, namespace, role_binding,
+};
+use super::users::Objects;
 use super::{Denied, Kind as What, Options, Status};
 use crate::cluster::Source;
 use crate::cluster::list::{ListError, Pages, Reader};
-use crate::policy::path::{SecretPath, secret_name};
-use crate::policy::snapshot::{Binding, NamespaceLabels};
+use crate::policy::snapshot::Binding;
 use crate::policy::workload::{KINDS, Kind};
 use crate::world::{self, CATALOGUE_LABEL, CATALOGUE_PREFIX, SYSTEM_NAMESPACES};
 
 /// How often one list may lose its place because its pages expired.
 const EXPIRIES: usize = 10;
-/// Owners of owners that are followed; anybody may write a circle.
-const OWNERS: usize = 8;
-/// The RoleBinding of the sync, its account, and the role that it gives.
-const SYNC_ACCOUNT: &str = "refgate-sync";
-const SYNC_ROLE: &str = "refgate-sync-secrets";
-
-/// Whether the sync may fill Secrets in a namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Given {
-    /// By its RoleBinding.
-    Yes,
-    /// There is no such RoleBinding.
-    No,
-    /// It is there, and gives another role, or gives it to somebody else.
-    Otherwise,
-    /// The caller may not see it.
-    Unknown,
-}
-
-/// A Secret that claims a path, or an entry of the catalogue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimed {
-    /// The path.
-    pub path: String,
-    /// Name of the Secret.
-    pub secret: String,
-    /// Version of the secret manager.
-    pub version: Option<String>,
-    /// When that was made; never known from the catalogue.
-    pub created: Option<Timestamp>,
-    /// `refgate.dev/source`.
-    pub mark: Option<String>,
-}
-
-/// All that is known of one namespace.
-#[derive(Debug)]
-pub struct Facts {
-    /// Its name.
-    pub name: String,
-    /// What it is bound to.
-    pub labels: NamespaceLabels,
-    /// Whether it asks for all of its scope.
-    pub all: bool,
-    /// Whether it is on its way out.
-    pub terminating: bool,
-    /// Its Secrets of ours, and the names of all others; `None` where they may not be listed.
-    pub secrets: Option<(Vec<Claimed>, BTreeSet<String>)>,
-    /// What its catalogue says; `None` where there is none, or none may be read.
-    pub catalogue: Option<Stored>,
-    /// What the catalogue lists.
-    pub entries: Vec<Claimed>,
-    /// Whether there would be a catalogue here if there was one.
-    pub catalogue_is_known: bool,
-    /// Whether the sync may write here.
-    pub sync: Given,
-    /// Who names what.
-    pub users: Vec<(String, Names)>,
-    /// Whether everything that may name something was read.
-    pub users_are_known: bool,
-    /// What else is to be said.
-    pub notes: Vec<String>,
-}
-
-impl Facts {
-    /// What is synced: as the Secrets say, else as the catalogue does.
-    pub fn held(&self) -> impl Iterator<Item = &Claimed> {
-        self.secrets.as_ref().map_or(&self.entries, |(ours, _)| ours).iter()
-    }
-
-    /// Whether there is a Secret of this name that is not the sync's.
-    pub fn has_other(&self, name: &str) -> bool {
-        self.secrets.as_ref().is_some_and(|(_, others)| others.contains(name))
-    }
-
-    /// Further names of the scope.
-    pub fn known(&self) -> &[String] {
-        self.catalogue.as_ref().map_or(&[], |stored| &stored.known)
-    }
-
-    /// Since when a Secret leaves, and why.
-    pub fn leaving(&self, secret: &str) -> Option<&Leaving> {
-        self.catalogue.as_ref()?.leaving.get(secret)
-    }
-
-    /// Whether it can be said what is foreign.
-    pub fn binding_is_known(&self) -> bool {
-        !matches!(self.labels.binding, Binding::Broken(_) | Binding::Unknown)
-    }
-}
 
 /// What is being read.
 struct Reading<'a> {
@@ -389,107 +297,6 @@ impl Reading<'_> {
     }
 }
 
-impl Facts {
-    /// Nothing is known of it but what it is bound to.
-    pub(super) fn of(name: String, labels: NamespaceLabels) -> Self {
-        Self {
-            name,
-            labels,
-            all: false,
-            terminating: false,
-            secrets: None,
-            catalogue: None,
-            entries: Vec::new(),
-            catalogue_is_known: false,
-            sync: Given::Unknown,
-            users: Vec::new(),
-            users_are_known: true,
-            notes: Vec::new(),
-        }
-    }
-}
-
-/// Objects by namespace and uid: a list that begins anew counts nothing twice.
-#[derive(Default)]
-struct Objects {
-    named: BTreeMap<(String, String), Named>,
-    /// The controllers of objects that may be controllers themselves.
-    owners: HashMap<(String, String), Owner>,
-    unread: BTreeSet<(String, String)>,
-}
-
-struct Named {
-    title: String,
-    owner: Option<Owner>,
-    names: Names,
-}
-
-#[derive(Clone, Deserialize)]
-struct Owner {
-    kind: String,
-    name: String,
-    uid: String,
-    #[serde(default)]
-    controller: bool,
-}
-
-#[derive(Deserialize)]
-struct Object {
-    metadata: Metadata,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    name: String,
-    #[serde(default)]
-    namespace: String,
-    #[serde(default)]
-    uid: String,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    owner_references: Option<Vec<Owner>>,
-}
-
-impl Objects {
-    fn take(&mut self, raw: &str, kind: &Kind, is_wanted: &dyn Fn(&str) -> bool) -> Option<()> {
-        let Object { metadata } = serde_json::from_str(raw).ok()?;
-        if !is_wanted(&metadata.namespace) {
-            return Some(());
-        }
-        let title = format!("{}/{}", kind.kind, metadata.name);
-        let owners = metadata.owner_references.into_iter().flatten();
-        let owner = owners.into_iter().find(|owner| owner.controller);
-        let key = (metadata.namespace, metadata.uid);
-        if let Some(owner) = owner.clone().filter(|_| !kind.is_pod()) {
-            self.owners.insert(key.clone(), owner);
-        }
-        match seen(raw, kind).and_then(|seen| seen.names) {
-            Some(names) if names.is_empty() => {}
-            Some(names) => drop(self.named.insert(key, Named { title, owner, names })),
-            None => drop(self.unread.insert((key.0, title))),
-        }
-        Some(())
-    }
-}
-
-impl Named {
-    /// Who speaks for it: the controller of its controller, as far as that is known.
-    fn root(&self, namespace: &str, owners: &HashMap<(String, String), Owner>) -> String {
-        let Some(mut owner) = self.owner.as_ref() else { return self.title.clone() };
-        for _ in 0..OWNERS {
-            match owners.get(&(namespace.to_owned(), owner.uid.clone())) {
-                Some(next) => owner = next,
-                None => break,
-            }
-        }
-        format!("{}/{}", owner.kind, owner.name)
-    }
-}
-
 /// How many objects of a list could not be read.
 type Unread = usize;
 
@@ -520,76 +327,6 @@ async fn every(
             Err(error) => return Err(error),
         }
     }
-}
-
-fn namespace(raw: &str) -> Option<Facts> {
-    let object: Namespace = serde_json::from_str(raw).ok()?;
-    let part = world::namespace(&object).ok()?;
-    let annotations = object.metadata.annotations.unwrap_or_default();
-    let mut facts = Facts::of(part.namespace.into_string(), part.value);
-    facts.all = annotations.get(SYNC).is_some_and(|value| value == "scope");
-    facts.terminating = object.metadata.deletion_timestamp.is_some();
-    Some(facts)
-}
-
-/// What a Secret claims, where the sync would believe it.
-fn claimed(metadata: &Metadata) -> Option<Claimed> {
-    let (label, value) = MANAGED_BY;
-    metadata.labels.as_ref()?.get(label).filter(|found| *found == value)?;
-    let said = |key: &str| metadata.annotations.as_ref()?.get(key).cloned();
-    let path = said(PATH)?;
-    if SecretPath::absolute(&path).is_err() || secret_name(&path) != metadata.name {
-        return None;
-    }
-    Some(Claimed {
-        path,
-        secret: metadata.name.clone(),
-        version: said(VERSION),
-        created: said(VERSION_CREATED).and_then(|text| text.parse().ok()),
-        mark: said(SOURCE),
-    })
-}
-
-fn claimed_by_entry(entry: &crate::policy::snapshot::Entry) -> Claimed {
-    Claimed {
-        path: entry.path.to_string(),
-        secret: entry.secret.to_string(),
-        version: entry.version.as_deref().map(str::to_owned),
-        created: None,
-        mark: None,
-    }
-}
-
-fn role_binding(raw: &str, own_namespace: &str) -> Option<(String, Given)> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Binding {
-        metadata: Metadata,
-        role_ref: Role,
-        #[serde(default)]
-        subjects: Option<Vec<Subject>>,
-    }
-    #[derive(Deserialize)]
-    struct Role {
-        kind: String,
-        name: String,
-    }
-    #[derive(Deserialize)]
-    struct Subject {
-        kind: String,
-        name: String,
-        #[serde(default)]
-        namespace: String,
-    }
-    let Binding { metadata, role_ref, subjects } = serde_json::from_str(raw).ok()?;
-    let is_sync = |subject: Subject| {
-        subject.kind == "ServiceAccount" && subject.name == SYNC_ACCOUNT && subject.namespace == own_namespace
-    };
-    let is_right = role_ref.kind == "ClusterRole"
-        && role_ref.name == SYNC_ROLE
-        && subjects.into_iter().flatten().any(is_sync);
-    let is_ours = metadata.name == SYNC_ACCOUNT;
-    is_ours.then_some((metadata.namespace, if is_right { Given::Yes } else { Given::Otherwise }))
 }
 
 /// Whom the API server names in its refusal: `… is forbidden: User "dev" cannot list …`.

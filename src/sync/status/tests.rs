@@ -50,9 +50,9 @@ fn claimed(path: &str, created: &str, mark: Option<&str>) -> Claimed {
     }
 }
 
-fn user(title: &str, env: &[&str], secrets: &[String]) -> (String, Names) {
+fn user(title: &str, env: &[&str], secrets: &[&str]) -> (String, Names) {
     let entry = |value: &&str| json!({"name": "A", "value": value});
-    let volume = |name: &String| json!({"name": "v", "secret": {"secretName": name}});
+    let volume = |name: &&str| json!({"name": "v", "secret": {"secretName": name}});
     let pod = json!({
         "metadata": {"name": "p", "namespace": "web"},
         "spec": {
@@ -93,7 +93,7 @@ fn what_a_secret_says_is_its_state() {
         (claimed("g/shared/stage/database_url", young, None), State::Ok),
     ] {
         let mut facts = facts();
-        facts.users.push(user("Pod/p", &[], &[claimed.secret.clone()]));
+        facts.users.push(user("Pod/p", &[], &[&claimed.secret]));
         facts.secrets = Some((vec![claimed.clone()], BTreeSet::new()));
         let row = placed(&facts).rows.remove(0);
         assert_eq!(row.state, expected, "{claimed:?}");
@@ -176,7 +176,7 @@ fn what_was_of_an_earlier_binding_wants_attention_while_something_uses_it() {
     facts.secrets = Some((vec![foreign.clone()], BTreeSet::new()));
     assert_eq!(only(&facts).0, State::Foreign);
     assert!(!placed(&facts).wants_attention());
-    facts.users.push(user("Pod/p", &[], &[foreign.secret]));
+    facts.users.push(user("Pod/p", &[], &[&foreign.secret]));
     assert!(placed(&facts).wants_attention());
     // Labels that do not read forbid nothing that is there: the sync does nothing either.
     facts.labels = NamespaceLabels::read([("refgate.dev/group", "g")], []);
@@ -188,7 +188,7 @@ fn what_was_of_an_earlier_binding_wants_attention_while_something_uses_it() {
 fn names_that_the_catalogue_knows_are_found_by_the_secrets_that_pods_name() {
     let mut facts = facts();
     facts.catalogue = Some(stored(&["one", "two"], json!({})));
-    facts.users.push(user("Pod/p", &[], &[secret_name(&path("one"))]));
+    facts.users.push(user("Pod/p", &[], &[&secret_name(&path("one"))]));
     let paths = |facts: &Facts| placed(facts).rows.into_iter().map(|row| row.path).collect::<Vec<_>>();
     assert_eq!(paths(&facts), [path("one")]);
     facts.all = true;

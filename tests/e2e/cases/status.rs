@@ -100,6 +100,8 @@ pub fn tells_what_is_and_what_is_missing(world: &World) {
     let due = row(&report, "database_url");
     assert_eq!((&due["state"], &due["created"]), (&json!("due"), &json!("2020-01-01T00:00:00Z")));
     assert_eq!(row(&report, "feature")["state"], "ok");
+    let due_by_scope = format!("refgate_sync_rotation_due{{scope=\"{SCOPE}\"}}");
+    assert_eq!(sync.metrics().get(&due_by_scope), Some(&1.0));
     // Whoever has the role edit sees the same of the own namespace, but for what the catalogue says.
     let (code, own) = status(&namespace.developer, flags);
     assert_eq!((code, row(&own, "database_url")), (Some(1), due));
