@@ -3,6 +3,7 @@
 #   KUBERNETES=1.33      an older minor; tests/e2e/control-plane has a folder for each that is supported
 #   KUBEBUILDER_ASSETS   a folder with etcd, kube-apiserver and so on; what is missing there is built with Go, once
 #   TESTS="fence day"    those tests alone whose name holds one of these words
+#   PARTS="sync"         those parts of the benchmark alone: webhook, sync, memory
 
 CARGO ?= cargo
 
@@ -20,10 +21,10 @@ e2e: control-plane moto
 demo: control-plane
 	$(CARGO) test --quiet --locked --features e2e --test e2e -- demo
 
-# What RefGate adds to the creation of a pod. With what ships, on a machine that does nothing else.
+# What RefGate adds to the creation of a pod, and what the sync costs. With what ships, on a machine that does nothing else.
 bench-e2e: control-plane moto
 	$(CARGO) build --locked --release --example echo
-	$(CARGO) test --locked --release --features e2e --test e2e -- bench
+	$(CARGO) test --locked --release --features e2e --test e2e -- bench $(PARTS)
 
 # Says in one line what is missing, and fails, before anything is compiled.
 control-plane:

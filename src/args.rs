@@ -132,6 +132,31 @@ pub enum SyncCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// How each path of each namespace is: version, age, due, who uses it; and which right is missing
+    #[command(after_help = help::SYNC_STATUS)]
+    Status(SyncStatus),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct SyncStatus {
+    /// This namespace alone [default: all that are bound]
+    #[arg(value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// The configuration file: `sync.rotation` says what is due, `templates` what makes pods
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Text is for eyes, JSON for programs
+    #[arg(long, value_enum, default_value_t = CheckOutput::Text)]
+    output: CheckOutput,
+    /// A kubeconfig, in place of the usual one, or of the service account of the pod
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// RefGate's own namespace, where the catalogue is
+    #[arg(long, value_name = "NAME", default_value = OWN_NAMESPACE)]
+    own_namespace: String,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -323,7 +348,17 @@ impl Sync {
                 let options = flags.options(SocketAddr::from(([127, 0, 0, 1], 0)));
                 cli::sync::Task::Once { options, dry_run }
             }
+            Some(SyncCommand::Status(status)) => status.task(),
         }
+    }
+}
+
+impl SyncStatus {
+    fn task(self) -> cli::sync::Task {
+        let Self { namespace, config, output, kubeconfig, context, own_namespace } = self;
+        let options =
+            sync::status::Options { namespace, configuration: config, kubeconfig, context, own_namespace };
+        cli::sync::Task::Status { options, output: output.shown() }
     }
 }
 

@@ -34,6 +34,7 @@ others stand by. SIGTERM ends the pass that it is in, and gives the lease to the
 Examples:
   refgate sync --config /etc/refgate/config/config.yaml
   refgate sync once --dry-run --config config.yaml
+  refgate sync status snippets-stage
 
 Exit codes:
   0  stopped by a signal
@@ -52,6 +53,27 @@ Exit codes:
   0  done; with --dry-run, nothing would change
   1  with --dry-run, something would change
   2  something could not be read, or another replica has the lease
+";
+
+pub(super) const SYNC_STATUS: &str = "\
+It reads with your own rights, and no value: of Secrets the metadata alone, or the catalogue where Secrets may not be listed; then \
+age and due are not known. Nothing is asked of the secret manager. ClusterRoles refgate-scanner and refgate-status and, in \
+RefGate's own namespace, Role refgate-scanner are what it reads with; for one NAMESPACE the role edit there is enough.
+
+  ok        as it should be          missing   the secret manager does not list it any more
+  due       older than sync.rotation deleted   scheduled for deletion in the secret manager
+  unused    nothing names it; it goes          foreign   outside of the binding by now; it goes
+  unsynced  wanted, and not there    taken     wanted, and somebody else has its name
+
+Examples:
+  refgate sync status
+  refgate sync status snippets-stage --config config.yaml
+  refgate sync status --context production --output json
+
+Exit codes:
+  0  all is as it should be
+  1  something is due, unsynced, taken, or marked by its source, or a right is missing
+  2  something could not be read, or the command line is wrong (wins over 1)
 ";
 
 pub(super) const CHECK: &str = "\

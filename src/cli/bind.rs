@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{CLEAN, Screen, emit};
 use crate::policy::level::{Level, LevelLabels};
 use crate::policy::path::Scope;
-use crate::world::SYSTEM_NAMESPACES;
+use crate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
 
 /// The role that lets the sync at the Secrets of one namespace.
 const SYNC_ROLE: &str = "refgate-sync-secrets";
@@ -72,6 +72,26 @@ pub fn yaml(options: &Options) -> anyhow::Result<String> {
     );
     out.push_str(&emit::yaml(&role_binding(options), &|_| None));
     Ok(out)
+}
+
+/// The command line that prints it, and applies it.
+pub fn command(options: &Options) -> String {
+    let Options { namespace, scope, shared, levels, own_namespace } = options;
+    let mut line = format!("refgate bind {namespace} {scope}");
+    if !shared.is_empty() {
+        let shared: Vec<&str> = shared.iter().map(Scope::as_str).collect();
+        let _ = write!(line, " --shared {}", shared.join(","));
+    }
+    let LevelLabels { enforce, warn, audit } = *levels;
+    for (flag, level) in [("enforce", enforce), ("warn", warn), ("audit", audit)] {
+        if let Some(level) = level {
+            let _ = write!(line, " --{flag} {}", level.as_str());
+        }
+    }
+    if own_namespace != OWN_NAMESPACE {
+        let _ = write!(line, " --own-namespace {own_namespace}");
+    }
+    line + " | kubectl apply --server-side --field-manager=refgate-bind -f -"
 }
 
 fn namespace_object(options: &Options) -> Value {

@@ -3,7 +3,7 @@
 //! `input` makes documents of files, `judge` asks `policy::decide` about each of them, in the world that the flags
 //! describe; `check` and `render` say what came of it, through `report`, `diff` and `emit`. `scan` asks about the objects
 //! of a cluster, and `tally` keeps what is worth saying of them. `bind`, `iam` and `rules` show, and judge nothing. `put`
-//! stores a value in the secret manager.
+//! stores a value in the secret manager, and `status` says how the sync is doing.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -29,6 +29,7 @@ pub mod report;
 pub mod rules;
 mod scalar;
 pub mod scan;
+mod status;
 pub mod sync;
 mod tally;
 

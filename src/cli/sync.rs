@@ -1,6 +1,7 @@
-//! `refgate sync`: the controller, or one pass of it.
+//! `refgate sync`: the controller, one pass of it, or how all of it is.
 
-use super::{CLEAN, REFUSED, Screen};
+use super::check::Output;
+use super::{CLEAN, REFUSED, Screen, status};
 use crate::sync::{self, Options};
 
 /// What to do.
@@ -15,6 +16,13 @@ pub enum Task {
         /// Whether it only says what it would do.
         dry_run: bool,
     },
+    /// How it is.
+    Status {
+        /// What is asked.
+        options: sync::status::Options,
+        /// How it is printed.
+        output: Output,
+    },
 }
 
 /// Does it, and says the exit code.
@@ -26,5 +34,6 @@ pub fn run(task: Task) -> anyhow::Result<u8> {
             Screen::new().print(&text)?;
             Ok(if changes { REFUSED } else { CLEAN })
         }
+        Task::Status { options, output } => status::run(&options, output),
     }
 }

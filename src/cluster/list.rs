@@ -80,6 +80,14 @@ impl Reader {
         Pages::new(self.client.clone(), source, PATIENCE)
     }
 
+    /// The text of one object.
+    pub async fn get(&self, path: &str, name: &str) -> Result<String, ListError> {
+        let request = kube::core::Request::new(path).get(name, &GetParams::default());
+        let request = request.map_err(|error| ListError::Failed(error.to_string()))?;
+        let answer = tokio::time::timeout(PATIENCE, self.client.request_text(request)).await;
+        Ok(answer.map_err(|_| ListError::Failed("it took too long".to_owned()))??)
+    }
+
     /// The versions that an API group is served in, the preferred one first. The core group has no name, and one version.
     pub async fn versions(&self, group: &str) -> Result<Vec<String>, ListError> {
         if group.is_empty() {
@@ -115,6 +123,8 @@ pub struct Pages {
     client: Client,
     path: String,
     params: ListParams,
+    /// Whether the objects themselves are left out.
+    metadata_only: bool,
     patience: Duration,
     version: String,
     /// The text of the page that is read. It is filled anew each time, so that a hundred pages take no more room than one.
@@ -141,7 +151,27 @@ impl Pages {
     pub(super) fn new(client: Client, source: &Source, patience: Duration) -> Self {
         let mut params = ListParams { label_selector: source.labels.clone(), ..ListParams::default() };
         params.limit = Some(PAGE);
-        Self { client, path: source.path.clone(), params, patience, version: String::new(), text: Vec::new() }
+        Self {
+            client,
+            path: source.path.clone(),
+            params,
+            metadata_only: false,
+            patience,
+            version: String::new(),
+            text: Vec::new(),
+        }
+    }
+
+    /// The object of this name alone. Whoever has the right for this name alone may ask for such a list too.
+    pub fn named(mut self, name: &str) -> Self {
+        self.params.field_selector = Some(format!("metadata.name={name}"));
+        self
+    }
+
+    /// Of each object its metadata alone, so that no value of a Secret is ever sent here.
+    pub fn metadata_only(mut self) -> Self {
+        self.metadata_only = true;
+        self
     }
 
     /// Reads a page and hands on its objects; says whether there is another one.
@@ -163,7 +193,11 @@ impl Pages {
 
     /// Reads the text of a page. Says whether it did: not where fewer objects would make a smaller one.
     async fn fetch(&mut self) -> Result<bool, ListError> {
-        let request = kube::core::Request::new(&self.path).list(&self.params);
+        let request = kube::core::Request::new(&self.path);
+        let request = match self.metadata_only {
+            true => request.list_metadata(&self.params),
+            false => request.list(&self.params),
+        };
         let request = request.map_err(|error| ListError::Failed(error.to_string()))?;
         let mut stream = Box::pin(self.client.request_stream(request).await?);
         self.text.clear();

@@ -44,6 +44,7 @@ pub mod rotation;
 pub mod runs;
 pub mod secret;
 pub mod state;
+pub mod status;
 pub mod wanted;
 
 pub use once::once;
@@ -106,6 +107,27 @@ pub enum SyncError {
     /// The cluster could not be read.
     #[error("cannot read the cluster")]
     Read(#[from] cluster::list::ListError),
+    /// Namespaces could not be read, for `status`.
+    #[error(
+        "Namespaces cannot be listed; ClusterRole refgate-scanner has the right to, or name one namespace"
+    )]
+    Namespaces(#[source] cluster::list::ListError),
+    /// A namespace that was asked for.
+    #[error("the cluster has no namespace {0}")]
+    NoNamespace(String),
+    /// One that is none of the sync's.
+    #[error("namespace {0} is outside of what RefGate looks after: nothing is synced there")]
+    Outside(String),
+    /// RefGate's own, for `status`.
+    #[error(
+        "the cluster has no namespace {0}, where RefGate's catalogue would be; name RefGate's own with --own-namespace"
+    )]
+    NoOwnNamespace(String),
+    /// There is nothing to show.
+    #[error(
+        "neither the catalogue nor Secrets may be listed; Role refgate-scanner in RefGate's namespace has the right to the catalogue"
+    )]
+    Blind,
     /// It took too long.
     #[error("{0}")]
     Late(&'static str),
@@ -147,13 +169,7 @@ pub(crate) struct Setup {
 impl Setup {
     async fn new(options: &Options) -> Result<Self, SyncError> {
         no_core_files().map_err(SyncError::CoreFiles)?;
-        let (config, file) = match &options.configuration {
-            Some(path) => {
-                let (config, text) = configuration(path).await?;
-                (config, Some((path.clone(), text)))
-            }
-            None => (Config::default(), None),
-        };
+        let (config, file) = configuration(options.configuration.as_deref()).await?;
         let client = cluster::client(options.kubeconfig.clone(), None).await?;
         let own_namespace = options.own_namespace.clone();
         Ok(Self { config, file, client, own_namespace, metrics: Arc::new(SyncMetrics::new()) })
@@ -230,12 +246,14 @@ impl Setup {
     }
 }
 
-async fn configuration(path: &Path) -> Result<(Config, String), SyncError> {
+/// What the file says, and where it is, with its text.
+async fn configuration(path: Option<&Path>) -> Result<(Config, Option<(PathBuf, String)>), SyncError> {
+    let Some(path) = path else { return Ok((Config::default(), None)) };
     let text = tokio::fs::read_to_string(path).await;
     let text = text.map_err(|source| SyncError::ConfigurationFile { path: path.to_owned(), source })?;
     let config = config::parse(&text);
     let config = config.map_err(|source| SyncError::Configuration { path: path.to_owned(), source })?;
-    Ok((config, text))
+    Ok((config, Some((path.to_owned(), text))))
 }
 
 /// Runs until `stop` is done, then ends the pass that it is in and gives the lease up. A task that ends by itself is an

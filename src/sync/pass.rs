@@ -48,6 +48,16 @@ struct Scene {
     refused: Vec<Event>,
 }
 
+/// What is measured of one namespace.
+struct Count {
+    /// Secrets that are held.
+    held: usize,
+    /// What it is bound to.
+    scope: Option<String>,
+    /// Paths whose values are due.
+    due: Vec<String>,
+}
+
 /// What lasts from pass to pass.
 pub struct Engine {
     /// Writes.
@@ -64,8 +74,7 @@ pub struct Engine {
     taken: HashMap<String, BTreeMap<String, String>>,
     catalogues: BTreeMap<String, Stored>,
     follower: Follower,
-    /// By namespace: Secrets that are held, and values that are due.
-    counts: HashMap<String, (usize, usize)>,
+    counts: HashMap<String, Count>,
     unreadable: BTreeSet<String>,
     /// Namespaces with Secrets that claim a path that is not theirs.
     forged: HashMap<String, Vec<String>>,
@@ -429,8 +438,9 @@ impl Engine {
         for event in events {
             self.writer.event(&scene.name, event).await;
         }
-        self.counts.insert(scene.name.clone(), (scene.held.len(), plan.due.len()));
         let binding = &scene.place.labels.binding;
+        let scope = plan::prefixes(binding).first().map(|own| own.as_str().to_owned());
+        self.counts.insert(scene.name.clone(), Count { held: scene.held.len(), scope, due: plan.due });
         self.follower.learn(&scene.name, scene.held.iter().filter(|held| binding.contains(&held.path)));
         self.catalogue(&scene.name, plan.catalogue).await;
     }
@@ -464,8 +474,15 @@ impl Engine {
 
     fn measure(&self) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.secrets.set(number(self.counts.values().map(|(held, _)| held).sum()));
-        self.metrics.due.set(number(self.counts.values().map(|(_, due)| due).sum()));
+        self.metrics.secrets.set(number(self.counts.values().map(|count| count.held).sum()));
+        // What two namespaces of one scope hold is one value of the manager.
+        let mut due: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for Count { scope, due: paths, .. } in self.counts.values() {
+            let Some(scope) = scope else { continue };
+            due.entry(scope).or_default().extend(paths.iter().map(String::as_str));
+        }
+        let due = due.into_iter().map(|(scope, paths)| (scope.to_owned(), number(paths.len())));
+        self.metrics.set_due(due.collect());
         self.metrics.taken.set(number(self.taken.values().map(BTreeMap::len).sum()));
         self.metrics.unreadable.set(number(self.unreadable.len()));
     }

@@ -19,7 +19,7 @@ use content::content;
 
 mod content;
 
-pub use content::Content;
+pub use content::{Content, may_be_cut};
 
 /// What the manager has under one prefix.
 #[derive(Debug, Default)]

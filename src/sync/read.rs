@@ -39,17 +39,20 @@ pub async fn catalogues(reader: &Reader, own_namespace: &str) -> Result<BTreeMap
     };
     let mut found = BTreeMap::new();
     each(reader, &source, |raw| {
-        let Ok(map) = serde_json::from_str::<ConfigMap>(raw) else { return };
-        let name = map.metadata.name.unwrap_or_default();
-        let Some(namespace) = name.strip_prefix(CATALOGUE_PREFIX) else { return };
-        let data = map.data.unwrap_or_default();
-        let text = |key: &str| data.get(key).cloned().unwrap_or_default();
-        let content =
-            Content { catalogue: text("catalogue"), known: text("known"), leaving: text("leaving") };
-        found.insert(namespace.to_owned(), Stored::new(content));
+        found.extend(serde_json::from_str(raw).ok().and_then(stored));
     })
     .await?;
     Ok(found)
+}
+
+/// What a ConfigMap says of which namespace; `None` where it is no catalogue.
+pub(super) fn stored(map: ConfigMap) -> Option<(String, Stored)> {
+    let name = map.metadata.name?;
+    let namespace = name.strip_prefix(CATALOGUE_PREFIX)?;
+    let mut data = map.data.unwrap_or_default();
+    let mut text = |key: &str| data.remove(key).unwrap_or_default();
+    let content = Content { catalogue: text("catalogue"), known: text("known"), leaving: text("leaving") };
+    Some((namespace.to_owned(), Stored::new(content)))
 }
 
 /// The Secrets of a namespace that claim to be ours, and the names of those that never were.

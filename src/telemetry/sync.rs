@@ -1,6 +1,8 @@
 //! What the sync measures.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -26,6 +28,13 @@ pub struct CallLabels {
     pub outcome: &'static str,
 }
 
+/// Labels of `refgate_sync_rotation_due`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ScopeLabels {
+    /// `group/app/env`; only what a namespace is bound to.
+    pub scope: String,
+}
+
 /// Everything that the sync measures.
 #[derive(Debug, Default)]
 pub struct SyncMetrics {
@@ -40,12 +49,14 @@ pub struct SyncMetrics {
     pub secrets: Gauge,
     /// `refgate_sync_names_taken`: Secrets that cannot be made because somebody else has their name.
     pub taken: Gauge,
-    /// `refgate_sync_rotation_due`: values that are older than they should be.
-    pub due: Gauge,
     /// `refgate_sync_workloads_behind`: workloads with pods that have an old value in their environment.
     pub behind: Gauge,
     /// `refgate_config_reload_success`: whether the configuration that is in the file is the one that holds.
     pub config_reload_success: Gauge,
+    /// `refgate_sync_rotation_due`: values that are older than they should be, by what their namespaces are bound to.
+    due: Family<ScopeLabels, Gauge>,
+    /// The scopes that it has been said of.
+    due_scopes: Mutex<BTreeSet<String>>,
     /// `refgate_sync_unreadable_namespaces`: bound namespaces whose Secrets cannot be listed.
     pub unreadable: Gauge,
     /// `refgate_sync_source_age_seconds`: since the secret manager was last read as a whole.
@@ -77,11 +88,48 @@ impl SyncMetrics {
         metrics
     }
 
+    /// Says of each bound scope how many values are due; those that nothing is bound to any more are not said.
+    pub fn set_due(&self, due: BTreeMap<String, i64>) {
+        let mut said = self.due_scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        for scope in said.iter().filter(|scope| !due.contains_key(*scope)) {
+            self.due.remove(&ScopeLabels { scope: scope.clone() });
+        }
+        for (scope, count) in &due {
+            self.due.get_or_create(&ScopeLabels { scope: scope.clone() }).set(*count);
+        }
+        *said = due.into_keys().collect();
+    }
+
     /// The text that Prometheus reads.
     pub fn render(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_that_nothing_is_bound_to_any_more_is_not_said() {
+        let metrics = SyncMetrics::new();
+        let due = |scopes: &[(&str, i64)]| {
+            metrics.set_due(scopes.iter().map(|(scope, count)| ((*scope).to_owned(), *count)).collect());
+            let text = metrics.render();
+            let lines = text.lines().filter_map(|line| line.strip_prefix("refgate_sync_rotation_due"));
+            let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(
+            due(&[("g/a/stage", 2), ("g/b/stage", 0)]),
+            [r#"{scope="g/a/stage"} 2"#, r#"{scope="g/b/stage"} 0"#]
+        );
+        // One that has no value that is due any more is said to have none, so that an alert ends.
+        assert_eq!(due(&[("g/a/stage", 0)]), [r#"{scope="g/a/stage"} 0"#]);
+        assert_eq!(due(&[]), [""; 0]);
     }
 }

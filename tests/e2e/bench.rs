@@ -1,5 +1,5 @@
 //! `make bench-e2e`: what RefGate adds to the creation of a pod, beside an echo server (bench/echo.rs) that the API server
-//! calls in the same way; and what many bound namespaces cost.
+//! calls in the same way; what many bound namespaces cost; and what the sync does.
 //!
 //! Each round measures all variants one after the other, so that a machine that is slow for a while is slow for all of
 //! them. Only ratios mean something. No request is tried twice, and one that fails ends the run.
@@ -19,6 +19,14 @@ use crate::harness::process::{Process, free_port};
 use crate::harness::refgate::Replica;
 use crate::harness::wait::until;
 use crate::harness::world::{World, scope_labels};
+
+mod sync;
+
+/// A part of the benchmark, by its name.
+type Part = (&'static str, fn(&World));
+
+/// What is measured, each part on a control plane of its own.
+pub const PARTS: [Part; 3] = [("webhook", webhook), ("sync", sync::calls_and_time), ("memory", sync::memory)];
 
 /// Rounds that count, after one that does not.
 const ROUNDS: usize = 16;
@@ -49,7 +57,7 @@ const VARIANTS: [Variant; 6] = [
     Variant { name: "RefGate, five references", who: "refgate", references: true },
 ];
 
-pub fn run(world: &World) {
+fn webhook(world: &World) {
     let paths: Vec<String> = (0..5).map(|number| format!("{SCOPE}/secret_{number}")).collect();
     for who in ["nobody", "echo", "patch", "refgate"] {
         let mut labels = scope_labels(SCOPE);

@@ -2,7 +2,7 @@
 //!
 //! One control plane for all of them. Those that keep to namespaces of their own run a few at a time; those that disturb
 //! everybody run alone, after them. Arguments choose tests by a part of their name; `demo` starts everything, says how to
-//! use it, and waits for Ctrl-C; `bench` measures instead.
+//! use it, and waits for Ctrl-C; `bench` measures instead, all of it or the parts that follow it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -80,9 +80,10 @@ fn main() -> ExitCode {
     if wanted == ["demo"] {
         cases::demo::run(World::install(Plane::start(&folder, programs)));
     }
-    if wanted == ["bench"] {
-        bench::run(&World::install(Plane::start(&folder, programs)));
-        return ExitCode::SUCCESS;
+    if let [first, parts @ ..] = &wanted[..]
+        && first == "bench"
+    {
+        return measure(parts, &folder);
     }
     if cases.is_empty() {
         eprintln!("no test's name holds any of: {}", wanted.join(", "));
@@ -94,6 +95,18 @@ fn main() -> ExitCode {
     println!("Kubernetes 1.{minor} is up after {}", seconds(start.elapsed()));
     run(&cases, plane, &tally);
     done(&folder, cases.len(), tally, start)
+}
+
+/// All parts of the benchmark, or those that are named.
+fn measure(parts: &[String], folder: &Path) -> ExitCode {
+    let is_chosen = |name: &str| parts.is_empty() || parts.iter().any(|part| part == name);
+    for (name, run) in bench::PARTS.iter().filter(|(name, _)| is_chosen(name)) {
+        match Programs::find() {
+            Ok(programs) => run(&World::install(Plane::start(&folder.join(name), programs))),
+            Err(code) => return ExitCode::from(code),
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 fn done(folder: &Path, count: usize, tally: Tally, start: Instant) -> ExitCode {

@@ -34,6 +34,7 @@ pub enum Reply {
 struct Script {
     replies: HashMap<String, VecDeque<Reply>>,
     asked: Vec<String>,
+    accepted: Vec<String>,
 }
 
 /// The server. A path that has no reply left is met with silence.
@@ -78,6 +79,11 @@ impl Api {
         self.script.lock().unwrap().asked.clone()
     }
 
+    /// What form of an answer each of these wanted.
+    pub fn accepted(&self) -> Vec<String> {
+        self.script.lock().unwrap().accepted.clone()
+    }
+
     pub fn client(&self) -> kube::Client {
         let url = format!("http://{}", self.address).parse().unwrap();
         refgate::cluster::connect(kube::Config::new(url)).unwrap()
@@ -88,6 +94,8 @@ impl Api {
         let reply = {
             let mut script = self.script.lock().unwrap();
             script.asked.push(request.uri().to_string());
+            let accept = request.headers().get("accept").map(|value| value.to_str().unwrap());
+            script.accepted.push(accept.unwrap_or_default().to_owned());
             script.replies.get_mut(&path).and_then(VecDeque::pop_front).unwrap_or(Reply::Silence)
         };
         let (status, body) = match reply {

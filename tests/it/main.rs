@@ -26,6 +26,7 @@ mod restart;
 mod scan;
 mod serve;
 mod state;
+mod status;
 mod sync;
 mod telemetry;
 mod tls;

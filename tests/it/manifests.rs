@@ -263,6 +263,15 @@ fn the_scanner_may_list_what_is_judged_and_nothing_else() {
 }
 
 #[test]
+fn who_asks_for_the_status_sees_one_role_binding_by_its_name() {
+    let rules = json!([{
+        "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"],
+        "resourceNames": ["refgate-sync"], "verbs": ["list"],
+    }]);
+    assert_eq!(role("ClusterRole", "refgate-status")["rules"], rules);
+}
+
+#[test]
 fn a_binder_gives_one_role_by_one_name() {
     let binder = role("ClusterRole", "refgate-binder");
     for rule in list(&binder, "/rules") {

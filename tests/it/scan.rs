@@ -1,6 +1,6 @@
 //! `refgate scan`: the built binary against a scripted API. What the API server itself does is the end-to-end tests' part.
 
-mod cluster;
+pub(crate) mod cluster;
 
 use std::collections::HashMap;
 

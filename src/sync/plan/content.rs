@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{Held, Leaving, View, prefixes};
+use crate::policy::path::MAX_PATH_BYTES;
 
 /// Most names that "did you mean" looks through.
 const MAX_KNOWN: usize = 1_000;
@@ -28,6 +29,12 @@ struct Entry<'a> {
     secret: &'a str,
     keys: &'a [String],
     version: Option<&'a str>,
+}
+
+/// Whether a list of further names may have been cut off: then it says nothing of what is missing in it.
+pub fn may_be_cut(known: &[String]) -> bool {
+    let bytes: usize = known.iter().map(|name| name.len() + 3).sum();
+    known.len() >= MAX_KNOWN || bytes + MAX_PATH_BYTES > MAX_KNOWN_BYTES
 }
 
 impl<'a> Entry<'a> {

@@ -17,6 +17,7 @@ mod mutators;
 mod outage;
 mod rotation;
 pub mod scan;
+mod status;
 mod sync;
 mod sync_faults;
 mod sync_rights;
@@ -98,6 +99,7 @@ pub const CASES: &[Case] = cases![
     Alone sync_tenants::a_quota_that_is_used_up,
     Alone sync_tenants::a_namespace_whose_writes_hang,
     Alone sync_faults::nothing_is_lost_foreign_or_written_twice,
+    Alone status::tells_what_is_and_what_is_missing,
     Alone calls::only_what_can_matter_is_asked,
     Alone load::no_creation_fails_while_everything_changes,
     Alone load::a_large_world_is_judged_right,

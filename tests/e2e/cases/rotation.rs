@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::sync::ACCOUNT;
 use crate::harness::api::MERGE;
 use crate::harness::objects::{deployment, pod_spec};
-use crate::harness::sync::{Source, secrets};
+use crate::harness::sync::{ACCOUNT, Source, secrets};
 use crate::harness::wait::until;
 use crate::harness::world::{Namespace, World, scope_labels};
 

@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 
 use crate::harness::api::MERGE;
 use crate::harness::objects::{deployment, pod, pod_spec};
-use crate::harness::sync::{Source, secrets};
+use crate::harness::sync::{Source, secrets, writes};
 use crate::harness::wait::until;
 use crate::harness::world::{Namespace, World, apply_overlay, base64, scope_labels};
 
-pub(super) const ACCOUNT: &str = "system:serviceaccount:refgate-system:refgate-sync";
 pub(super) const BINDING: &str =
     "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/refgate-synced-secrets";
 
@@ -60,18 +59,6 @@ impl Namespace<'_> {
         let path = format!("/apis/apps/v1/namespaces/{}/deployments", self.name);
         self.developer.api.post(&path, &deployment(name, 1, &pod_spec(env))).ok();
     }
-}
-
-/// Writes of the sync that are in the audit log so far.
-pub(super) fn writes(world: &World) -> usize {
-    let is_write = |event: &Value| {
-        event["user"]["username"] == ACCOUNT
-            && matches!(event["verb"].as_str(), Some("create" | "update" | "patch" | "delete"))
-            && event["objectRef"]["resource"] != "leases"
-            // Kubernetes' own answer to a token request of the setup, and what only asks about rights.
-            && event["objectRef"]["apiGroup"] != "authorization.k8s.io"
-    };
-    world.plane.audit_log().iter().filter(|event| is_write(event)).count()
 }
 
 /// A value in the manager, a Deployment that refers to it, the Secret, the catalogue, the injected pod, a rotation; and then

@@ -8,11 +8,10 @@ use std::net::SocketAddr;
 use refgate::policy::path::secret_name;
 use serde_json::{Value, json};
 
-use super::sync::{ACCOUNT, writes};
 use crate::harness::faults::{Fault, Faults, Request};
 use crate::harness::moto::{Moto, call};
 use crate::harness::process::free_port;
-use crate::harness::sync::Source;
+use crate::harness::sync::{ACCOUNT, Source, writes};
 use crate::harness::wait::until_within;
 use crate::harness::world::{World, base64, scope_labels, wait_for_right};
 

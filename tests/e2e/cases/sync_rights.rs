@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::sync::ACCOUNT;
+use crate::harness::sync::ACCOUNT;
 use crate::harness::world::World;
 
 /// Where a role counts, with the role.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -13,8 +14,11 @@ use super::moto;
 use super::process::{Process, free_port};
 use super::refgate::account_token;
 use super::service::{get, metrics};
-use super::wait::until;
+use super::wait::{until, until_within};
 use super::world::World;
+
+/// Who the sync is to the API server.
+pub const ACCOUNT: &str = "system:serviceaccount:refgate-system:refgate-sync";
 
 /// Where the values of a test are, and the settings of its syncs.
 pub struct Source<'w> {
@@ -160,13 +164,32 @@ impl Sync<'_> {
 
     /// Waits until the manager was listed so many times more.
     pub fn wait_lists(&self, more: f64) {
+        self.wait_lists_within(more, Duration::from_secs(90));
+    }
+
+    /// The same with a deadline of its own.
+    pub fn wait_lists_within(&self, more: f64, deadline: Duration) {
         let lists = || {
             let metrics = self.metrics().into_iter();
             metrics.filter(|(key, _)| key.contains("call=\"list\"")).map(|(_, count)| count).sum::<f64>()
         };
         let before = lists();
-        until("the sync reads the secret manager", || (lists() >= before + more).then_some(()));
+        until_within("the sync reads the secret manager", deadline, || {
+            (lists() >= before + more).then_some(())
+        });
     }
+}
+
+/// Writes of the sync that are in the audit log so far.
+pub fn writes(world: &World) -> usize {
+    let is_write = |event: &Value| {
+        event["user"]["username"] == ACCOUNT
+            && matches!(event["verb"].as_str(), Some("create" | "update" | "patch" | "delete"))
+            && event["objectRef"]["resource"] != "leases"
+            // Kubernetes' own answer to a token request of the setup, and what only asks about rights.
+            && event["objectRef"]["apiGroup"] != "authorization.k8s.io"
+    };
+    world.plane.audit_log().iter().filter(|event| is_write(event)).count()
 }
 
 /// An entry of the file.

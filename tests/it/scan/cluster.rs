@@ -1,4 +1,4 @@
-//! A scripted cluster, what `refgate scan` says of it, and the objects in it.
+//! A scripted cluster, what `refgate scan` or another command says of it, and the objects in it.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -9,39 +9,40 @@ use serde_json::{Value, json};
 use crate::api::{Api, Reply, namespace, page};
 use crate::harness::Folder;
 
-pub(super) const NAMESPACES: &str = "/api/v1/namespaces";
-pub(super) const CATALOGUES: &str = "/api/v1/namespaces/refgate-system/configmaps";
-pub(super) const PODS: &str = "/api/v1/pods";
-pub(super) const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
-pub(super) const REPLICA_SETS: &str = "/apis/apps/v1/replicasets";
-pub(super) const JOBS: &str = "/apis/batch/v1/jobs";
-pub(super) const ROLLOUT: &str =
+pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
+pub(crate) const CATALOGUES: &str = "/api/v1/namespaces/refgate-system/configmaps";
+pub(crate) const PODS: &str = "/api/v1/pods";
+pub(crate) const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
+pub(crate) const REPLICA_SETS: &str = "/apis/apps/v1/replicasets";
+pub(crate) const JOBS: &str = "/apis/batch/v1/jobs";
+pub(crate) const ROLLOUT: &str =
     "templates: [{group: argoproj.io, kind: Rollout, resource: rollouts, pointer: /spec/template}]\n";
-pub(super) const PLANTED: &str = "kR4vT9wqZ2pB";
+pub(crate) const PLANTED: &str = "kR4vT9wqZ2pB";
 
 /// A cluster: what it answers by path, and empty lists where nothing is said.
 #[derive(Default)]
-pub(super) struct Cluster {
-    pub(super) replies: HashMap<String, Vec<Reply>>,
-    pub(super) configuration: Option<&'static str>,
+pub(crate) struct Cluster {
+    pub(crate) replies: HashMap<String, Vec<Reply>>,
+    pub(crate) configuration: Option<&'static str>,
 }
 
-pub(super) struct Ran {
-    pub(super) code: Option<i32>,
-    pub(super) out: String,
-    pub(super) err: String,
-    pub(super) asked: Vec<String>,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) asked: Vec<String>,
+    pub(crate) accepted: Vec<String>,
 }
 
 impl Ran {
     #[track_caller]
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.out, self.err))
     }
 
     /// `Kind/name` of each entry.
     #[track_caller]
-    pub(super) fn found(&self) -> Vec<String> {
+    pub(crate) fn found(&self) -> Vec<String> {
         let report = self.json();
         let title = |entry: &Value| {
             format!("{}/{}", entry["kind"].as_str().unwrap(), entry["name"].as_str().unwrap())
@@ -51,30 +52,35 @@ impl Ran {
 
     /// How many were judged, refused, and left out.
     #[track_caller]
-    pub(super) fn counts(&self) -> [u64; 3] {
+    pub(crate) fn counts(&self) -> [u64; 3] {
         let report = self.json();
         ["judged", "refused", "skipped"].map(|key| report[key].as_u64().unwrap())
     }
 }
 
 impl Cluster {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default().list(
             NAMESPACES,
             &[namespace("web", "1", "stage"), namespace("kube-system", "1", "stage"), own()],
         )
     }
 
-    pub(super) fn reply(mut self, path: &str, reply: Reply) -> Self {
+    pub(crate) fn reply(mut self, path: &str, reply: Reply) -> Self {
         self.replies.entry(path.to_owned()).or_default().push(reply);
         self
     }
 
-    pub(super) fn list(self, path: &str, items: &[Value]) -> Self {
+    pub(crate) fn list(self, path: &str, items: &[Value]) -> Self {
         self.reply(path, page("1", "", items))
     }
 
-    pub(super) async fn scan(self, flags: &[&str]) -> Ran {
+    pub(crate) async fn scan(self, flags: &[&str]) -> Ran {
+        self.run(&["scan"], flags).await
+    }
+
+    /// Any command that reads a cluster.
+    pub(crate) async fn run(self, subcommand: &[&str], flags: &[&str]) -> Ran {
         let api = Api::start().await;
         let kinds = KINDS;
         let paths = kinds.iter().map(|kind| match &*kind.group {
@@ -97,7 +103,7 @@ impl Cluster {
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
         });
         let mut command = Command::new(env!("CARGO_BIN_EXE_refgate"));
-        command.args(["scan", "--context", "c", "--kubeconfig"]);
+        command.args(subcommand).args(["--context", "c", "--kubeconfig"]);
         command.arg(folder.write("kubeconfig", kubeconfig.to_string())).args(flags);
         if let Some(configuration) = self.configuration {
             command.arg("--config").arg(folder.write("config.yaml", configuration));
@@ -108,41 +114,42 @@ impl Cluster {
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
             asked: api.asked(),
+            accepted: api.accepted(),
         }
     }
 
-    pub(super) async fn json(self, flags: &[&str]) -> Ran {
+    pub(crate) async fn json(self, flags: &[&str]) -> Ran {
         self.scan(&[&["--output", "json"], flags].concat()).await
     }
 }
 
 /// RefGate's own namespace.
-pub(super) fn own() -> Value {
+pub(crate) fn own() -> Value {
     json!({"metadata": {"name": "refgate-system", "resourceVersion": "1"}})
 }
 
-pub(super) const CLEAN: &[(&str, &str)] = &[("LOG_LEVEL", "info")];
-pub(super) const BAD: &[(&str, &str)] = &[("DB_PASSWORD", PLANTED)];
-pub(super) const WORSE: &[(&str, &str)] = &[("DB_PASSWORD", PLANTED), ("SMTP_PASSWORD", PLANTED)];
+pub(crate) const CLEAN: &[(&str, &str)] = &[("LOG_LEVEL", "info")];
+pub(crate) const BAD: &[(&str, &str)] = &[("DB_PASSWORD", PLANTED)];
+pub(crate) const WORSE: &[(&str, &str)] = &[("DB_PASSWORD", PLANTED), ("SMTP_PASSWORD", PLANTED)];
 
-pub(super) fn spec(env: &[(&str, &str)]) -> Value {
+pub(crate) fn spec(env: &[(&str, &str)]) -> Value {
     let env: Vec<Value> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     json!({"containers": [{"name": "web", "image": "i", "env": env}]})
 }
 
 /// As an item of a list: without a kind.
-pub(super) fn pod(name: &str, env: &[(&str, &str)]) -> Value {
+pub(crate) fn pod(name: &str, env: &[(&str, &str)]) -> Value {
     json!({"metadata": {"name": name, "namespace": "web", "uid": name}, "spec": spec(env)})
 }
 
-pub(super) fn workload(name: &str, env: &[(&str, &str)]) -> Value {
+pub(crate) fn workload(name: &str, env: &[(&str, &str)]) -> Value {
     json!({
         "metadata": {"name": name, "namespace": "web", "uid": name},
         "spec": {"replicas": 1, "template": {"spec": spec(env)}},
     })
 }
 
-pub(super) fn owned(mut object: Value, api_version: &str, kind: &str, owner: &str) -> Value {
+pub(crate) fn owned(mut object: Value, api_version: &str, kind: &str, owner: &str) -> Value {
     object["metadata"]["ownerReferences"] =
         json!([{"apiVersion": api_version, "kind": kind, "name": owner, "uid": owner, "controller": true}]);
     object

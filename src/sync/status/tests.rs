@@ -1,0 +1,211 @@
+//! How a path is, by what is known of it.
+
+use serde_json::json;
+
+use super::super::plan::{Content, Leaving};
+use super::super::read::Stored;
+use super::super::wanted::seen;
+use super::*;
+use crate::config::sync::Sync;
+use crate::policy::workload::{KINDS, Kind};
+
+const SCOPE: &str = "g/a/stage";
+const NOW: &str = "2026-11-22T12:00:00Z";
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+fn path(name: &str) -> String {
+    format!("{SCOPE}/{name}")
+}
+
+/// A bound namespace that the sync may fill, and that it has looked at.
+fn facts() -> Facts {
+    let labels = [("refgate.dev/group", "g"), ("refgate.dev/app", "a"), ("refgate.dev/env", "stage")];
+    let shared = [("refgate.dev/shared-paths", "g/shared/stage")];
+    let mut facts = Facts::of("web".to_owned(), NamespaceLabels::read(labels, shared));
+    facts.sync = Given::Yes;
+    facts.secrets = Some(Default::default());
+    facts.catalogue = Some(stored(&[], json!({})));
+    facts.catalogue_is_known = true;
+    facts
+}
+
+fn stored(known: &[&str], leaving: serde_json::Value) -> Stored {
+    Stored::new(Content {
+        catalogue: "[]".to_owned(),
+        known: json!(known).to_string(),
+        leaving: leaving.to_string(),
+    })
+}
+
+fn claimed(path: &str, created: &str, mark: Option<&str>) -> Claimed {
+    Claimed {
+        path: path.to_owned(),
+        secret: secret_name(path),
+        version: Some("7".to_owned()),
+        created: created.parse().ok(),
+        mark: mark.map(str::to_owned),
+    }
+}
+
+fn user(title: &str, env: &[&str], secrets: &[&str]) -> (String, Names) {
+    let entry = |value: &&str| json!({"name": "A", "value": value});
+    let volume = |name: &&str| json!({"name": "v", "secret": {"secretName": name}});
+    let pod = json!({
+        "metadata": {"name": "p", "namespace": "web"},
+        "spec": {
+            "containers": [{"name": "c", "env": env.iter().map(entry).collect::<Vec<_>>()}],
+            "volumes": secrets.iter().map(volume).collect::<Vec<_>>(),
+        },
+    });
+    let kind = KINDS.into_iter().find(Kind::is_pod).unwrap();
+    (title.to_owned(), seen(&pod.to_string(), &kind).unwrap().names.unwrap())
+}
+
+fn placed(facts: &Facts) -> Place {
+    place(facts, &Sync::default().rotation, now())
+}
+
+/// The state, and why, of the one path that there is.
+fn only(facts: &Facts) -> (State, String) {
+    let mut place = placed(facts);
+    assert_eq!(place.rows.len(), 1, "{:?}", place.rows);
+    let row = place.rows.remove(0);
+    (row.state, row.why.unwrap_or_default())
+}
+
+#[test]
+fn what_a_secret_says_is_its_state() {
+    let young = "2026-11-01T00:00:00Z";
+    for (claimed, expected) in [
+        (claimed(&path("database_url"), young, None), State::Ok),
+        (claimed(&path("database_url"), "2026-08-24T12:00:00Z", None), State::Due),
+        (claimed(&path("database_url"), "2026-08-24T12:00:01Z", None), State::Ok),
+        // By what its name says: a year for anything else.
+        (claimed(&path("feature"), "2026-08-24T12:00:00Z", None), State::Ok),
+        (claimed(&path("database_url"), "", None), State::Ok),
+        (claimed(&path("database_url"), young, Some("deleted")), State::Deleted),
+        // A mark weighs more than an age, which nobody can mend before it.
+        (claimed(&path("database_url"), "2020-01-01T00:00:00Z", Some("missing")), State::Missing),
+        (claimed("g/other/stage/database_url", young, None), State::Foreign),
+        (claimed("g/shared/stage/database_url", young, None), State::Ok),
+    ] {
+        let mut facts = facts();
+        facts.users.push(user("Pod/p", &[], &[&claimed.secret]));
+        facts.secrets = Some((vec![claimed.clone()], BTreeSet::new()));
+        let row = placed(&facts).rows.remove(0);
+        assert_eq!(row.state, expected, "{claimed:?}");
+        assert_eq!(row.used_by, BTreeSet::from(["Pod/p".to_owned()]), "{claimed:?}");
+        assert_eq!(row.wants_attention(), expected != State::Ok, "{claimed:?}");
+    }
+}
+
+#[test]
+fn what_nothing_names_goes_unless_all_of_the_scope_is_asked_for() {
+    let mut facts = facts();
+    let held = claimed(&path("one"), NOW, None);
+    let leaving = Leaving { since: "2026-11-22T11:30:00Z".parse().unwrap(), why: Why::Unwanted };
+    facts.catalogue = Some(stored(&[], json!({held.secret.clone(): leaving})));
+    facts.secrets = Some((vec![held], BTreeSet::new()));
+    let (state, why) = only(&facts);
+    assert_eq!(state, State::Unused);
+    assert!(why.contains("since 2026-11-22 11:30 UTC"), "{why}");
+    assert!(!placed(&facts).wants_attention());
+    facts.all = true;
+    assert_eq!(only(&facts).0, State::Ok);
+    facts.all = false;
+    facts.users_are_known = false;
+    assert_eq!(only(&facts).0, State::Ok, "who may name it could not be read");
+}
+
+#[test]
+fn what_is_wanted_and_not_there_says_why() {
+    let with = |change: &dyn Fn(&mut Facts)| {
+        let mut facts = facts();
+        facts.users.push(user("Deployment/web", &["secret:database_url"], &[]));
+        change(&mut facts);
+        let (state, why) = only(&facts);
+        assert!(placed(&facts).wants_attention());
+        (state, why)
+    };
+    let secret = secret_name(&path("database_url"));
+    let known = |names: &[&str]| {
+        let stored = stored(names, json!({}));
+        with(&move |facts: &mut Facts| facts.catalogue = Some(stored.clone()))
+    };
+    for ((state, why), expected) in [
+        (known(&[]), "did not list it"),
+        (known(&["database_uri"]), "did you mean database_uri?"),
+        (known(&["database_url"]), "lists it"),
+        (with(&|facts| facts.sync = Given::No), "the sync may not"),
+        (with(&|facts| facts.sync = Given::Otherwise), "the sync may not"),
+        (with(&|facts| facts.terminating = true), "is being deleted"),
+        (with(&|facts| facts.catalogue = None), "has not looked"),
+        (with(&|facts| facts.catalogue_is_known = false), "without the catalogue"),
+    ] {
+        assert_eq!(state, State::Unsynced, "{why}");
+        assert!(why.contains(expected), "{why}");
+    }
+    let names: Vec<String> = (0..1_000).map(|number| format!("name-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert!(
+        known(&names).1.contains("among the first names"),
+        "a list that is cut off says nothing of what is missing"
+    );
+    let (state, why) = with(&|facts| {
+        facts.secrets = Some((Vec::new(), BTreeSet::from([secret.clone()])));
+    });
+    assert_eq!(state, State::Taken);
+    assert!(why.contains("somebody else"), "{why}");
+}
+
+#[test]
+fn what_is_foreign_is_wanted_by_nobody() {
+    let mut facts = facts();
+    facts.users.push(user("Pod/p", &["secret:/g/a/prod/key", "secret:../prod/key"], &[]));
+    assert_eq!(placed(&facts).rows, []);
+    facts.users.push(user("Pod/q", &["secret:/g/shared/stage/key"], &[]));
+    let (state, why) = only(&facts);
+    assert_eq!(state, State::Unsynced);
+    assert!(why.contains("own scope alone"), "{why}");
+}
+
+#[test]
+fn what_was_of_an_earlier_binding_wants_attention_while_something_uses_it() {
+    let mut facts = facts();
+    let foreign = claimed("g/before/stage/one", NOW, None);
+    facts.secrets = Some((vec![foreign.clone()], BTreeSet::new()));
+    assert_eq!(only(&facts).0, State::Foreign);
+    assert!(!placed(&facts).wants_attention());
+    facts.users.push(user("Pod/p", &[], &[&foreign.secret]));
+    assert!(placed(&facts).wants_attention());
+    // Labels that do not read forbid nothing that is there: the sync does nothing either.
+    facts.labels = NamespaceLabels::read([("refgate.dev/group", "g")], []);
+    assert_ne!(only(&facts).0, State::Foreign);
+    assert!(placed(&facts).wants_attention(), "the labels do");
+}
+
+#[test]
+fn names_that_the_catalogue_knows_are_found_by_the_secrets_that_pods_name() {
+    let mut facts = facts();
+    facts.catalogue = Some(stored(&["one", "two"], json!({})));
+    facts.users.push(user("Pod/p", &[], &[&secret_name(&path("one"))]));
+    let paths = |facts: &Facts| placed(facts).rows.into_iter().map(|row| row.path).collect::<Vec<_>>();
+    assert_eq!(paths(&facts), [path("one")]);
+    facts.all = true;
+    assert_eq!(paths(&facts), [path("one"), path("two")]);
+}
+
+#[test]
+fn without_secrets_the_catalogue_says_what_is_there() {
+    let mut facts = facts();
+    facts.secrets = None;
+    facts.entries = vec![Claimed { created: None, ..claimed(&path("database_url"), NOW, None) }];
+    facts.users.push(user("Deployment/web", &["secret:database_url", "secret:other"], &[]));
+    let rows = placed(&facts).rows;
+    let shown: Vec<_> = rows.iter().map(|row| (&*row.path, row.state, row.due)).collect();
+    let (url, other) = (path("database_url"), path("other"));
+    assert_eq!(shown, [(&*url, State::Ok, None), (&*other, State::Unsynced, None)]);
+}
