@@ -342,7 +342,7 @@ impl Writer {
         let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"));
         let params = PostParams::default();
         let request = request.create_subresource("eviction", name, &params, body.to_string().into_bytes());
-        let result = match self.send(request).await.map(drop) {
+        let result = match self.send_in(namespace, request).await.map(drop) {
             Err(ApplyError::Failed(code)) if code == "429" => Err(ApplyError::Budget),
             Err(ApplyError::Failed(code)) if code == "404" => Ok(()),
             // The name is another pod's by now.

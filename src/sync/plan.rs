@@ -203,7 +203,7 @@ pub fn plan(view: &View<'_>, settings: &Sync, now: Timestamp) -> Plan {
     }
     let is_bound = matches!(view.binding, Binding::Bound { .. });
     plan.catalogue = match is_bound || !view.held.is_empty() {
-        true => Catalogue::Be(content(view, &leaving)),
+        true => content(view, &leaving).map_or_else(|event| plan.tell(event), Catalogue::Be),
         false => Catalogue::Go,
     };
     plan
@@ -246,6 +246,11 @@ impl<'a> View<'a> {
 }
 
 impl Plan {
+    fn tell(&mut self, event: Event) -> Catalogue {
+        self.events.push(event);
+        Catalogue::Keep
+    }
+
     /// A Secret that stays, and follows its source.
     fn keep(&mut self, view: &View<'_>, held: &Held, settings: &Sync, now: Timestamp) {
         let mark = match view.source(&held.path) {

@@ -3,6 +3,7 @@
 
 mod bed;
 mod clocks;
+mod evictions;
 mod leaders;
 mod leak;
 mod objects;

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{Held, Leaving, View, prefixes};
+use super::{Event, Held, Leaving, View, prefixes};
 use crate::policy::path::MAX_PATH_BYTES;
 
 /// Most names that "did you mean" looks through.
 const MAX_KNOWN: usize = 1_000;
 /// Most bytes of them: they share a ConfigMap, which may have a megabyte, with what matters.
 const MAX_KNOWN_BYTES: usize = 64 << 10;
+
+/// Most bytes of a ConfigMap's data (Kubernetes, `MaxSecretSize`).
+const MAX_BYTES: usize = 1 << 20;
 
 /// The data of the ConfigMap, each a text of JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,16 +41,20 @@ pub fn may_be_cut(known: &[String]) -> bool {
 }
 
 impl<'a> Entry<'a> {
-    fn of(held: &'a Held) -> Self {
+    /// What is foreign is known by its name, and nobody may have a key of it: keys could be so many that no catalogue can be
+    /// written, and then nobody would know since when it is foreign.
+    fn of(held: &'a Held, view: &View<'_>) -> Self {
         let Held { path, name, keys, version, .. } = held;
+        let keys = if view.binding.contains(path) { &**keys } else { &[] };
         Self { path, secret: name, keys, version: version.as_deref() }
     }
 }
 
-pub(super) fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> Content {
+/// The catalogue of a namespace, or what people should know where there can be none.
+pub(super) fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> Result<Content, Event> {
     let mut held: Vec<&Held> = view.held.iter().collect();
     held.sort_by(|one, other| (&one.path, &one.name).cmp(&(&other.path, &other.name)));
-    let entries: Vec<Entry<'_>> = held.iter().map(|held| Entry::of(held)).collect();
+    let entries: Vec<Entry<'_>> = held.iter().map(|held| Entry::of(held, view)).collect();
     let own = prefixes(view.binding).first().map(|own| own.as_str()).unwrap_or_default();
     let known: Vec<&str> = match view.listings.get(own) {
         Some(Some(listing)) => {
@@ -65,9 +72,18 @@ pub(super) fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> C
         None => Vec::new(),
     };
     let text = |value: Result<String, serde_json::Error>| value.expect("texts and lists are JSON");
-    Content {
+    let content = Content {
         catalogue: text(serde_json::to_string(&entries)),
         known: text(serde_json::to_string(&known)),
         leaving: text(serde_json::to_string(leaving)),
+    };
+    let bytes = content.catalogue.len() + content.known.len() + content.leaving.len();
+    if bytes > MAX_BYTES {
+        let note = format!(
+            "the catalogue stays as it was: its Secrets and their keys take {bytes} bytes, and a ConfigMap may have {MAX_BYTES}; refer to \
+             fewer secrets here, or give them fewer properties"
+        );
+        return Err(Event::of_namespace("CatalogueTooLarge", note));
     }
+    Ok(content)
 }

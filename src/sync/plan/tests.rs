@@ -317,6 +317,33 @@ fn a_namespace_bound_anew_keeps_what_is_foreign_for_a_while_whatever_names_it() 
     assert_eq!(case.plan().catalogue, Catalogue::Go);
 }
 
+/// So many keys that no ConfigMap holds them: told, and no obstacle to what has to go.
+#[test]
+fn a_catalogue_that_is_too_large_is_told_and_keeps_nothing_foreign() {
+    let mut case = Case::new(&NAMES[..2], &[listed(NAMES[0], "1"), listed(NAMES[1], "1")]);
+    case.apply(&case.plan());
+    for held in &mut case.held {
+        held.keys = (0..60_000).map(|number| format!("key-{number}")).collect();
+    }
+    let plan = case.plan();
+    assert_eq!(plan.catalogue, Catalogue::Keep);
+    assert!(plan.events.iter().any(|event| event.reason == "CatalogueTooLarge"), "{:?}", plan.events);
+    case.binding = Binding::Unbound;
+    case.apply(&case.plan());
+    assert_eq!(case.leaving.len(), 2);
+    case.later(case.settings.rebind_grace);
+    assert_eq!(case.plan().deletes.len(), 2);
+}
+
+#[test]
+fn further_names_leave_room_for_what_matters() {
+    let long = "x".repeat(400);
+    let list: Vec<Listed> =
+        (0..900).map(|number| listed(&format!("g/a/stage/{long}{number}"), "1")).collect();
+    let Catalogue::Be(content) = Case::new(&[], &list).plan().catalogue else { panic!("no catalogue") };
+    assert!((50_000..=64 << 10).contains(&content.known.len()), "{}", content.known.len());
+}
+
 fn cases() -> impl Strategy<Value = Case> {
     let flags = || vec(any::<bool>(), NAMES.len());
     let versions = || vec(0..3u8, NAMES.len());

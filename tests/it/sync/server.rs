@@ -27,7 +27,7 @@ const BOOKMARK: Duration = Duration::from_secs(60);
 pub struct Call {
     /// Whose client.
     pub who: &'static str,
-    /// `list`, `get`, `create`, `update`, `apply`, `merge` or `delete`.
+    /// `list`, `get`, `create`, `update`, `apply`, `merge`, `delete` or `evict`.
     pub verb: &'static str,
     pub resource: String,
     pub namespace: String,
@@ -187,6 +187,7 @@ impl Server {
         let verb = match (head.method, content.unwrap_or_default()) {
             (Method::GET, _) if target.name.is_empty() => "list",
             (Method::GET, _) => "get",
+            (Method::POST, _) if head.uri.path().ends_with("/eviction") => "evict",
             (Method::POST, _) => "create",
             (Method::PUT, _) => "update",
             (Method::PATCH, "application/apply-patch+yaml") => "apply",
@@ -329,6 +330,9 @@ impl Kept {
             "list" => return Ok((200, self.list(call, query))),
             "get" => return there.map(|object| (200, object)).ok_or(Refusal::NOT_FOUND),
             "delete" => return self.delete(&key, there, &sent).map(|object| (200, object)),
+            "evict" => {
+                return self.delete(&key, there, &sent["deleteOptions"]).map(|object| (201, object));
+            }
             "create" => {
                 let namespace = (objects::NAMESPACES.to_owned(), String::new(), call.namespace.clone());
                 let ends = self.objects.get(&namespace).is_some_and(objects::is_terminating);
