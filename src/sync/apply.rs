@@ -15,18 +15,18 @@ use kube::core::params::{DeleteParams, GetParams, Patch, PatchParams, PostParams
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::lease::Leader;
-use super::plan::{self, About, Content, Event, Write};
-use super::runs::Owner;
+use super::plan::{self, Content, Event, Write};
 use super::secret::{Claim, Desired, Held, MANAGED_BY, SOURCE, claim};
 use crate::telemetry::sync::{SyncMetrics, WriteLabels};
 use crate::world::{CATALOGUE_LABEL, CATALOGUE_PREFIX};
 
-/// Reason of the Event that says that a pod is replaced. It is no warning.
-pub const REPLACED: &str = "SecretRotated";
+mod events;
+
+pub use events::REPLACED;
+
 /// Field manager of all that the sync writes.
 pub const FIELD_MANAGER: &str = "refgate-sync";
 
@@ -351,56 +351,6 @@ impl Writer {
         };
         self.count("evict", &result);
         result
-    }
-
-    /// Sends an Event, once.
-    pub async fn event(&self, namespace: &str, event: Event) {
-        let key = (namespace.to_owned(), event);
-        if self.tells(|| format!("# {namespace}: {}: {}", key.1.reason, key.1.note)) {
-            return;
-        }
-        if self.said.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
-            return;
-        }
-        if self.say(namespace, &key.1).await {
-            self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        }
-    }
-
-    /// Sends an Event; whether it is there now.
-    pub async fn say(&self, namespace: &str, event: &Event) -> bool {
-        let Event { about, reason, note } = event;
-        let (version, kind, name, uid) = match about {
-            About::Namespace => ("v1", "Namespace", namespace, None),
-            About::Secret(name) => ("v1", "Secret", name.as_str(), None),
-            About::Workload(Owner { kind, name, uid }) => ("apps/v1", &**kind, &**name, Some(uid)),
-        };
-        // Of a fixed name, so that another leader does not say it again.
-        let hash = Sha256::digest(format!("{kind}/{name}/{reason}/{note}"));
-        let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let time = self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let class = if *reason == REPLACED { "Normal" } else { "Warning" };
-        let mut body = json!({
-            "metadata": {"name": format!("{name}.{hash}"), "namespace": namespace},
-            "involvedObject": {"apiVersion": version, "kind": kind, "name": name, "namespace": namespace},
-            "type": class, "reason": reason, "message": note,
-            "source": {"component": FIELD_MANAGER}, "reportingComponent": FIELD_MANAGER,
-            "firstTimestamp": time, "lastTimestamp": time, "count": 1,
-        });
-        if let Some(uid) = uid {
-            // By it `kubectl describe` finds the Events of a workload.
-            body["involvedObject"]["uid"] = (**uid).into();
-        }
-        tracing::info!(namespace, kind, name, reason, note, "an event");
-        let request = Request::new(format!("/api/v1/namespaces/{namespace}/events"));
-        let request = request.create(&PostParams::default(), body.to_string().into_bytes());
-        matches!(self.send_in(namespace, request).await, Ok(_) | Err(ApplyError::Taken))
-    }
-
-    /// Forgets which Events were sent of a namespace, but for those that still hold.
-    pub fn forget_events(&self, namespace: &str, held: &[Event]) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.retain(|(other, event)| other != namespace || held.contains(event));
     }
 
     fn tells(&self, line: impl FnOnce() -> String) -> bool {

@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
 use kube::Client;
 use tokio::time::Instant;
 
@@ -17,36 +15,24 @@ use super::manager::Fetched;
 use super::managers::Managers;
 use super::plan::{self, Catalogue, Event, Listings, Plan, View, plan};
 use super::read::{self, Stored};
-use super::secret::{Desired, Held, Known, TYPE_TAG};
+use super::secret::{Desired, Known, TYPE_TAG};
 use super::state::{Cluster, Place};
-use super::wanted::Wanted;
+
 use crate::cluster::list::{ListError, Reader};
 use crate::config::sync::Sync;
 use crate::policy::path::secret_name;
 use crate::policy::snapshot::Binding;
 use crate::telemetry::sync::SyncMetrics;
 use crate::world::SYSTEM_NAMESPACES;
+use scene::Scene;
 
 mod ask;
+mod scene;
 
 /// Secrets of one fetch.
 const BATCH: usize = 20;
 /// Namespaces that are read at the same time.
 const AT_A_TIME: usize = 8;
-
-/// One namespace of a pass.
-struct Scene {
-    name: String,
-    place: Place,
-    wanted: Wanted,
-    is_whole: bool,
-    is_binding_known: bool,
-    held: Vec<Held>,
-    /// Paths whose values it waits for.
-    fetch: BTreeSet<String>,
-    /// What was refused to it.
-    refused: Vec<Event>,
-}
 
 /// What is measured of one namespace.
 struct Count {
@@ -231,83 +217,6 @@ impl Engine {
             }
         }
         self.measure();
-    }
-
-    /// Fetching takes time: what came meanwhile counts before anything is deleted. Says whether the namespace is what it was;
-    /// one that is not was touched, and is looked at next.
-    fn look_again(&self, scene: &mut Scene, cluster: &Cluster) -> bool {
-        if cluster.place(&scene.name).as_ref() != Some(&scene.place) {
-            return false;
-        }
-        let (wanted, readable) = cluster.wanted(&scene.name, &scene.place.labels.binding, scene.place.all);
-        scene.is_whole = cluster.is_whole(self.max_age) && readable;
-        scene.is_binding_known = cluster.is_binding_known(self.max_age);
-        scene.wanted = wanted;
-        true
-    }
-
-    /// What is held in each namespace, several at a time. One whose Secrets cannot be read is left out.
-    async fn read(&mut self, cluster: &Cluster, places: Vec<(String, Option<Place>)>) -> Vec<Scene> {
-        let places = places.into_iter().filter_map(|(name, place)| Some((name, place?)));
-        let reader = &self.reader;
-        let read = stream::iter(places).map(|(name, place)| async move {
-            let held = read::held(reader, &name).await;
-            (name, place, held)
-        });
-        let read: Vec<_> = read.buffered(AT_A_TIME).collect().await;
-        let mut scenes = Vec::new();
-        for (name, place, held) in read {
-            match held {
-                Ok((held, forged)) => {
-                    self.unreadable.remove(&name);
-                    self.tell_forged(&name, forged);
-                    let (wanted, fetch, refused) = (Wanted::default(), BTreeSet::new(), Vec::new());
-                    let (is_whole, is_binding_known) = (false, false);
-                    let mut scene =
-                        Scene { name, place, wanted, is_whole, is_binding_known, held, fetch, refused };
-                    if self.look_again(&mut scene, cluster) {
-                        scenes.push(scene);
-                    }
-                }
-                Err(error) => self.cannot_read(name, &place, &error).await,
-            }
-        }
-        scenes
-    }
-
-    async fn cannot_read(&mut self, namespace: String, place: &Place, error: &ListError) {
-        if matches!(error, ListError::Forbidden(_)) && !place.terminating {
-            // Server-side, since who binds namespaces may patch this one RoleBinding and create none.
-            let note = format!(
-                "nothing is synced here, since the sync has no right on the Secrets of this namespace; give it with \
-                 `kubectl create rolebinding refgate-sync --namespace={namespace} --clusterrole=refgate-sync-secrets \
-                 --serviceaccount={}:refgate-sync --dry-run=client --output=yaml | kubectl apply --server-side \
-                 --field-manager=refgate-bind --filename=-`",
-                self.own_namespace
-            );
-            self.writer.event(&namespace, Event::of_namespace("RightMissing", note)).await;
-        }
-        if !self.unreadable.contains(&namespace) {
-            tracing::warn!(namespace, %error, "its Secrets cannot be listed");
-            self.unreadable.insert(namespace);
-        }
-    }
-
-    /// Claims that count for nothing; said once, as there may be many.
-    fn tell_forged(&mut self, namespace: &str, secrets: Vec<String>) {
-        if self.forged.get(namespace).map_or(&[][..], Vec::as_slice) == secrets {
-            return;
-        }
-        if let Some(first) = secrets.first() {
-            let count = secrets.len();
-            tracing::warn!(
-                namespace,
-                first,
-                count,
-                "Secrets claim paths, and the sync did not make them; they count for nothing"
-            );
-        }
-        self.forged.insert(namespace.to_owned(), secrets);
     }
 
     fn plan(&self, scene: &Scene) -> Plan {
