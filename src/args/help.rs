@@ -60,10 +60,15 @@ It reads with your own rights, and no value: of Secrets the metadata alone, or t
 age and due are not known. Nothing is asked of the secret manager. ClusterRoles refgate-scanner and refgate-status and, in \
 RefGate's own namespace, Role refgate-scanner are what it reads with; for one NAMESPACE the role edit there is enough.
 
-  ok        as it should be          missing   the secret manager does not list it any more
-  due       older than sync.rotation deleted   scheduled for deletion in the secret manager
-  unused    nothing names it; it goes          foreign   outside of the binding by now; it goes
-  unsynced  wanted, and not there    taken     wanted, and somebody else has its name
+States:
+  ok        as it should be
+  due       its value is older than sync.rotation says
+  missing   the secret manager does not list it any more; the Secret stays
+  deleted   scheduled for deletion in the secret manager; the Secret stays
+  unused    nothing names it; its Secret goes after sync.forgetAfter
+  foreign   outside of the binding by now; its Secret goes after sync.rebindGrace
+  unsynced  wanted, and there is no Secret
+  taken     wanted, and somebody else made a Secret of its name
 
 Examples:
   refgate sync status

@@ -195,7 +195,8 @@ impl Shown<'_> {
             Binding::Broken(_) => format!("{RED}not bound, its labels do not read{PLAIN}"),
             Binding::Unbound | Binding::Unknown => "not bound".to_owned(),
         };
-        let _ = writeln!(out, "{BOLD}{}{PLAIN}  {bound}", printable(&place.name));
+        let all = if place.all { " (all of it, by refgate.dev/sync: scope)" } else { "" };
+        let _ = writeln!(out, "{BOLD}{}{PLAIN}  {bound}{all}", printable(&place.name));
         for (row, cells) in place.rows.iter().zip(block) {
             let colour = match row.state {
                 State::Ok => GREEN,
@@ -310,7 +311,7 @@ fn place_json(place: &Place) -> Value {
         Given::Unknown => None,
     };
     json!({
-        "namespace": place.name, "scope": scope, "shared": shared, "syncMayWrite": sync,
+        "namespace": place.name, "scope": scope, "shared": shared, "wholeScope": place.all, "syncMayWrite": sync,
         "paths": place.rows.iter().map(row_json).collect::<Vec<_>>(), "notes": place.notes,
     })
 }

@@ -57,6 +57,8 @@ pub struct Place {
     pub name: String,
     /// What it is bound to.
     pub labels: NamespaceLabels,
+    /// Whether it asks for all of its scope, whatever its pods refer to.
+    pub all: bool,
     /// Whether the sync may fill Secrets in it.
     pub sync: Given,
     /// Its paths, sorted.
@@ -242,6 +244,7 @@ fn place(facts: &Facts, rotation: &Rotation, now: Timestamp) -> Place {
     Place {
         name: facts.name.clone(),
         labels: facts.labels.clone(),
+        all: facts.all,
         sync: facts.sync,
         rows: rows.into_values().collect(),
         notes,

@@ -270,6 +270,53 @@ async fn without_a_right_on_secrets_the_catalogue_speaks_and_the_line_is_told() 
     assert_eq!(ran.json()["namespaces"][0]["paths"][0]["created"], "2026-01-01T00:00:00Z");
 }
 
+#[tokio::test]
+async fn a_right_that_is_missing_everywhere_is_not_a_page_of_lines() {
+    let names = ["a", "b", "c", "d", "e"];
+    let mut namespaces: Vec<Value> = names.map(|name| namespace(name, "1", "stage")).into();
+    namespaces.push(own());
+    let bindings = names.map(|name| role_binding(name, "refgate-sync-secrets"));
+    let cluster = || {
+        let mut cluster = Cluster::default()
+            .list(NAMESPACES, &namespaces)
+            .list(ROLE_BINDINGS, &bindings)
+            .reply(SECRETS, forbidden("secrets"));
+        for name in names {
+            cluster = cluster.reply(&format!("/api/v1/namespaces/{name}/secrets"), forbidden("secrets"));
+        }
+        cluster
+    };
+    let ran = text(cluster(), &[]).await;
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.out.matches("grant it: kubectl create role refgate-status").count(), 3, "{}", ran.out);
+    assert!(ran.out.contains("the same in 2 more namespaces"), "{}", ran.out);
+    assert!(ran.out.ends_with("0 paths in 5 namespaces: 5 rights missing\n"), "{}", ran.out);
+    let ran = told(cluster(), &[]).await;
+    assert_eq!(ran.json()["missingRights"].as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_namespace_that_asks_for_all_of_its_scope_wants_what_the_manager_lists() {
+    let mut all = namespace("web", "1", "stage");
+    all["metadata"]["annotations"] = json!({"refgate.dev/sync": "scope"});
+    let cluster = || {
+        Cluster::default()
+            .list(NAMESPACES, &[all.clone(), own()])
+            .list(CATALOGUES, &[known(&["two"])])
+            .list(ROLE_BINDINGS, &given())
+            .list(SECRETS, &[secret(&path("one"), "", None)])
+    };
+    let ran = told(cluster(), &[]).await;
+    assert_eq!((ran.code, rows(&ran)), (Some(1), vec![row("one", "ok", &[]), row("two", "unsynced", &[])]));
+    assert_eq!(ran.json()["namespaces"][0]["wholeScope"], true);
+    assert!(
+        text(cluster(), &[])
+            .await
+            .out
+            .contains("web  mozmeao/snippets/stage (all of it, by refgate.dev/sync: scope)")
+    );
+}
+
 /// Whoever has the role `edit` in one namespace, and nothing else.
 #[tokio::test]
 async fn a_developer_asks_about_the_own_namespace() {
