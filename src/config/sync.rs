@@ -62,9 +62,9 @@ impl ScopeRow {
 /// `sync.restart`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restart {
-    /// How long a successor is Ready before the next pod is replaced.
+    /// How long a successor has to be Ready before the next pod goes.
     pub ready: Duration,
-    /// Percent of a workload's pods that are replaced at once.
+    /// How many of a workload's pods may be on their way at once after the first, in percent; at least one.
     pub share: u8,
     /// How long a successor may take to become Ready before the rest stays as it is.
     pub patience: Duration,

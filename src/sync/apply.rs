@@ -333,8 +333,11 @@ impl Writer {
         result
     }
 
-    /// Evicts the pod of this uid and no other. One that is gone already is no failure.
-    pub async fn evict(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ApplyError> {
+    /// Evicts the pod of this uid and no other; says whether it was still there.
+    pub async fn evict(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, ApplyError> {
+        if self.tells(|| format!("evict Pod {namespace}/{name}")) {
+            return Ok(true);
+        }
         let body = json!({
             "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace},
             "deleteOptions": {"preconditions": {"uid": uid}},
@@ -342,12 +345,12 @@ impl Writer {
         let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"));
         let params = PostParams::default();
         let request = request.create_subresource("eviction", name, &params, body.to_string().into_bytes());
-        let result = match self.send_in(namespace, request).await.map(drop) {
-            Err(ApplyError::Failed(code)) if code == "429" => Err(ApplyError::Budget),
-            Err(ApplyError::Failed(code)) if code == "404" => Ok(()),
+        let result = match self.send_in(namespace, request).await {
+            Ok(_) => Ok(true),
+            Err(ApplyError::Failed(code)) if code == "404" => Ok(false),
             // The name is another pod's by now.
-            Err(ApplyError::Conflict) => Ok(()),
-            other => other,
+            Err(ApplyError::Conflict) => Ok(false),
+            Err(error) => Err(error),
         };
         self.count("evict", &result);
         result
@@ -396,12 +399,19 @@ impl Writer {
                 // A quota that others change at the same time says so too.
                 409 => ApplyError::Conflict,
                 403 => ApplyError::Denied,
+                429 if is_by_budget(&status) => ApplyError::Budget,
                 code => ApplyError::Failed(code.to_string()),
             }),
             Ok(Err(_)) => Err(ApplyError::Failed("nothing: it cannot be reached".to_owned())),
             Err(_) => Err(ApplyError::Late),
         }
     }
+}
+
+/// Whether a PodDisruptionBudget says 429, and not an API server that is asked too much.
+fn is_by_budget(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "DisruptionBudget")
 }
 
 fn secrets(namespace: &str) -> String {

@@ -19,8 +19,14 @@ use super::state::Cluster;
 use crate::config::sync::Restart;
 use crate::telemetry::sync::SyncMetrics;
 
-/// How long a workload is left alone after an eviction that was refused.
+/// How long a workload is left alone after an eviction, or an Event, that was refused.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Evictions of one look, refused ones included: nobody's pods keep the others waiting.
+const EVICTIONS: usize = 20;
+/// Events are kept for an hour; what still holds is said again before that.
+const AGAIN: Duration = Duration::from_secs(50 * 60);
+/// How much older than its Secret the time of a first value is at most: it is dated a second back, and a write takes its time.
+const FIRST: Duration = Duration::from_secs(8);
 
 /// What lasts from look to look. None of it is needed to go on after a start.
 pub struct Follower {
@@ -30,50 +36,63 @@ pub struct Follower {
     changes: HashMap<String, Changes>,
     /// Namespaces that are to be looked at: something changed, or pods are behind.
     due: BTreeSet<String>,
-    /// Pods that were evicted; the watch may not have heard of it yet.
-    evicted: HashSet<Box<str>>,
-    /// What was said last of each workload that stands still, and until when it is left alone.
-    standing: HashMap<(String, Owner), Standing>,
+    /// The namespace that was looked at last; the next look begins behind it.
+    last: String,
+    /// Workloads that are behind, by namespace.
+    behind: HashMap<String, i64>,
+    /// Pods that were evicted, by namespace; the watch may not have heard of it yet.
+    evicted: HashMap<String, HashSet<Box<str>>>,
+    /// Workloads that do not get on.
+    standing: HashMap<Key, Standing>,
 }
+
+/// Namespace and workload.
+type Key = (String, Owner);
 
 /// When the data of each Secret last changed, by name, and whether it was the first that it held.
 type Changes = HashMap<Box<str>, (Timestamp, bool)>;
 
 struct Standing {
-    said: Option<Event>,
+    /// What was said last, and when.
+    said: Option<(Event, Instant)>,
+    /// Until when it is left alone.
     until: Instant,
+    /// Since when successors are missing.
+    waits: Option<Instant>,
 }
 
-/// A workload and what its pods are behind of.
+/// A workload and its pods.
 struct Group {
     workload: Workload,
     uids: HashMap<String, Box<str>>,
-    /// The Secret that changed last, and when.
-    behind: Option<(Timestamp, Box<str>)>,
 }
 
 impl Follower {
     /// Nothing is known yet.
     pub fn new(settings: Restart, metrics: Arc<SyncMetrics>) -> Self {
         Self {
-            pace: pace(settings),
+            pace: settings,
             metrics,
             changes: HashMap::new(),
             due: BTreeSet::new(),
-            evicted: HashSet::new(),
+            last: String::new(),
+            behind: HashMap::new(),
+            evicted: HashMap::new(),
             standing: HashMap::new(),
         }
     }
 
     /// From now on at another pace.
     pub fn configure(&mut self, settings: Restart) {
-        self.pace = pace(settings);
+        self.pace = settings;
     }
 
     /// Takes in what a namespace holds now; it is looked at next.
-    pub fn learn<'h>(&mut self, namespace: &str, held: impl Iterator<Item = &'h Held>) {
-        let change = |held: &Held| match (held.changed?, held.made) {
-            (changed, Some(made)) if changed <= made => Some((made, true)),
+    pub fn learn<'h>(&mut self, namespace: &str, held: impl Iterator<Item = &'h Held>, now: Timestamp) {
+        let change = |held: &Held| match (held.changed_by(now)?, held.made) {
+            (changed, Some(made)) if changed <= made && restart::elapsed(changed, made) <= FIRST => {
+                Some((made, true))
+            }
             (changed, _) => Some((changed, false)),
         };
         let changes = held.filter_map(|held| Some((Box::from(held.name.as_str()), change(held)?))).collect();
@@ -85,114 +104,169 @@ impl Follower {
     pub fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
         self.changes.retain(|namespace, _| is_there(namespace));
         self.due.retain(|namespace| is_there(namespace));
+        self.behind.retain(|namespace, _| is_there(namespace));
+        self.evicted.retain(|namespace, _| is_there(namespace));
         self.standing.retain(|(namespace, _), _| is_there(namespace));
     }
 
     /// Takes the next step of each workload that is behind. Says whether there is any: then it wants to be asked again soon.
     pub async fn step(&mut self, cluster: &Cluster, writer: &Writer) -> bool {
-        let mut behind = 0;
-        for namespace in std::mem::take(&mut self.due) {
-            let Some(changes) = self.changes.get(&namespace) else { continue };
-            let roles = cluster.roles(&namespace);
-            let groups = groups(roles, changes, &self.evicted);
-            self.standing.retain(|(other, owner), _| *other != namespace || groups.contains_key(owner));
-            let mut here = 0;
-            for (owner, group) in groups {
-                here += i64::from(self.one(&namespace, owner, &group, writer).await);
-            }
-            if here > 0 {
+        let mut rest = EVICTIONS;
+        let later = self.due.split_off(&self.last);
+        let due: Vec<String> = later.into_iter().chain(std::mem::take(&mut self.due)).collect();
+        for namespace in due {
+            if rest == 0 {
                 self.due.insert(namespace);
+                continue;
             }
-            behind += here;
+            let behind = self.look(&namespace, cluster, writer, &mut rest).await;
+            self.behind.insert(namespace.clone(), behind);
+            if behind > 0 {
+                self.due.insert(namespace.clone());
+            }
+            // A text that sorts right behind it.
+            self.last = namespace + "\0";
         }
-        if behind == 0 {
-            // Whoever was evicted is gone, or is looked at with nothing behind it.
-            self.evicted.clear();
+        self.metrics.behind.set(self.behind.values().sum());
+        !self.due.is_empty()
+    }
+
+    /// The next steps in one namespace; how many workloads are behind.
+    async fn look(&mut self, namespace: &str, cluster: &Cluster, writer: &Writer, rest: &mut usize) -> i64 {
+        let Some(changes) = self.changes.get(namespace) else { return 0 };
+        let roles = cluster.roles(namespace);
+        let evicted = self.evicted.entry(namespace.to_owned()).or_default();
+        let pods = roles.iter().filter_map(|(_, role)| match role {
+            Role::Pod(run) => Some(&run.uid),
+            Role::Workload(_) => None,
+        });
+        let there: HashSet<&Box<str>> = pods.collect();
+        evicted.retain(|uid| there.contains(uid));
+        let groups = groups(roles, changes, evicted, writer.now());
+        self.standing.retain(|(other, owner), _| other != namespace || groups.contains_key(owner));
+        let mut behind = 0;
+        for (owner, group) in groups {
+            behind += i64::from(self.one((namespace.to_owned(), owner), &group, writer, rest).await);
         }
-        self.metrics.behind.set(behind);
-        behind > 0
+        behind
     }
 
     /// The next step of one workload; whether it is behind.
-    async fn one(&mut self, namespace: &str, owner: Owner, group: &Group, writer: &Writer) -> bool {
-        let now = writer.now();
-        let key = (namespace.to_owned(), owner);
-        let step = restart::next(&group.workload, self.pace, now);
-        let Some((changed, secret)) = &group.behind else {
+    async fn one(&mut self, key: Key, group: &Group, writer: &Writer, rest: &mut usize) -> bool {
+        let step = restart::next(&group.workload, self.pace, writer.now());
+        let behind = group.workload.pods.iter().filter_map(Pod::behind).max_by_key(|read| read.changed);
+        let Some(read) = behind.filter(|_| step != Step::Done) else {
             self.standing.remove(&key);
             return false;
         };
-        let cause = format!("Secret {secret} changed at {}", changed.strftime("%Y-%m-%dT%H:%M:%SZ"));
-        match step {
-            Step::Done => {
-                self.standing.remove(&key);
-                return false;
-            }
-            Step::Wait => {}
-            Step::Hold(why) => {
-                let note = format!("{cause}, and pods have it in their environment: {}", held(why));
-                let event = about(&key.1, "RestartHeld", note);
-                self.stand(key, event, Duration::ZERO, writer).await;
-            }
+        let when = read.changed.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let cause = format!("Secret {} changed at {when}", read.secret);
+        if let Some(standing) = self.standing.get_mut(&key).filter(|_| step != Step::Missing) {
+            standing.waits = None;
+        }
+        let why = match step {
+            Step::Done | Step::Wait => None,
+            Step::Missing => self.waited_in_vain(&key).then_some(
+                "there are fewer than the workload wants, and no successors are made, so the others stay as they are; see why",
+            ),
+            Step::Hold(why) => Some(held(why)),
             Step::Evict(names) => {
-                if self.standing.get(&key).is_some_and(|standing| Instant::now() < standing.until) {
-                    return true;
+                if self.standing.get(&key).is_none_or(|standing| Instant::now() >= standing.until) {
+                    self.evict_all(&key, &names, group, &cause, writer, rest).await;
                 }
-                for name in names {
-                    if !self.evict(&key, &name, group, &cause, writer).await {
-                        break;
-                    }
-                }
+                None
             }
+        };
+        if let Some(why) = why {
+            let note = format!("{cause}, and pods have it in their environment: {why}");
+            self.stand(&key, about(&key.1, "RestartHeld", note), Duration::ZERO, writer).await;
         }
         true
     }
 
-    /// Evicts a pod; whether there is any use in going on with the next one.
-    async fn evict(
+    /// Whether successors were missing for longer than one may take.
+    fn waited_in_vain(&mut self, key: &Key) -> bool {
+        let standing = self.standing.entry(key.clone()).or_insert_with(Standing::new);
+        standing.waits.get_or_insert_with(Instant::now).elapsed() > self.pace.patience
+    }
+
+    async fn evict_all(
         &mut self,
-        key: &(String, Owner),
-        name: &str,
+        key: &Key,
+        names: &[String],
         group: &Group,
         cause: &str,
         writer: &Writer,
-    ) -> bool {
-        let Some(uid) = group.uids.get(name) else { return false };
-        let (namespace, owner) = key;
-        let error = match writer.evict(namespace, name, uid).await {
-            Ok(()) => {
-                self.evicted.insert(uid.clone());
-                self.standing.remove(key);
-                let note = format!("pod {name} is replaced: {cause}, and the pod has it in its environment");
-                writer.say(namespace, &about(owner, REPLACED, note)).await;
-                return true;
+        rest: &mut usize,
+    ) {
+        for name in names {
+            let Some(uid) = group.uids.get(name).filter(|_| *rest > 0) else { return };
+            *rest -= 1;
+            match self.evict(key, name, uid, cause, writer).await {
+                Ok(()) => {}
+                // What one budget refuses, it refuses its siblings too; whoever has the lease goes on.
+                Err(ApplyError::Budget | ApplyError::NotLeader) => return,
+                // Nothing more is asked of its namespace, so it costs nobody a turn.
+                Err(ApplyError::Late) => {
+                    *rest += 1;
+                    return;
+                }
+                Err(_) => {}
             }
-            // Whoever has the lease goes on.
-            Err(ApplyError::NotLeader) => return false,
-            Err(error) => error,
-        };
-        let reason = if error == ApplyError::Budget { "RestartWaits" } else { "RestartRefused" };
-        let note = format!(
-            "{cause}, and pods have it in their environment, but none could be evicted: {error}; it is tried again"
-        );
-        self.stand(key.clone(), about(owner, reason, note), PAUSE, writer).await;
-        false
+        }
     }
 
-    /// Says why a workload stands still, once, and leaves it alone for a while.
-    async fn stand(&mut self, key: (String, Owner), event: Event, pause: Duration, writer: &Writer) {
-        let standing = self.standing.entry(key.clone());
-        let standing = standing.or_insert_with(|| Standing { said: None, until: Instant::now() });
-        standing.until = Instant::now() + pause;
-        if standing.said.as_ref() != Some(&event) && writer.say(&key.0, &event).await {
-            standing.said = Some(event);
+    async fn evict(
+        &mut self,
+        key: &Key,
+        name: &str,
+        uid: &str,
+        cause: &str,
+        writer: &Writer,
+    ) -> Result<(), ApplyError> {
+        let (namespace, owner) = key;
+        let result = writer.evict(namespace, name, uid).await;
+        let note = match &result {
+            Ok(is_done) => {
+                self.evicted.entry(namespace.clone()).or_default().insert(uid.into());
+                if *is_done {
+                    let note =
+                        format!("pod {name} is replaced: {cause}, and the pod has it in its environment");
+                    writer.say(namespace, &about(owner, REPLACED, note)).await;
+                }
+                return Ok(());
+            }
+            Err(ApplyError::NotLeader) => return Err(ApplyError::NotLeader),
+            Err(error) => format!(
+                "{cause}, and pods have it in their environment, but pod {name} could not be evicted: {error}; it is tried \
+                 again"
+            ),
+        };
+        let reason = if result == Err(ApplyError::Budget) { "RestartWaits" } else { "RestartRefused" };
+        self.stand(key, about(owner, reason, note), PAUSE, writer).await;
+        result.map(drop)
+    }
+
+    /// Says why a workload does not get on, once in a while, and leaves it alone for as long.
+    async fn stand(&mut self, key: &Key, event: Event, pause: Duration, writer: &Writer) {
+        let standing = self.standing.entry(key.clone()).or_insert_with(Standing::new);
+        let now = Instant::now();
+        let is_said = |(said, at): &(Event, Instant)| *said == event && at.elapsed() < AGAIN;
+        if standing.said.as_ref().is_some_and(is_said) || now < standing.until {
+            standing.until = standing.until.max(now + pause);
+            return;
         }
+        // An Event that is refused is not tried again at once either.
+        let is_said = writer.say(&key.0, &event).await;
+        standing.until = now + if is_said { pause } else { PAUSE };
+        standing.said = is_said.then_some((event, now));
     }
 }
 
-fn pace(settings: Restart) -> Pace {
-    let Restart { ready, share, patience } = settings;
-    Pace { ready, share, patience }
+impl Standing {
+    fn new() -> Self {
+        Self { said: None, until: Instant::now(), waits: None }
+    }
 }
 
 fn about(owner: &Owner, reason: &'static str, note: String) -> Event {
@@ -217,17 +291,18 @@ fn groups(
     roles: Vec<(Box<str>, Role)>,
     changes: &Changes,
     evicted: &HashSet<Box<str>>,
+    now: Timestamp,
 ) -> BTreeMap<Owner, Group> {
     let mut makers: HashMap<Box<str>, Maker> = HashMap::new();
     let mut runs = Vec::new();
     for (name, role) in roles {
         match role {
             Role::Workload(maker) => drop(makers.insert(maker.uid.clone(), maker)),
-            Role::Pod(run) => runs.push((name, run)),
+            Role::Pod(run) => runs.push((name.into_string(), run)),
         }
     }
     let mut groups = BTreeMap::new();
-    for (name, run) in runs {
+    for (name, mut run) in runs {
         let Some(maker) = makers.get(&run.owner.uid) else { continue };
         let deployment = maker.owner.as_ref().filter(|owner| &*owner.kind == "Deployment");
         let (owner, maker) = match deployment {
@@ -239,37 +314,24 @@ fn groups(
             None => (&run.owner, maker),
         };
         let empty = || Workload { desired: maker.desired, wish: maker.wish, pods: Vec::new() };
-        let group = groups.entry(owner.clone()).or_insert_with(|| Group {
-            workload: empty(),
-            uids: HashMap::new(),
-            behind: None,
-        });
-        group.add(name, run, changes, evicted);
+        let group = groups.entry(owner.clone());
+        let group = group.or_insert_with(|| Group { workload: empty(), uids: HashMap::new() });
+        if evicted.contains(&run.uid) {
+            run.leaving.get_or_insert(now);
+        }
+        group.uids.insert(name.clone(), run.uid.clone());
+        group.workload.pods.push(pod(name, run, changes));
     }
     groups
 }
 
-impl Group {
-    fn add(&mut self, name: Box<str>, run: Run, changes: &Changes, evicted: &HashSet<Box<str>>) {
-        let (mut reads, mut last) = (Vec::new(), None);
-        for Reader { started, secrets } in run.containers {
-            for secret in secrets {
-                let Some(&(changed, is_first)) = changes.get(&secret) else { continue };
-                reads.push(Read { started, changed, is_first });
-                last = last.max(Some((changed, secret)));
-            }
-        }
-        let pod = Pod {
-            name: name.into_string(),
-            created: run.created,
-            ready_since: run.ready_since,
-            is_leaving: run.is_leaving || evicted.contains(&run.uid),
-            reads,
-        };
-        if pod.behind_since().is_some() {
-            self.behind = self.behind.take().max(last);
-        }
-        self.uids.insert(pod.name.clone(), run.uid);
-        self.workload.pods.push(pod);
-    }
+fn pod(name: String, run: Run, changes: &Changes) -> Pod {
+    let Run { created, is_ready, since, leaving, containers, .. } = run;
+    let reads = containers.into_iter().flat_map(|Reader { started, secrets }| {
+        secrets.into_iter().filter_map(move |secret| {
+            let (changed, is_first) = *changes.get(&secret)?;
+            Some(Read { secret, started, changed, is_first })
+        })
+    });
+    Pod { name, created, is_ready, since, leaving, reads: reads.collect() }
 }

@@ -210,9 +210,10 @@ impl Elector {
             true => Request::new(&self.path).create(&PostParams::default(), body),
             false => Request::new(&self.path).replace(NAME, &PostParams::default(), body),
         };
+        let sent = Instant::now();
         match self.send(request).await {
             Ok(written) => {
-                self.hear(&written);
+                self.hear(&written, sent);
                 Ok(true)
             }
             Err(Failure::Status(409)) => Ok(false),
@@ -221,13 +222,13 @@ impl Elector {
     }
 
     /// The API server notes beside each write when it was, in whole seconds, cut off. What is changed from now on must not
-    /// seem to have changed before a pod that is there already, so the second counts as over.
-    fn hear(&self, written: &Value) {
+    /// seem to have changed before a pod that is there already, so the second counts as over, and the answer for no time.
+    fn hear(&self, written: &Value, sent: Instant) {
         let managers = written.pointer("/metadata/managedFields").and_then(Value::as_array);
         let times = managers.into_iter().flatten();
         let times = times.filter_map(|manager| manager["time"].as_str()?.parse::<Timestamp>().ok());
         if let Some(server) = times.max().and_then(|time| time.checked_add(Duration::from_secs(1)).ok()) {
-            self.clock.send_replace(Some(Clock { server, heard: Instant::now() }));
+            self.clock.send_replace(Some(Clock { server, heard: sent }));
         }
     }
 

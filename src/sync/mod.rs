@@ -337,6 +337,7 @@ impl Work {
             if !self.leader.may_write() {
                 // Whoever led meanwhile may have written anything: begin with all of it.
                 next = Instant::now();
+                self.metrics.stand_by();
             }
             tokio::select! {
                 _ = told.wait_for(|told| *told) => return,

@@ -132,7 +132,10 @@ impl Engine {
 
     /// Takes the next step of the workloads that are behind a rotation; whether there are any.
     pub async fn follow(&mut self, cluster: &Cluster) -> bool {
-        self.follower.step(cluster, &self.writer).await
+        // With a watch that is silent nobody knows how many pods are Ready.
+        self.writer.may_write()
+            && cluster.is_whole(self.max_age)
+            && self.follower.step(cluster, &self.writer).await
     }
 
     /// A pass over all namespaces, with the manager's lists read anew.
@@ -350,7 +353,8 @@ impl Engine {
         let binding = &scene.place.labels.binding;
         let scope = plan::prefixes(binding).first().map(|own| own.as_str().to_owned());
         self.counts.insert(scene.name.clone(), Count { held: scene.held.len(), scope, due: plan.due });
-        self.follower.learn(&scene.name, scene.held.iter().filter(|held| binding.contains(&held.path)));
+        let inside = scene.held.iter().filter(|held| binding.contains(&held.path));
+        self.follower.learn(&scene.name, inside, self.writer.now());
         self.catalogue(&scene.name, plan.catalogue).await;
     }
 

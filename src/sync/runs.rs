@@ -31,10 +31,12 @@ pub struct Run {
     pub owner: Owner,
     /// When it was made.
     pub created: Timestamp,
-    /// Since when it is Ready; `None`: it is not.
-    pub ready_since: Option<Timestamp>,
-    /// Whether it is on its way out.
-    pub is_leaving: bool,
+    /// Whether it is Ready.
+    pub is_ready: bool,
+    /// Since when it is that, or not; of one of which nothing is said yet, when it was made.
+    pub since: Timestamp,
+    /// Since when it is on its way out: the time by which it should be gone.
+    pub leaving: Option<Timestamp>,
     /// The containers that run and have Secrets in their environment.
     pub containers: Vec<Reader>,
 }
@@ -162,8 +164,7 @@ pub fn role(raw: &str, kind: &Kind, template: &Template<'_>) -> Option<Role> {
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return None;
     }
-    let ready = status.conditions.into_iter().flatten();
-    let mut ready = ready.filter(|condition| condition.r#type == "Ready" && condition.status == "True");
+    let ready = status.conditions.into_iter().flatten().find(|condition| condition.r#type == "Ready");
     let statuses = || status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
     let started = |name: &str| {
         let found = statuses().find(|container| container.name == name)?;
@@ -178,8 +179,9 @@ pub fn role(raw: &str, kind: &Kind, template: &Template<'_>) -> Option<Role> {
         uid: metadata.uid,
         owner: owner?,
         created: metadata.creation_timestamp,
-        ready_since: ready.next().and_then(|condition| condition.last_transition_time),
-        is_leaving: metadata.deletion_timestamp.is_some(),
+        is_ready: ready.as_ref().is_some_and(|ready| ready.status == "True"),
+        since: ready.and_then(|ready| ready.last_transition_time).unwrap_or(metadata.creation_timestamp),
+        leaving: metadata.deletion_timestamp,
         containers: containers.collect(),
     }))
 }
@@ -244,9 +246,9 @@ mod tests {
     fn of_a_pod_what_runs_with_secrets_in_its_environment_is_kept() {
         let Some(Role::Pod(run)) = of("Pod", &pod()) else { panic!("no pod") };
         let owner = Owner { kind: "ReplicaSet".into(), name: "web".into(), uid: "set".into() };
-        assert_eq!((&*run.uid, run.owner, run.is_leaving), ("pod", owner, false));
+        assert_eq!((&*run.uid, run.owner, run.leaving), ("pod", owner, None));
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert_eq!(run.ready_since, Some(at("2026-11-01T00:00:09Z")));
+        assert_eq!((run.is_ready, run.since), (true, at("2026-11-01T00:00:09Z")));
         let reader = |started: &str, secrets: &[&str]| Reader {
             started: at(started),
             secrets: secrets.iter().map(|name| Box::from(*name)).collect(),
@@ -274,7 +276,11 @@ mod tests {
         pod["status"]["conditions"][0]["status"] = "False".into();
         pod["metadata"]["deletionTimestamp"] = "2026-11-02T00:00:00Z".into();
         let Some(Role::Pod(run)) = of("Pod", &pod) else { panic!("no pod") };
-        assert_eq!((run.ready_since, run.is_leaving), (None, true));
+        assert_eq!((run.is_ready, run.since.to_string()), (false, "2026-11-01T00:00:09Z".to_owned()));
+        assert_eq!(run.leaving.map(|at| at.to_string()).as_deref(), Some("2026-11-02T00:00:00Z"));
+        pod["status"] = json!({});
+        let Some(Role::Pod(run)) = of("Pod", &pod) else { panic!("no pod") };
+        assert_eq!((run.is_ready, run.since), (false, run.created), "nothing is said of it yet");
     }
 
     #[test]

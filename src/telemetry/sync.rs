@@ -100,6 +100,13 @@ impl SyncMetrics {
         *said = due.into_keys().collect();
     }
 
+    /// What only a leader knows: whoever does not lead any more has nothing to say of it.
+    pub fn stand_by(&self) {
+        for gauge in [&self.secrets, &self.taken, &self.unreadable, &self.behind] {
+            gauge.set(0);
+        }
+    }
+
     /// The text that Prometheus reads.
     pub fn render(&self) -> String {
         let mut text = String::new();

@@ -13,13 +13,13 @@ use crate::sync::runs::Owner;
 
 /// Reason of the Event that says that a pod is replaced. It is no warning.
 pub const REPLACED: &str = "SecretRotated";
+/// Most characters of an object's name in that of an Event, which has a dot and a hash behind it.
+const MAX_NAME: usize = 236;
+
 impl Writer {
     /// Sends an Event, once.
     pub async fn event(&self, namespace: &str, event: Event) {
         let key = (namespace.to_owned(), event);
-        if self.tells(|| format!("# {namespace}: {}: {}", key.1.reason, key.1.note)) {
-            return;
-        }
         if self.said.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return;
         }
@@ -31,6 +31,9 @@ impl Writer {
     /// Sends an Event; whether it is there now.
     pub async fn say(&self, namespace: &str, event: &Event) -> bool {
         let Event { about, reason, note } = event;
+        if self.tells(|| format!("# {namespace}: {reason}: {note}")) {
+            return true;
+        }
         let (version, kind, name, uid) = match about {
             About::Namespace => ("v1", "Namespace", namespace, None),
             About::Secret(name) => ("v1", "Secret", name.as_str(), None),
@@ -39,10 +42,11 @@ impl Writer {
         // Of a fixed name, so that another leader does not say it again.
         let hash = Sha256::digest(format!("{kind}/{name}/{reason}/{note}"));
         let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let start: String = name.chars().take(MAX_NAME).collect();
         let time = self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let class = if *reason == REPLACED { "Normal" } else { "Warning" };
         let mut body = json!({
-            "metadata": {"name": format!("{name}.{hash}"), "namespace": namespace},
+            "metadata": {"name": format!("{start}.{hash}"), "namespace": namespace},
             "involvedObject": {"apiVersion": version, "kind": kind, "name": name, "namespace": namespace},
             "type": class, "reason": reason, "message": note,
             "source": {"component": FIELD_MANAGER}, "reportingComponent": FIELD_MANAGER,
@@ -52,10 +56,13 @@ impl Writer {
             // By it `kubectl describe` finds the Events of a workload.
             body["involvedObject"]["uid"] = (**uid).into();
         }
-        tracing::info!(namespace, kind, name, reason, note, "an event");
         let request = Request::new(format!("/api/v1/namespaces/{namespace}/events"));
         let request = request.create(&PostParams::default(), body.to_string().into_bytes());
-        matches!(self.send_in(namespace, request).await, Ok(_) | Err(ApplyError::Taken))
+        let sent = self.send_in(namespace, request).await;
+        if sent.is_ok() {
+            tracing::info!(namespace, kind, name, reason, note, "an event");
+        }
+        matches!(sent, Ok(_) | Err(ApplyError::Taken))
     }
 
     /// Forgets which Events were sent of a namespace, but for those that still hold.
