@@ -60,6 +60,8 @@ pub struct Entry {
     findings: Vec<FindingEntry>,
     references: Vec<ReferenceEntry>,
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed: Vec<String>,
     /// Of an object of a cluster.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     group: Option<Group>,
@@ -172,6 +174,7 @@ impl Entry {
             findings: judged.findings.into_iter().map(finding).collect(),
             references: judged.references.into_iter().map(reference).collect(),
             warnings: judged.warnings,
+            allowed: judged.allowed,
         }
     }
 

@@ -3,7 +3,10 @@
 //! No clock, no I/O, no lock, no log: all that [`decide`] may depend on is in its two arguments, and all that happened
 //! is in what it returns. The server, the commands, the tests, the fuzzers and the benchmarks call it and nothing else.
 
+pub mod allow;
+mod annotation;
 pub mod decision;
+mod entries;
 mod envelope;
 mod fence;
 pub mod finding;
@@ -20,6 +23,7 @@ pub mod review;
 pub mod rules;
 mod shared;
 pub mod snapshot;
+mod spot;
 pub mod verdict;
 pub mod wishes;
 pub mod workload;
@@ -35,7 +39,7 @@ use snapshot::{NamespaceState, Snapshot};
 use verdict::{Case, Subject};
 use wishes::Refusal;
 use workload::object::{Object, Template};
-use workload::{KINDS, Kind};
+use workload::{CONFIG_MAP, KINDS, Kind};
 
 /// What one review comes to, in the world that `snapshot` shows. Total: whatever the review holds, there is a decision.
 pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
@@ -45,8 +49,12 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
     let state = match snapshot.namespaces.get(namespace) {
         Some(state) => state,
         None if !namespace.is_empty() => return not_seen_yet(namespace),
-        // All kinds of Kubernetes itself that make pods live in namespaces.
-        None if KINDS.iter().any(|kind| kind.kind == review.kind && kind.group == review.group) => {
+        // All kinds of Kubernetes itself that are judged live in namespaces.
+        None if KINDS
+            .iter()
+            .chain([&CONFIG_MAP])
+            .any(|kind| kind.kind == review.kind && kind.group == review.group) =>
+        {
             return review::unreadable("/request/namespace", "it is missing");
         }
         None => &nowhere,
@@ -107,7 +115,11 @@ fn mutate(review: &Review<'_>, object: &Object<'_>, world: &World<'_>) -> Decisi
 fn validate(review: &Review<'_>, object: &Object<'_>, kind: Option<&Kind>, world: &World<'_>) -> Decision {
     let is_pod = object.template.as_ref().is_some_and(|template| template.pointer.is_empty());
     let case = examine(review, object, kind, world);
-    let subject = if is_pod { Subject::Pod } else { Subject::Workload };
+    let subject = match kind {
+        _ if is_pod => Subject::Pod,
+        Some(kind) if kind.holds_data() => Subject::Data,
+        _ => Subject::Workload,
+    };
     let case = match &review.old_object {
         Some(old) if review.operation == "UPDATE" => case.without(examine(review, old, kind, world)),
         _ => case,

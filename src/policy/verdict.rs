@@ -40,6 +40,8 @@ pub enum Subject {
     Pod,
     /// Something that makes pods.
     Workload,
+    /// Something that holds data.
+    Data,
 }
 
 impl<'t> Case<'t> {
@@ -110,19 +112,39 @@ pub fn drop_repeats(struck: &mut Vec<Struck<'_>>) {
 /// Weighs a case by the levels of its namespace.
 pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
     let levels = world.state.namespace.levels.over(world.settings.defaults);
-    let Case { mut refusals, notes, mut references, struck, as_env, unchanged, dropped, unlisted, overflow } =
-        case;
+    let Case {
+        mut refusals,
+        mut notes,
+        mut references,
+        struck,
+        as_env,
+        unchanged,
+        dropped,
+        unlisted,
+        overflow,
+    } = case;
     let too_many = dropped > 0 || (unlisted > 0 && levels.enforce != Level::Off);
     for text in overflow.into_iter().chain(too_many.then_some(message::TOO_MANY_FAULTS)) {
-        let what = if subject == Subject::Pod { "pod" } else { "workload" };
+        let what = match subject {
+            Subject::Pod => "pod",
+            Subject::Workload => "workload",
+            Subject::Data => "object",
+        };
         refusals.push(Refusal { pointer: String::new(), subject: what.to_owned(), text: text.to_owned() });
     }
     refusals.sort();
     refusals.dedup();
     references.sort();
     references.dedup();
+    let (passed, struck): (Vec<_>, Vec<_>) = struck.into_iter().partition(|struck| struck.allowed.is_some());
+    // What a developer lets pass is said to whoever applies it.
+    let by_mark = passed.iter().filter(|struck| struck.allowed.as_ref().is_some_and(|pass| pass.by_mark));
+    notes.extend(
+        by_mark.map(|struck| (place_of(&struck.finding), message::passes_by_mark(struck.finding.rule))),
+    );
     let mut findings: Vec<Finding> = struck.into_iter().map(|struck| struck.finding).collect();
-    findings.sort_by(|a, b| (&a.pointer, a.rule).cmp(&(&b.pointer, b.rule)));
+    findings.sort_by(|a, b| (&a.pointer, a.rule, &a.detail).cmp(&(&b.pointer, b.rule, &b.detail)));
+    findings.dedup();
     let denying: Vec<&Finding> =
         findings.iter().filter(|finding| levels.enforce.counts(finding.certainty)).collect();
     let outcome = outcome(&refusals, &denying);
@@ -137,7 +159,15 @@ pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
         .collect();
     rules.sort_unstable();
     rules.dedup();
-    Decision { outcome, warnings, refusals, findings, references, rules, ..Decision::default() }
+    let allowed = passed.iter().map(allowed_line).collect();
+    Decision { outcome, warnings, refusals, findings, references, rules, allowed, ..Decision::default() }
+}
+
+/// What the configuration lets pass: where it stands, which rule struck, and why it may.
+fn allowed_line(struck: &Struck<'_>) -> String {
+    let reason = struck.allowed.as_ref().map_or("", |pass| &*pass.reason);
+    let how = if struck.allowed.as_ref().is_some_and(|pass| pass.by_mark) { "by annotation, " } else { "" };
+    format!("{} ({}): {how}{reason}", place_of(&struck.finding), struck.finding.rule)
 }
 
 fn line(refusal: &Refusal) -> String {
@@ -146,13 +176,22 @@ fn line(refusal: &Refusal) -> String {
 
 /// A finding in one sentence: where, what, by which rule, what to write instead.
 pub fn finding_line(finding: &Finding) -> String {
-    let Finding { rule, container, name, detail, instead, pointer, .. } = finding;
+    let Finding { rule, detail, instead, .. } = finding;
+    format!("{}: {detail} (rule {rule}); {instead}", place_of(finding))
+}
+
+/// Where a finding stands, in words.
+fn place_of(finding: &Finding) -> String {
+    let Finding { container, name, pointer, .. } = finding;
     let field = pointer
         .rsplit('/')
         .find(|segment| !segment.bytes().all(|byte| byte.is_ascii_digit()))
         .unwrap_or_default();
     let is_applied = pointer.ends_with("/kubectl.kubernetes.io~1last-applied-configuration");
-    let place = match (container, name) {
+    let data =
+        ["/data/", "/binaryData/", "/stringData/"].iter().find_map(|field| pointer.strip_prefix(field));
+    match (container, name) {
+        (None, _) if data.is_some() => format!("key {}", unescape(data.unwrap_or_default())),
         (Some(container), None) if is_applied => format!("container {container}"),
         (Some(container), Some(name)) if pointer.contains("/httpHeaders/") => {
             format!("container {container}, header {name}")
@@ -162,8 +201,11 @@ pub fn finding_line(finding: &Finding) -> String {
         (None, Some(name)) if pointer.contains("/metadata/annotations/") => format!("annotation {name}"),
         (None, Some(name)) => format!("{pointer}, {name}"),
         (None, None) => pointer.clone(),
-    };
-    format!("{place}: {detail} (rule {rule}); {instead}")
+    }
+}
+
+fn unescape(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
 }
 
 /// So many reasons are listed in a denial; more are counted.
@@ -238,11 +280,14 @@ fn warnings(
     let mut all: Vec<String> = world.state.namespace.problems.clone();
     all.extend(findings.iter().filter(|finding| levels.warn.counts(finding.certainty)).map(finding_line));
     all.extend(notes.iter().map(|(subject, text)| format!("{subject}: {text}")));
-    if subject == Subject::Workload {
-        all.extend(unchanged.iter().map(|text| {
-            format!("this was there before and is left alone, but new pods are refused for it: {text}")
-        }));
-    }
+    let left_alone = match subject {
+        Subject::Pod => None,
+        Subject::Workload => Some("this was there before and is left alone, but new pods are refused for it"),
+        Subject::Data => Some("this was there before and is left alone"),
+    };
+    all.extend(
+        left_alone.into_iter().flat_map(|why| unchanged.iter().map(move |text| format!("{why}: {text}"))),
+    );
     if levels.warn == Level::Restricted && !as_env.is_empty() {
         all.push(message::secrets_in_env(as_env));
     }

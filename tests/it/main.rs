@@ -20,6 +20,7 @@ mod lease;
 mod managers;
 mod manifests;
 mod oracle;
+mod plaintext;
 mod properties;
 mod put;
 mod restart;

@@ -1,7 +1,7 @@
 //! Rule `assignment`: credentials in text of names and values: shell assignments, `.env`, properties, JSON, YAML, headers.
 
-use super::name::{self, Kind};
-use super::pairs::{Lead, Pair, Pairs};
+use super::name::Kind;
+use super::pairs::{Lead, Pair};
 use super::sight::{Sight, Sink};
 use super::text::{COLON, EQUALS, SPACE, any, looks_random};
 use super::weight::{Weight, weigh};
@@ -40,11 +40,11 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
-    for pair in Pairs::new(sight.text) {
+    for pair in sight.pairs() {
         if !matches!(pair.lead, Lead::Assignment | Lead::List | Lead::Field) {
             continue;
         }
-        if let Some(weight) = weigh_pair(sight.text, &pair) {
+        if let Some(weight) = weigh_pair(sight, &pair) {
             let detail = detail(&pair);
             sink.strike(pair.value, weight.weak, detail);
             if sink.done() {
@@ -62,9 +62,10 @@ fn detail(pair: &Pair<'_>) -> &'static str {
 }
 
 /// A name in a text promises less than the name of an env var: prose has colons, and configuration names Secrets by them.
-fn weigh_pair(text: &[u8], pair: &Pair<'_>) -> Option<Weight> {
+fn weigh_pair(sight: &Sight<'_>, pair: &Pair<'_>) -> Option<Weight> {
+    let text = sight.text;
     let value = &text[pair.value.clone()];
-    let named = name::judge(pair.name)?;
+    let named = sight.promise(pair.name)?;
     let weight = weigh(named, value, Place::Env).filter(|weight| weight.certain)?;
     if pair.lead != Lead::Field || named.kind == Kind::Scheme {
         return Some(weight);
@@ -73,7 +74,9 @@ fn weigh_pair(text: &[u8], pair: &Pair<'_>) -> Option<Weight> {
     if !quoted && (any(value, SPACE) || !begins_line(text, pair)) {
         return None;
     }
-    (named.kind == Kind::Password || looks_random(value) || quoted && named.kind == Kind::Secret)
+    // A file of settings is no prose.
+    let is_set = quoted || sight.place == Place::ConfigMap;
+    (named.kind == Kind::Password || looks_random(value) || is_set && named.kind == Kind::Secret)
         .then_some(weight)
 }
 

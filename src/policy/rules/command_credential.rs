@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::name;
-use super::pairs::{Lead, Pairs};
+use super::own::Own;
+use super::pairs::Lead;
 use super::shell::{self, Takes, Word, Words};
 use super::sight::{AFTER_OPTION, Sight, Sink};
 use super::text::{DOT, EQUALS, HYPHEN, QUOTE, SPACE, WORD, all, any, ends_with_fold};
@@ -59,16 +60,16 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
         after_option(sight, sink);
     }
     if sight.traits() & (HYPHEN | EQUALS) == HYPHEN | EQUALS {
-        for pair in Pairs::new(sight.text).filter(|pair| pair.lead == Lead::Option) {
+        for pair in sight.pairs().filter(|pair| pair.lead == Lead::Option) {
             let text = &sight.text[pair.value.clone()];
-            report(sink, weigh_option(pair.name, text), pair.value);
+            report(sink, weigh_option(sight.own, pair.name, text), pair.value);
             if sink.done() {
                 return;
             }
         }
     }
     if sight.traits() & SPACE != 0 {
-        command_lines(sight.text, 0, true, sink);
+        command_lines(sight.own, sight.text, 0, true, sink);
     }
     if sight.traits() & (SPACE | QUOTE) == SPACE | QUOTE {
         statements(sight.text, sink);
@@ -81,8 +82,8 @@ fn report(sink: &mut Sink<'_>, weight: Option<Weight>, span: Range<usize>) {
     }
 }
 
-fn weigh_option(name: &[u8], text: &[u8]) -> Option<Weight> {
-    weigh(name::judge(name)?, text, Place::Argument)
+fn weigh_option(own: &Own, name: &[u8], text: &[u8]) -> Option<Weight> {
+    weigh(name::judge(name).or_else(|| own.promise(name))?, text, Place::Argument)
 }
 
 /// `--requirepass` and, as the next argument, the password.
@@ -90,23 +91,23 @@ fn after_option(sight: &Sight<'_>, sink: &mut Sink<'_>) {
     let Some(before) = sight.before else { return };
     let name = before.trim_start_matches('-').as_bytes();
     if !sight.text.starts_with(b"-") && !name.contains(&b'=') && !name.contains(&b' ') {
-        report(sink, weigh_option(name, sight.text), 0..sight.text.len());
+        report(sink, weigh_option(sight.own, name, sight.text), 0..sight.text.len());
     }
 }
 
 /// Options in a text that holds whole commands, and in a command that one of them is given in quotes (`sh -c "…"`).
-fn command_lines(text: &[u8], offset: usize, outer: bool, sink: &mut Sink<'_>) {
+fn command_lines(own: &Own, text: &[u8], offset: usize, outer: bool, sink: &mut Sink<'_>) {
     let mut command = Command::default();
     for word in Words::new(text) {
         let waiting = command.waiting.take().filter(|_| !word.begins);
         command.enter(&word);
         let to = offset + word.span.end;
-        if let Some((text, weight, detail)) = command.weigh(waiting, &word)
+        if let Some((text, weight, detail)) = command.weigh(own, waiting, &word)
             && weight.certain
         {
             sink.strike(to - text.len().min(word.span.len())..to, weight.weak, detail);
         } else if outer && word.text.len() < word.span.len() && any(word.text, SPACE) {
-            command_lines(word.text, offset + word.span.start + 1, false, sink);
+            command_lines(own, word.text, offset + word.span.start + 1, false, sink);
         }
         if sink.done() {
             return;
@@ -170,6 +171,7 @@ impl<'t> Command<'t> {
     /// Weighs a word by what the command makes of it.
     fn weigh(
         &mut self,
+        own: &Own,
         waiting: Option<Waiting<'t>>,
         word: &Word<'t>,
     ) -> Option<(&'t [u8], Weight, &'static str)> {
@@ -177,7 +179,9 @@ impl<'t> Command<'t> {
         let option = |weight: Option<Weight>| weight.map(|weight| (text, weight, OPTION));
         let [name, sub, ..] = self.words;
         match waiting {
-            Some(Waiting::Named(name)) if !text.starts_with(b"-") => return option(weigh_option(name, text)),
+            Some(Waiting::Named(name)) if !text.starts_with(b"-") => {
+                return option(weigh_option(own, name, text));
+            }
             Some(Waiting::Taking(takes)) => return option(weigh_taken(takes, text)),
             _ => {}
         }

@@ -197,7 +197,7 @@ fn glued(word: &[u8]) -> Option<Kind> {
 }
 
 /// Whether no word before the credential word switches it off.
-fn switched_on(head: &[u8], kind: Kind) -> bool {
+pub(super) fn switched_on(head: &[u8], kind: Kind) -> bool {
     let mut rest = head;
     while let Some((head, word)) = split_last(rest) {
         let off = match Folded::new(word).word() {

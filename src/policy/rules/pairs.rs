@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::ending::may_promise;
+use super::own::Own;
 use super::text::{ALNUM, DOT, HYPHEN, QUOTE, SPACE, UNDERSCORE, class_at, class_before};
 
 /// How a pair is written.
@@ -41,6 +42,7 @@ const LONGEST_QUOTED: usize = 4096;
 /// The pairs of a text, from its start to its end.
 pub(super) struct Pairs<'t> {
     text: &'t [u8],
+    own: &'t Own,
     at: usize,
     /// The value of the last field called `name`: env entries in a manifest are written `name` and `value`.
     entry: &'t [u8],
@@ -48,8 +50,12 @@ pub(super) struct Pairs<'t> {
 
 impl<'t> Pairs<'t> {
     /// All pairs of a text.
-    pub(super) fn new(text: &'t [u8]) -> Self {
-        Self { text, at: 0, entry: b"" }
+    pub(super) fn new(text: &'t [u8], own: &'t Own) -> Self {
+        Self { text, own, at: 0, entry: b"" }
+    }
+
+    fn may_promise(&self, name: &[u8]) -> bool {
+        may_promise(name) || self.own.promise(name).is_some()
     }
 
     /// The name before a sign, and what stands before it.
@@ -75,9 +81,9 @@ impl<'t> Pairs<'t> {
     fn pair_at(&mut self, sign: usize) -> Option<Pair<'t>> {
         let (full, start) = self.name_before(sign);
         let is_field = self.text[sign] == b':';
-        let is_entry = is_field && full == b"value" && may_promise(self.entry);
+        let is_entry = is_field && full == b"value" && self.may_promise(self.entry);
         let is_name = is_field && full == b"name";
-        if full.is_empty() || !(is_entry || is_name || may_promise(full)) {
+        if full.is_empty() || !(is_entry || is_name || self.may_promise(full)) {
             return None;
         }
         let bare = full.trim_ascii_start();
@@ -192,7 +198,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[(Lead, &str, &str)]) {
-        let found: Vec<(Lead, String, String)> = Pairs::new(text.as_bytes())
+        let found: Vec<(Lead, String, String)> = Pairs::new(text.as_bytes(), &Own::default())
             .map(|pair| {
                 (
                     pair.lead,

@@ -1,0 +1,118 @@
+//! One text that the detector looks at: where it stands, what is found in it, and what of that is allowed.
+
+use std::borrow::Cow;
+
+use super::allow::{Context, Pass};
+use super::finding::Finding;
+use super::judge::{MANY, Struck, Walk};
+use super::message;
+use super::rules::{Candidate, Extent, Hit};
+use super::snapshot::Binding;
+
+/// A text, where it stands, and what to call it.
+pub(super) struct Spot<'t, 'p> {
+    pub(super) candidate: Candidate<'p>,
+    pub(super) text: Cow<'t, str>,
+    pub(super) container: Option<&'p str>,
+    pub(super) pointer: &'p dyn Fn() -> String,
+}
+
+impl<'t> Walk<'_, 't> {
+    /// Lets the detector look at one text.
+    pub(super) fn scan(&mut self, spot: &Spot<'t, '_>) {
+        let extent = self.world.settings.detector.scan(&spot.candidate, &mut self.hits);
+        self.keep(spot, extent, false);
+    }
+
+    /// Lets the detector look at a text that is a file: each place in it counts for itself, so that an update is judged
+    /// on the lines that it changes.
+    pub(super) fn scan_file(&mut self, spot: &Spot<'t, '_>) {
+        let extent = self.world.settings.detector.scan_every(&spot.candidate, &mut self.hits);
+        self.keep(spot, extent, true);
+    }
+
+    /// The same where names in the text are no promise: what is no text at all.
+    pub(super) fn scan_shapes(&mut self, spot: &Spot<'t, '_>) {
+        let extent = self.world.settings.detector.scan_shapes(&spot.candidate, &mut self.hits);
+        self.keep(spot, extent, false);
+    }
+
+    fn keep(&mut self, spot: &Spot<'t, '_>, extent: Extent, by_line: bool) {
+        let Spot { candidate, text, container, pointer } = spot;
+        match extent {
+            Extent::Whole => {}
+            Extent::Full => self.seen.unlisted += 1,
+            Extent::Clipped => self.note(pointer(), message::CLIPPED.to_owned()),
+        }
+        let room = MANY.saturating_sub(self.seen.struck.len());
+        self.seen.unlisted += self.hits.len().saturating_sub(room);
+        for mut hit in std::mem::take(&mut self.hits).into_iter().take(room) {
+            let allowed = self.allowed(&hit, candidate);
+            let mut struck = text.clone();
+            if by_line {
+                struck = Cow::Owned(part(text, &hit));
+                let line = 1 + memchr::memchr_iter(b'\n', &text.as_bytes()[..hit.span.start]).count();
+                if text.trim_end().contains('\n') {
+                    hit.detail.push_str(&format!(", in line {line}"));
+                }
+            }
+            let finding = finding(hit, candidate, *container, pointer(), self.world.binding());
+            self.seen.struck.push(Struck { finding, text: struck, is_applied: false, allowed });
+        }
+    }
+
+    /// Whether the configuration lets a hit pass, and why.
+    pub(super) fn allowed(&self, hit: &Hit, candidate: &Candidate<'_>) -> Option<Pass> {
+        let allow = &self.world.settings.allow;
+        if allow.is_empty() {
+            return None;
+        }
+        let context = Context {
+            labels: &self.world.state.namespace.labels,
+            image: self.image,
+            account: self.account,
+            marked: &self.marked,
+        };
+        let part = part(candidate.value, hit);
+        allow
+            .iter()
+            .find_map(|row| row.passes(&context, hit.rule.id, candidate.name, &[candidate.value, &part]))
+    }
+}
+
+/// What was struck of a text.
+fn part(text: &str, hit: &Hit) -> String {
+    let bytes = text.as_bytes().get(hit.span.clone()).unwrap_or_default();
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A hit, with where it stands and what to write instead.
+pub(super) fn finding(
+    hit: Hit,
+    candidate: &Candidate<'_>,
+    container: Option<&str>,
+    pointer: String,
+    binding: &Binding,
+) -> Finding {
+    Finding {
+        rule: hit.rule.id,
+        pointer,
+        container: container.map(str::to_owned),
+        name: candidate.name.map(str::to_owned),
+        certainty: hit.rule.certainty,
+        reason: hit.rule.reason,
+        detail: hit.detail,
+        instead: message::instead(candidate.place, candidate.name.or_else(|| option(candidate)), binding),
+    }
+}
+
+/// The name of the option that holds an argument: `--db-password=…`, or the argument before it.
+fn option<'c>(candidate: &Candidate<'c>) -> Option<&'c str> {
+    let own =
+        candidate.value.split_once('=').map(|(option, _)| option).filter(|option| option.starts_with("--"));
+    let name =
+        own.or_else(|| candidate.before.filter(|before| before.starts_with("--")))?.trim_start_matches('-');
+    let is_plain =
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    (is_plain && (1..=64).contains(&name.len())).then_some(name)
+}
