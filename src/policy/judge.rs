@@ -9,6 +9,7 @@ use super::allow::{ALLOW_PLAINTEXT, Pass, marked};
 use super::decision::ReferenceReport;
 use super::finding::Finding;
 use super::foreign;
+use super::line::Line;
 use super::message;
 use super::plan::container_pointer;
 use super::reference::env_value;
@@ -227,8 +228,8 @@ impl<'t> Walk<'_, 't> {
         let base = || container_pointer(template, &place);
         let command = || format!("{}/command", base());
         let args = || format!("{}/args", base());
-        self.words(place, At::Argument, &container.command, &command, Some(expander));
-        self.words(place, At::Argument, &container.args, &args, Some(expander));
+        self.words(place, At::Argument, (&[], &container.command), &command, Some(expander));
+        self.words(place, At::Argument, (&container.command, &container.args), &args, Some(expander));
         let (start, stop) = container
             .lifecycle
             .as_ref()
@@ -244,7 +245,7 @@ impl<'t> Walk<'_, 't> {
             if let Some(exec) = &handler.exec {
                 let base = || format!("{}/{field}/exec/command", base());
                 let expander = (!field.starts_with("lifecycle")).then_some(&mut *expander);
-                self.words(place, At::Command, &exec.command, &base, expander);
+                self.words(place, At::Command, (&[], &exec.command), &base, expander);
             }
             if let Some(request) = &handler.http_get {
                 self.request(&container.name, request, &|| format!("{}/{field}/httpGet", base()));
@@ -257,13 +258,14 @@ impl<'t> Walk<'_, 't> {
         &mut self,
         place: Place<'t, '_>,
         at: At,
-        words: &'t [Text<'_>],
+        (program, words): (&'t [Text<'_>], &'t [Text<'_>]),
         base: &dyn Fn() -> String,
         mut expander: Option<&mut Expander<'t>>,
     ) {
         let container = &*place.container.name;
         let env = place.container.env.as_deref().unwrap_or_default();
         let mut before: Option<Cow<'t, str>> = None;
+        let mut line = Line::of(program, words);
         for (index, word) in words.iter().enumerate() {
             let pointer = || format!("{}/{index}", base());
             let text = expander.as_mut().map_or(Ok(borrowed(word)), |expander| expander.argument(env, word));
@@ -274,9 +276,12 @@ impl<'t> Walk<'_, 't> {
                 return;
             };
             let candidate = candidate(at, None, &text, before.as_deref());
+            let found = self.seen.struck.len();
             self.scan(&Spot { candidate, text: text.clone(), container: Some(container), pointer: &pointer });
+            line.push(index, &text, self.seen.struck.len() > found);
             before = Some(text);
         }
+        self.command_line(container, at, &line, base);
     }
 
     /// The request of a probe or of the lifecycle.

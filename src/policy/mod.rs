@@ -14,6 +14,7 @@ pub mod foreign;
 pub mod inject;
 pub mod judge;
 pub mod level;
+mod line;
 pub mod message;
 pub mod path;
 pub mod plan;

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use super::allow::{Context, Pass};
 use super::finding::Finding;
 use super::judge::{MANY, Struck, Walk};
+use super::line::Line;
 use super::message;
-use super::rules::{Candidate, Extent, Hit};
+use super::rules::{Candidate, Extent, Hit, Place};
 use super::snapshot::Binding;
 
 /// A text, where it stands, and what to call it.
@@ -58,6 +59,33 @@ impl<'t> Walk<'_, 't> {
             }
             let finding = finding(hit, candidate, *container, pointer(), self.world.binding());
             self.seen.struck.push(Struck { finding, text: struck, is_applied: false, allowed });
+        }
+    }
+
+    /// The words of a command together. Each that is a credential gets the finding, unless it has one already.
+    pub(super) fn command_line(
+        &mut self,
+        container: &str,
+        at: Place,
+        line: &Line,
+        base: &dyn Fn() -> String,
+    ) {
+        if line.text.is_empty() {
+            return;
+        }
+        let candidate = Candidate { place: at, name: None, value: &line.text, before: None };
+        self.world.settings.detector.scan_every(&candidate, &mut self.hits);
+        for hit in std::mem::take(&mut self.hits) {
+            let Some((index, word)) = line.word_at(hit.span.start) else { continue };
+            if self.seen.struck.len() >= MANY {
+                self.seen.unlisted += 1;
+                continue;
+            }
+            let allowed = self.allowed(&hit, &candidate);
+            let pointer = format!("{}/{index}", base());
+            let finding = finding(hit, &candidate, Some(container), pointer, self.world.binding());
+            let text = Cow::Owned(word.to_owned());
+            self.seen.struck.push(Struck { finding, text, is_applied: false, allowed });
         }
     }
 

@@ -24,6 +24,7 @@ mod plaintext;
 mod properties;
 mod put;
 mod restart;
+mod rows;
 mod scan;
 mod serve;
 mod state;

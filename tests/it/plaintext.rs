@@ -73,7 +73,7 @@ fn entries_of_config_maps_are_judged_by_their_format() {
         (map(json!({"my.cnf": format!("[client]\nuser = shop\npassword = {VALUE}\n")})), &["assignment"]),
         (map(json!({"run.sh": format!("#!/bin/sh\nexport PGPASSWORD={VALUE}\npsql\n")})), &["assignment"]),
         (map(json!({"redis.conf": format!("port 6379\nrequirepass {VALUE}\n")})), &["assignment"]),
-        (map(json!({"pgpass": format!("db:5432:shop:shop:{VALUE}\n")})), &["assignment"]),
+        (map(json!({"pgpass": format!("db:5432:shop:shop:{VALUE}\n*:*:*:none:${{B}}\n")})), &["assignment"]),
         (
             map(json!({".netrc": format!("machine feed.example.com login shop password {VALUE}\n")})),
             &["assignment"],

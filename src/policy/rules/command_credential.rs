@@ -7,7 +7,7 @@ use super::own::Own;
 use super::pairs::Lead;
 use super::shell::{self, Takes, Word, Words};
 use super::sight::{AFTER_OPTION, Sight, Sink};
-use super::text::{DOT, EQUALS, HYPHEN, QUOTE, SPACE, WORD, all, any, ends_with_fold};
+use super::text::{DOT, EQUALS, HYPHEN, LOWER, QUOTE, SPACE, WORD, all, any, contains_fold, ends_with_fold};
 use super::value::{self, Verdict};
 use super::weight::{Weight, weigh};
 use super::{Example, Place, Rule};
@@ -32,6 +32,8 @@ pub(super) static RULE: Rule = Rule {
         Example::argument(
             "echo 'user shop on >Zq8mT3vLx0 ~shop:* &* +@all' > /etc/redis/x\nuser shop on >Zq8mT3vLx0 ~*",
         ),
+        Example::argument("rabbitmqadmin -u guest -p Zq8mT3vLx0 list queues"),
+        Example::argument("vault login Zq8mT3vLx0RbNc5W"),
         Example::argument("sh -c \"redis-cli -a Zq8mT3vLx0 ping\""),
         Example::argument("mysql -e \"CREATE USER shop IDENTIFIED BY 'Zq8mT3vLx0'\""),
     ],
@@ -48,6 +50,7 @@ pub(super) static RULE: Rule = Rule {
         Example::argument("mysqladmin ping -h db -u root -p${MYSQL_ROOT_PASSWORD}"),
         Example::argument("docker run -p 8080:80 shop"),
         Example::argument("mc alias set store http://minio:9000 $(ACCESS_KEY) $(SECRET_KEY)"),
+        Example::env("HELP", "Use --password to set the password"),
         Example::argument("cat user >out.txt && ls -l > files"),
     ],
     inside: true,
@@ -69,7 +72,8 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
         }
     }
     if sight.traits() & SPACE != 0 {
-        command_lines(sight.own, sight.text, 0, true, sink);
+        let prose = !matches!(sight.place, Place::Argument | Place::Command);
+        command_lines(sight.own, sight.text, 0, (true, prose), sink);
     }
     if sight.traits() & (SPACE | QUOTE) == SPACE | QUOTE {
         statements(sight.text, sink);
@@ -96,7 +100,9 @@ fn after_option(sight: &Sight<'_>, sink: &mut Sink<'_>) {
 }
 
 /// Options in a text that holds whole commands, and in a command that one of them is given in quotes (`sh -c "…"`).
-fn command_lines(own: &Own, text: &[u8], offset: usize, outer: bool, sink: &mut Sink<'_>) {
+///
+/// In a text that may be `prose`, as no argument is, the word after an option may be one of the language.
+fn command_lines(own: &Own, text: &[u8], offset: usize, (outer, prose): (bool, bool), sink: &mut Sink<'_>) {
     let mut command = Command::default();
     for word in Words::new(text) {
         let waiting = command.waiting.take().filter(|_| !word.begins);
@@ -104,10 +110,11 @@ fn command_lines(own: &Own, text: &[u8], offset: usize, outer: bool, sink: &mut 
         let to = offset + word.span.end;
         if let Some((text, weight, detail)) = command.weigh(own, waiting, &word)
             && weight.certain
+            && !(prose && !weight.weak && all(text, LOWER))
         {
             sink.strike(to - text.len().min(word.span.len())..to, weight.weak, detail);
         } else if outer && word.text.len() < word.span.len() && any(word.text, SPACE) {
-            command_lines(own, word.text, offset + word.span.start + 1, false, sink);
+            command_lines(own, word.text, offset + word.span.start + 1, (false, prose), sink);
         }
         if sink.done() {
             return;
@@ -129,7 +136,12 @@ fn statements(text: &[u8], sink: &mut Sink<'_>) {
             b" login password",
             b" role password",
         ];
-        if !introduces.iter().any(|words| ends_with_fold(head, words)) {
+        let near = &head[head.len().saturating_sub(128)..];
+        let of_account = ends_with_fold(head, b" password")
+            && [&b"create user"[..], b"alter user", b"create role", b"alter role"]
+                .iter()
+                .any(|words| contains_fold(near, words));
+        if !of_account && !introduces.iter().any(|words| ends_with_fold(head, words)) {
             continue;
         }
         let rest = &text[at..text.len().min(at + 256)];
@@ -198,8 +210,11 @@ impl<'t> Command<'t> {
                 .map(|weight| (password, weight, "a password in an ACL of Redis"));
         }
         if let Some((takes, glued)) = shell::option(name, sub, text) {
-            if !glued.is_empty() && !text.starts_with(b"--") {
-                return option(weigh_taken(takes, glued));
+            let is_long = text.starts_with(b"--");
+            match glued {
+                [b'=', glued @ ..] if is_long => return option(weigh_taken(takes, glued)),
+                [_, ..] if !is_long => return option(weigh_taken(takes, glued)),
+                _ => {}
             }
             self.waiting = (takes != Takes::Glued).then_some(Waiting::Taking(takes));
         } else if all(text, WORD | HYPHEN | DOT) {

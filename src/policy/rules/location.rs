@@ -71,9 +71,11 @@ fn is_class(value: &[u8]) -> bool {
 /// `getenv("X")`, `process.env.X`, `secrets['x']`.
 fn is_call(value: &[u8]) -> bool {
     let head = run_end(value, 0, WORD | DOT);
+    // Cut off at a quote, a call is one all the same: `os.getenv(`.
     head > 1
         && ((value[head..].starts_with(b"(") && value.ends_with(b")"))
-            || (value[head..].starts_with(b"[") && value.ends_with(b"]")))
+            || (value[head..].starts_with(b"[") && value.ends_with(b"]"))
+            || matches!(value[head..], [b'(' | b'[']))
         || starts_with_fold(value, b"process.env.")
         || starts_with_fold(value, b"os.environ")
 }

@@ -17,6 +17,7 @@ mod ending;
 mod families;
 mod labelled_random;
 mod likely_credential;
+mod lines;
 mod location;
 mod name;
 pub mod own;
@@ -212,6 +213,12 @@ impl Detector {
             }
         }
         Self { index: Index::new(), own, enabled }
+    }
+
+    /// Whether a command takes a credential in a place that only its name tells: `mysqladmin … -px`. Its words are then judged
+    /// together.
+    pub fn takes_credentials(command: &str) -> bool {
+        shell::takes_credentials(command.as_bytes())
     }
 
     /// Whether a rule has this id.

@@ -29,12 +29,28 @@ pub(super) const LONG_WORD: u32 = 1 << 24;
 /// The text is an entry of a Secret's manifest.
 pub(super) const SECRET_ENTRY: u32 = 1 << 25;
 
+/// The text may be a file of settings.
+pub(super) const FILE: u32 = 1 << 26;
+
+/// The text is a word of a command.
+pub(super) const ARGUMENT: u32 = 1 << 27;
+
 /// How long such a run is.
 const LONG_RUN: usize = 12;
 
 /// A text with none of these traits is what no rule wants: a word, a number, a path, a host, an image, a plain URL.
-pub(super) const WORTH_A_LOOK: u32 =
-    TOKEN | BASE64_TEXT | NAMED | AFTER_OPTION | DIGIT | AT | EQUALS | QUERY | SPACE | QUOTE | SECRET_ENTRY;
+pub(super) const WORTH_A_LOOK: u32 = TOKEN
+    | BASE64_TEXT
+    | NAMED
+    | AFTER_OPTION
+    | DIGIT
+    | AT
+    | EQUALS
+    | QUERY
+    | SPACE
+    | QUOTE
+    | SECRET_ENTRY
+    | FILE;
 
 /// Of a longer name the last words decide.
 const LONGEST_NAME: usize = 256;
@@ -77,8 +93,11 @@ impl<'a> Sight<'a> {
         if candidate.before.is_some_and(|before| before.starts_with('-')) {
             traits |= AFTER_OPTION;
         }
-        if candidate.place == Place::Secret {
-            traits |= SECRET_ENTRY;
+        match candidate.place {
+            Place::Secret => traits |= SECRET_ENTRY | FILE,
+            Place::ConfigMap => traits |= FILE,
+            Place::Argument | Place::Command => traits |= ARGUMENT,
+            _ => {}
         }
         Self {
             index,
