@@ -55,6 +55,7 @@ impl<'t> Walk<'_, 't> {
         }
         let applied = judge(&object, None, self.world);
         self.seen.unlisted += applied.unlisted;
+        self.seen.unlisted_probable += applied.unlisted_probable;
         let mut struck = applied.struck;
         // The walk passes over most fields; a token in one of them shows in the text itself. Rules that go by names
         // would take the names in a manifest for those of values.

@@ -57,6 +57,8 @@ pub struct Seen<'t> {
     pub dropped: usize,
     /// How many findings there are besides those that are kept.
     pub unlisted: usize,
+    /// The same for those that are only probable.
+    pub unlisted_probable: usize,
 }
 
 /// The walk over one object; `fence`, `annotation`, `entries` and `spot` have the other parts of it.

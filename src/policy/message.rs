@@ -138,7 +138,7 @@ pub const EXPANSION: &str = "$(VAR) expands to more than 1 MiB of text, which is
 
 /// More faults than are kept.
 pub const TOO_MANY_FAULTS: &str =
-    "more than 1,000 references or values in it are refused; mend those that are listed first";
+    "more references or values in it are refused than are listed; mend those that are first";
 
 /// More references than any pod has.
 pub const TOO_MANY_REFERENCES: &str = "it has more than 2,000 references to secrets; no pod needs so many";
@@ -201,7 +201,11 @@ pub fn passes_by_mark(rule: &str) -> String {
 
 /// What to write instead of a plaintext, and how to store the value without the shell or the process list seeing it.
 pub fn instead(place: Place, name: Option<&str>, binding: &Binding) -> String {
-    let secret = name.map_or_else(|| "NAME".to_owned(), secret_for);
+    let mut secret = name.map_or_else(|| "NAME".to_owned(), secret_for);
+    if matches!(place, Place::Argument | Place::Command) {
+        // Options have hyphens where names of secrets and variables have underscores.
+        secret = secret.replace('-', "_");
+    }
     let scope = match binding {
         Binding::Bound { own, .. } => own.as_str(),
         _ => "GROUP/APP/ENV",

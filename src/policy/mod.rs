@@ -135,8 +135,9 @@ fn examine<'t>(
     kind: Option<&Kind>,
     world: &World<'_>,
 ) -> Case<'t> {
-    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env, mut dropped, unlisted } =
-        judge(object, kind, world);
+    let seen = judge(object, kind, world);
+    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env, mut dropped, .. } = seen;
+    let (unlisted, unlisted_probable) = (seen.unlisted, seen.unlisted_probable);
     verdict::drop_repeats(&mut struck);
     let mut overflow = None;
     if let Some(template) = &object.template {
@@ -152,7 +153,18 @@ fn examine<'t>(
         overflow = plan.overflow;
         dropped += plan.dropped;
     }
-    Case { refusals, notes, references, struck, as_env, unchanged: Vec::new(), dropped, unlisted, overflow }
+    Case {
+        refusals,
+        notes,
+        references,
+        struck,
+        as_env,
+        unchanged: Vec::new(),
+        dropped,
+        unlisted,
+        unlisted_probable,
+        overflow,
+    }
 }
 
 /// References of a pod that the mutating webhook should have resolved, each once.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::allow::{Context, Pass};
-use super::finding::Finding;
+use super::finding::{Certainty, Finding};
 use super::judge::{MANY, Struck, Walk};
 use super::line::Line;
 use super::message;
@@ -42,7 +42,9 @@ impl<'t> Walk<'_, 't> {
         let Spot { candidate, text, container, pointer } = spot;
         match extent {
             Extent::Whole => {}
-            Extent::Full => self.seen.unlisted += 1,
+            // Rules that are sure come first: where one that is not has spoken, they had their say.
+            Extent::Full if self.hits.iter().all(is_certain) => self.seen.unlisted += 1,
+            Extent::Full => self.seen.unlisted_probable += 1,
             Extent::Clipped => self.note(pointer(), message::CLIPPED.to_owned()),
         }
         let room = MANY.saturating_sub(self.seen.struck.len());
@@ -74,7 +76,9 @@ impl<'t> Walk<'_, 't> {
             return;
         }
         let candidate = Candidate { place: at, name: None, value: &line.text, before: None };
-        self.world.settings.detector.scan_every(&candidate, &mut self.hits);
+        if self.world.settings.detector.scan_every(&candidate, &mut self.hits) == Extent::Clipped {
+            self.note(base(), message::CLIPPED.to_owned());
+        }
         for hit in std::mem::take(&mut self.hits) {
             let Some((index, word)) = line.word_at(hit.span.start) else { continue };
             if self.seen.struck.len() >= MANY {
@@ -106,6 +110,10 @@ impl<'t> Walk<'_, 't> {
             .iter()
             .find_map(|row| row.passes(&context, hit.rule.id, candidate.name, &[candidate.value, &part]))
     }
+}
+
+fn is_certain(hit: &Hit) -> bool {
+    hit.rule.certainty == Certainty::Certain
 }
 
 /// What was struck of a text.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::decision::{Decision, Outcome, ReferenceReport};
-use super::finding::Finding;
+use super::finding::{Certainty, Finding};
 use super::judge::Struck;
 use super::level::{Level, Levels};
 use super::message;
@@ -29,6 +29,8 @@ pub struct Case<'t> {
     pub dropped: usize,
     /// How many findings there are besides those that are kept.
     pub unlisted: usize,
+    /// The same for those that are only probable.
+    pub unlisted_probable: usize,
     /// Why not all of it was judged.
     pub overflow: Option<&'static str>,
 }
@@ -52,6 +54,7 @@ impl<'t> Case<'t> {
     pub fn without(mut self, old: Case<'_>) -> Self {
         self.dropped = self.dropped.saturating_sub(old.dropped);
         self.unlisted = self.unlisted.saturating_sub(old.unlisted);
+        self.unlisted_probable = self.unlisted_probable.saturating_sub(old.unlisted_probable);
         if self.overflow == old.overflow {
             self.overflow = None;
         }
@@ -112,18 +115,12 @@ pub fn drop_repeats(struck: &mut Vec<Struck<'_>>) {
 /// Weighs a case by the levels of its namespace.
 pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
     let levels = world.state.namespace.levels.over(world.settings.defaults);
+    let hidden = [(case.unlisted, Certainty::Certain), (case.unlisted_probable, Certainty::Probable)];
     let Case {
-        mut refusals,
-        mut notes,
-        mut references,
-        struck,
-        as_env,
-        unchanged,
-        dropped,
-        unlisted,
-        overflow,
+        mut refusals, mut notes, mut references, struck, as_env, unchanged, dropped, overflow, ..
     } = case;
-    let too_many = dropped > 0 || (unlisted > 0 && levels.enforce != Level::Off);
+    let too_many = dropped > 0
+        || hidden.iter().any(|(count, certainty)| *count > 0 && levels.enforce.counts(*certainty));
     for text in overflow.into_iter().chain(too_many.then_some(message::TOO_MANY_FAULTS)) {
         let what = match subject {
             Subject::Pod => "pod",

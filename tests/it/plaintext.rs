@@ -390,3 +390,32 @@ fn the_weak_class_has_a_switch_of_its_own() {
     let strong = pod(json!({}), &[("POSTGRES_PASSWORD", VALUE)]);
     assert_ne!(ask(&off, "Pod", &strong, &Value::Null).outcome, Outcome::Allow);
 }
+
+/// At most 256 of one entry are kept. What is beyond them denies only where such a finding would.
+#[test]
+fn what_is_beyond_the_findings_that_are_kept_hides_nothing() {
+    let certain: String = (0..300).map(|number| format!("A{number}_PASSWORD=kR4vT9{number:04}\n")).collect();
+    let decision = ask(&snapshot(""), "ConfigMap", &map(json!({"app.env": certain})), &Value::Null);
+    assert_eq!(decision.findings.len(), 256);
+    assert!(
+        decision.refusals.iter().any(|refusal| refusal.text.contains("than are listed")),
+        "{:?}",
+        decision.refusals
+    );
+    // Ids of keys are only probable: no denial at level baseline, however many.
+    let id = |number: u8| {
+        let last = [b'A' + number / 26, b'A' + number % 26];
+        format!("{}{}{}\n", "AK", "IAZ2RNT6QGW4XKJ5", String::from_utf8_lossy(&last))
+    };
+    let probable: String = (0..=255).chain(0..=40).map(id).collect();
+    let object = map(json!({"ids": probable}));
+    let decision = ask(&snapshot(""), "ConfigMap", &object, &Value::Null);
+    assert_eq!((decision.outcome, decision.findings.len()), (Outcome::Allow, 256));
+    let strict = snapshot("defaults: {enforce: restricted}");
+    let decision = ask(&strict, "ConfigMap", &object, &Value::Null);
+    assert!(
+        decision.refusals.iter().any(|refusal| refusal.text.contains("than are listed")),
+        "{:?}",
+        decision.refusals
+    );
+}

@@ -50,6 +50,7 @@ pub(super) static RULE: Rule = Rule {
         Example::argument("mysqladmin ping -h db -u root -p${MYSQL_ROOT_PASSWORD}"),
         Example::argument("docker run -p 8080:80 shop"),
         Example::argument("mc alias set store http://minio:9000 $(ACCESS_KEY) $(SECRET_KEY)"),
+        Example::argument("vault login -method=kubernetes role=web"),
         Example::env("HELP", "Use --password to set the password"),
         Example::argument("cat user >out.txt && ls -l > files"),
     ],
@@ -198,7 +199,9 @@ impl<'t> Command<'t> {
             _ => {}
         }
         if !text.starts_with(b"-") {
-            if shell::is_positional(&self.words, self.count.saturating_sub(1)) {
+            // `vault login -method=kubernetes role=web` gives no token.
+            if shell::is_positional(&self.words, self.count.saturating_sub(1)) && !shell::is_assignment(text)
+            {
                 return weigh_taken(Takes::Password, text)
                     .map(|weight| (text, weight, "a credential in a command line"));
             }

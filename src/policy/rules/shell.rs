@@ -112,7 +112,8 @@ fn is_wrapper(word: &[u8]) -> bool {
     )
 }
 
-fn is_assignment(word: &[u8]) -> bool {
+/// `A=b`: a variable of a command, or a parameter.
+pub(super) fn is_assignment(word: &[u8]) -> bool {
     let name = super::text::run_end(word, 0, super::text::WORD);
     name > 0 && word.get(name) == Some(&b'=')
 }
