@@ -32,7 +32,13 @@ impl<'t> Walk<'_, 't> {
             }
             let name = (!is_ours(key)).then_some(&**key);
             let candidate = candidate(At::Annotation, name, value, None);
-            self.scan(&Spot { candidate, text: borrowed(value), container: None, pointer: &pointer });
+            self.scan(&Spot {
+                candidate,
+                text: borrowed(value),
+                container: None,
+                key: None,
+                pointer: &pointer,
+            });
         }
     }
 

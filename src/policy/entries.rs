@@ -37,6 +37,7 @@ impl<'t> Walk<'_, 't> {
                         candidate,
                         text: Cow::Owned(text.clone()),
                         container: None,
+                        key: Some(&entry.key),
                         pointer: &pointer,
                     };
                     self.scan_shapes(&spot);
@@ -49,7 +50,13 @@ impl<'t> Walk<'_, 't> {
             }
             let name = name(&entry.key, &text);
             let candidate = candidate(at, name, &text, None);
-            self.scan_file(&Spot { candidate, text: text.clone(), container: None, pointer: &pointer });
+            self.scan_file(&Spot {
+                candidate,
+                text: text.clone(),
+                container: None,
+                key: Some(&entry.key),
+                pointer: &pointer,
+            });
         }
     }
 

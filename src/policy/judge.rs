@@ -218,6 +218,7 @@ impl<'t> Walk<'_, 't> {
             candidate: candidate(At::Env, name, &text, None),
             text: text.clone(),
             container: Some(container),
+            key: None,
             pointer,
         };
         self.scan(&spot);
@@ -279,7 +280,13 @@ impl<'t> Walk<'_, 't> {
             };
             let candidate = candidate(at, None, &text, before.as_deref());
             let found = self.seen.struck.len();
-            self.scan(&Spot { candidate, text: text.clone(), container: Some(container), pointer: &pointer });
+            self.scan(&Spot {
+                candidate,
+                text: text.clone(),
+                container: Some(container),
+                key: None,
+                pointer: &pointer,
+            });
             line.push(index, &text, self.seen.struck.len() > found);
             before = Some(text);
         }
@@ -292,14 +299,14 @@ impl<'t> Walk<'_, 't> {
             let pointer = || format!("{}/path", base());
             let candidate = candidate(At::UrlPath, None, path, None);
             let text = borrowed(path);
-            self.scan(&Spot { candidate, text, container: Some(container), pointer: &pointer });
+            self.scan(&Spot { candidate, text, container: Some(container), key: None, pointer: &pointer });
         }
         for (index, header) in request.http_headers.iter().enumerate() {
             let Some(value) = &header.value else { continue };
             let pointer = || format!("{}/httpHeaders/{index}/value", base());
             let candidate = candidate(At::Header, Some(&header.name), value, None);
             let text = borrowed(value);
-            self.scan(&Spot { candidate, text, container: Some(container), pointer: &pointer });
+            self.scan(&Spot { candidate, text, container: Some(container), key: None, pointer: &pointer });
         }
     }
 
@@ -320,7 +327,13 @@ impl<'t> Walk<'_, 't> {
                 continue;
             }
             let candidate = candidate(At::VolumeAttribute, Some(name), text, None);
-            self.scan(&Spot { candidate, text: borrowed(text), container: None, pointer: &pointer });
+            self.scan(&Spot {
+                candidate,
+                text: borrowed(text),
+                container: None,
+                key: None,
+                pointer: &pointer,
+            });
         }
         for pointer in &volume.unknown {
             let note = format!(

@@ -228,11 +228,12 @@ pub fn instead(place: Place, name: Option<&str>, binding: &Binding) -> String {
         Place::VolumeAttribute => "name a Secret in the volume's secretRef".to_owned(),
         Place::ConfigMap => {
             let file = name.unwrap_or("NAME");
-            let env = match name.filter(|name| is_env_name(name)) {
-                Some(name) => format!("in the pod, env {name} with value: \"secret:{secret}\""),
-                None => format!("on the pod, annotation file.refgate.dev/{file}: {secret}"),
+            // Names with dots may be those of variables, too; keys that have one are files.
+            let env = match name.filter(|name| is_env_name(name) && !name.contains(['.', '-'])) {
+                Some(name) => format!("env {name} of the pod with value: \"secret:{secret}\""),
+                None => format!("the annotation file.refgate.dev/{file}: {secret} of the pod"),
             };
-            format!("take it out, write {env}, and {put}")
+            format!("take it out and write {env}, and {put}")
         }
         Place::Secret => {
             format!("take it out of the file and write references, and {put}; the sync makes the Secret")

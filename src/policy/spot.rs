@@ -15,6 +15,8 @@ pub(super) struct Spot<'t, 'p> {
     pub(super) candidate: Candidate<'p>,
     pub(super) text: Cow<'t, str>,
     pub(super) container: Option<&'p str>,
+    /// The key of an entry, where its text has no name for the rules.
+    pub(super) key: Option<&'p str>,
     pub(super) pointer: &'p dyn Fn() -> String,
 }
 
@@ -39,7 +41,7 @@ impl<'t> Walk<'_, 't> {
     }
 
     fn keep(&mut self, spot: &Spot<'t, '_>, extent: Extent, by_line: bool) {
-        let Spot { candidate, text, container, pointer } = spot;
+        let Spot { candidate, text, container, key, pointer } = spot;
         match extent {
             Extent::Whole => {}
             // Rules that are sure come first: where one that is not has spoken, they had their say.
@@ -50,7 +52,7 @@ impl<'t> Walk<'_, 't> {
         let room = MANY.saturating_sub(self.seen.struck.len());
         self.seen.unlisted += self.hits.len().saturating_sub(room);
         for mut hit in std::mem::take(&mut self.hits).into_iter().take(room) {
-            let allowed = self.allowed(&hit, candidate);
+            let allowed = self.allowed(&hit, &Candidate { name: candidate.name.or(*key), ..*candidate });
             let mut struck = text.clone();
             if by_line {
                 struck = Cow::Owned(part(text, &hit));
@@ -59,7 +61,8 @@ impl<'t> Walk<'_, 't> {
                     hit.detail.push_str(&format!(", in line {line}"));
                 }
             }
-            let finding = finding(hit, candidate, *container, pointer(), self.world.binding());
+            let named = Candidate { name: candidate.name.or(*key), ..*candidate };
+            let finding = finding(hit, &named, *container, pointer(), self.world.binding());
             self.seen.struck.push(Struck { finding, text: struck, is_applied: false, allowed });
         }
     }
