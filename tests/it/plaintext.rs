@@ -142,13 +142,13 @@ fn a_message_names_the_key_the_line_and_what_to_write() {
         other => panic!("{other:?}"),
     };
     let message = said(json!({"app.env": format!("DB_HOST=db\nDB_PASSWORD={VALUE}\n")}));
-    for part in ["key app.env", "in line 2", "rule assignment", "file.refgate.dev/"] {
+    for part in ["key app.env", "in line 2", "rule assignment", "file.refgate.dev/app.env: app.env"] {
         assert!(message.contains(part), "{part} is not in {message}");
     }
     let message = said(json!({"DB_PASSWORD": VALUE}));
     for part in [
         "key DB_PASSWORD",
-        "env DB_PASSWORD with value: \"secret:db_password\"",
+        "env DB_PASSWORD of the pod with value: \"secret:db_password\"",
         "refgate put mozmeao/snippets/stage/db_password < FILE",
     ] {
         assert!(message.contains(part), "{part} is not in {message}");

@@ -91,6 +91,11 @@ pub(super) fn is_expansion(value: &[u8]) -> bool {
     {
         return true;
     }
+    // A text that is put together by code: `"' + password + '"`.
+    let code = trim(value.strip_prefix(b"'").or(value.strip_prefix(b"\"")).unwrap_or(value));
+    if code.starts_with(b"+ ") {
+        return true;
+    }
     // A template that is cut off, by the text around it or by its author, is one all the same.
     if matches!(value, [b'{', second, ..] if *second != b'"' && *second != b'\n') || value.starts_with(b"#{")
     {
