@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub const NAMESPACE: &str = "snippets-stage";
 
 /// Env entries as applications have them: none of them holds a secret.
-const ENV: [(&str, &str); 20] = [
+pub const ENV: [(&str, &str); 20] = [
     ("LOG_LEVEL", "info"),
     ("PORT", "8000"),
     ("DATABASE_HOST", "postgres.snippets-stage.svc"),

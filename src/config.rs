@@ -10,18 +10,18 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::policy::level::{Level, Levels};
-use crate::policy::rules::{Detector, RULES};
 use crate::policy::snapshot::{KNOWN_PROXIES, Settings};
 use crate::policy::workload::Kind;
 use crate::yaml::{self, Document};
 
 pub mod follow;
+mod rules;
 pub mod sync;
 
 /// How old the world may get where the configuration does not say. API servers send a bookmark about once a minute.
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// Keys that the format keeps for parts that this version does not have.
-const RESERVED: [&str; 2] = ["allow", "carriers"];
+const RESERVED: [&str; 1] = ["carriers"];
 
 /// What the file says.
 #[derive(Debug)]
@@ -86,9 +86,8 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn config(&mut self) -> Config {
         let mut config = Config::default();
-        let keys = ["defaults", "templates", "skipContainers", "rules", "aws", "snapshot", "sync"];
+        let keys = ["defaults", "templates", "skipContainers", "rules", "allow", "aws", "snapshot", "sync"];
         let Some(root) = self.map("", &self.document.value, &keys) else { return config };
-        let mut disabled = Vec::new();
         for (key, value) in root {
             let pointer = format!("/{key}");
             match key.as_str() {
@@ -99,7 +98,12 @@ impl<'a> Reader<'a> {
                     let more = more.into_iter().filter(|name| !KNOWN_PROXIES.contains(name));
                     config.settings.skip_containers.extend(more.map(str::to_owned));
                 }
-                "rules" => disabled = self.disabled_rules(&pointer, value),
+                "rules" => {
+                    let rules = self.rules(value);
+                    config.settings.detector = rules.detector;
+                    config.settings.kinds.retain(|kind| rules.config_maps || !kind.holds_data());
+                }
+                "allow" => config.settings.allow = self.allow(value),
                 "aws" => self.aws(&pointer, value, &mut config.settings),
                 "snapshot" => self.snapshot(&pointer, value, &mut config.max_age),
                 "sync" => config.sync = self.sync(value),
@@ -107,7 +111,6 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        config.settings.detector = Detector::new(&disabled);
         config
     }
 
@@ -214,23 +217,6 @@ impl<'a> Reader<'a> {
                 pointer: own(template),
             });
         }
-    }
-
-    fn disabled_rules(&mut self, pointer: &str, value: &'a Value) -> Vec<&'a str> {
-        let Some(map) = self.map(pointer, value, &["disabled"]) else { return Vec::new() };
-        let Some(value) = map.get("disabled") else { return Vec::new() };
-        let pointer = format!("{pointer}/disabled");
-        let disabled = self.texts(&pointer, value);
-        for (index, id) in disabled.iter().enumerate() {
-            if !Detector::known(id) {
-                let known = RULES.iter().map(|rule| rule.id).collect::<Vec<_>>().join(", ");
-                self.say(
-                    &format!("{pointer}/{index}"),
-                    format!("no rule `{}`; there are {known}", id.escape_debug()),
-                );
-            }
-        }
-        disabled
     }
 
     fn aws(&mut self, pointer: &str, value: &'a Value, settings: &mut Settings) {

@@ -188,6 +188,8 @@ pub struct ReviewLine<'a> {
     pub verdict: &'static str,
     /// Ids of the rules that counted.
     pub rules: &'a [&'static str],
+    /// What the configuration lets pass, and why.
+    pub allowed: &'a [String],
     /// From the first byte of the request to the answer.
     pub duration: Duration,
 }
@@ -209,6 +211,7 @@ impl ReviewLine<'_> {
             paths = %JsonList(self.paths),
             verdict = self.verdict,
             rules = %JsonList(self.rules),
+            allowed = %JsonList(self.allowed),
             duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
         );
     }

@@ -23,6 +23,8 @@ use crate::yaml;
 pub const OWN_NAMESPACE: &str = "refgate-system";
 /// Namespaces that both webhooks leave out, besides RefGate's own: what runs there keeps the cluster going.
 pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
+/// Label of each Namespace: its name.
+pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Label of the ConfigMaps that are catalogues; its value is `true`.
 pub const CATALOGUE_LABEL: &str = "refgate.dev/catalogue";
 /// What the name of a catalogue starts with; the namespace that it speaks of follows.
@@ -57,7 +59,10 @@ pub fn namespace(object: &Namespace) -> Result<Part<NamespaceLabels>, Problem> {
     let Some(name) = object.metadata.name.as_deref() else {
         return Err(problem("a Namespace", "has no name"));
     };
-    let labels = NamespaceLabels::read(pairs(&object.metadata.labels), pairs(&object.metadata.annotations));
+    // The API server gives each Namespace this label; a file may lack it.
+    let labels = pairs(&object.metadata.labels).filter(|(key, _)| *key != NAME_LABEL);
+    let labels = labels.chain([(NAME_LABEL, name)]);
+    let labels = NamespaceLabels::read(labels, pairs(&object.metadata.annotations));
     Ok(Part { namespace: name.into(), value: labels, problems: Vec::new() })
 }
 

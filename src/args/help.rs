@@ -84,7 +84,8 @@ Exit codes:
 pub(super) const CHECK: &str = "\
 Which paths a namespace may read, --world or --scope says. Without them references are `unknown`, which is no finding, \
 and plaintext alone is judged. Listed is what the level that is enforced counts; what it only warns of comes as a warning. \
-A document that is no workload is skipped and counted; a broken one is an error, and the rest is still judged.
+ConfigMaps are judged besides pods and workloads, and manifests of Secrets: one with a value in it is a finding. Any other \
+document is skipped and counted; a broken one is an error, and the rest is still judged.
 
 Examples:
   refgate check deploy/ --scope mozmeao/snippets/stage

@@ -30,7 +30,7 @@ pub enum Output {
 
 /// Judges everything, prints the report to standard output, and says the exit code.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let mut judge = Judge::load(&options.against)?;
+    let mut judge = Judge::load_with_secrets(&options.against)?;
     let mut report = Report::default();
     let (mut progress, mut documents) = (Progress::new(), 0);
     input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {

@@ -17,11 +17,11 @@ use crate::policy::finding::Finding;
 use crate::policy::level::{Level, LevelLabels};
 use crate::policy::path::Scope;
 use crate::policy::review::{self, Endpoint, ParseError};
-use crate::policy::snapshot::{Binding, Catalogue, NamespaceState, Settings, Snapshot};
+use crate::policy::snapshot::{Binding, Catalogue, LabelSet, NamespaceState, Settings, Snapshot};
 use crate::policy::verdict;
 use crate::policy::wishes::Refusal;
-use crate::policy::workload::Kind;
-use crate::world::World;
+use crate::policy::workload::{Kind, SECRET};
+use crate::world::{NAME_LABEL, World};
 
 /// The world that documents are judged in, and the flags that change it.
 pub struct Judge {
@@ -35,7 +35,7 @@ pub struct Judge {
     ready: BTreeSet<String>,
 }
 
-/// A document that carries a pod template.
+/// A document that is judged: it carries a pod template, or data.
 pub struct Workload<'a> {
     /// Where in it the template stands.
     pub kind: Kind,
@@ -71,6 +71,8 @@ pub struct Judged {
     pub references: Vec<ReferenceReport>,
     /// What the person at the keyboard would be told besides.
     pub warnings: Vec<String>,
+    /// What the configuration lets pass, and why.
+    pub allowed: Vec<String>,
 }
 
 /// Why a document could not be judged.
@@ -113,7 +115,17 @@ impl Judge {
     /// Reads the world and the configuration that the flags name. Half a world would be a wrong one, so whatever
     /// cannot be read of it is a failure.
     pub fn load(against: &Against) -> anyhow::Result<Self> {
-        let settings = settings(against.config.as_deref())?;
+        Self::read(against, settings(against.config.as_deref())?)
+    }
+
+    /// The same for `check`, which judges manifests of Secrets too: files alone may be read for them, never a cluster.
+    pub fn load_with_secrets(against: &Against) -> anyhow::Result<Self> {
+        let mut settings = settings(against.config.as_deref())?;
+        settings.kinds.push(SECRET);
+        Self::read(against, settings)
+    }
+
+    fn read(against: &Against, settings: Settings) -> anyhow::Result<Self> {
         let mut world = World::default();
         let shown = against.world.as_ref().map(|file| file.display().to_string());
         if let Some((file, shown)) = against.world.as_ref().zip(shown.as_ref()) {
@@ -169,9 +181,9 @@ impl Judge {
             Outcome::Deny { message, .. } => Some(message),
             Outcome::Unavailable { message } => return Err(Unjudged::new("", message)),
         };
-        let Decision { refusals, mut findings, references, warnings, .. } = decision;
+        let Decision { refusals, mut findings, references, warnings, allowed, .. } = decision;
         findings.retain(|finding| level.counts(finding.certainty));
-        Ok(Judged { denial, refusals, findings, references, warnings })
+        Ok(Judged { denial, refusals, findings, references, warnings, allowed })
     }
 
     /// What comes of a review as it went over the wire, with its uid.
@@ -232,7 +244,9 @@ impl Judge {
     /// A pod that the mutating webhook refused never reaches the validating one. What that one would say is said all
     /// the same, so that one run names everything: the pod is judged as a template, where references are still whole.
     fn refused_pod(&mut self, workload: &Workload<'_>, mutated: Decision) -> Result<Decision, Unjudged> {
-        let Some(kind) = self.snapshot.settings.kinds.iter().find(|kind| !kind.is_pod()).cloned() else {
+        let Some(kind) =
+            self.snapshot.settings.kinds.iter().find(|kind| !kind.is_pod() && !kind.holds_data()).cloned()
+        else {
             return Ok(mutated);
         };
         let at = kind.pointer.to_string();
@@ -304,6 +318,9 @@ impl Judge {
             }
         };
         let labels = Arc::make_mut(&mut state.namespace);
+        if labels.labels == LabelSet::default() {
+            labels.labels = LabelSet::new([(NAME_LABEL, name)]);
+        }
         if let Some(own) = self.scope.clone() {
             let shared = match &mut labels.binding {
                 Binding::Bound { shared, .. } => std::mem::take(shared),
@@ -346,6 +363,9 @@ fn text_of(file: &Path) -> anyhow::Result<String> {
 
 /// The pod that would come of a workload; `None` where it has no template. A pod is its own.
 pub fn pod(workload: &Workload<'_>) -> Option<Value> {
+    if workload.kind.holds_data() {
+        return None;
+    }
     let mut pod = workload.object.pointer(&workload.kind.pointer)?.clone();
     if !workload.kind.is_pod() {
         let map = pod.as_object_mut()?;

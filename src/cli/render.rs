@@ -121,6 +121,9 @@ impl Renderer {
         if let Some(why) = judged.denial {
             return Ok(Rendered::Refused { what, why });
         }
+        if workload.kind.holds_data() {
+            return Ok(Rendered::NoWorkload);
+        }
         let Some(pod) = judge::pod(&workload) else {
             return Ok(Rendered::Admitted { after: document.value.clone(), what, warnings: judged.warnings });
         };

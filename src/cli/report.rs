@@ -60,6 +60,8 @@ pub struct Entry {
     findings: Vec<FindingEntry>,
     references: Vec<ReferenceEntry>,
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed: Vec<String>,
     /// Of an object of a cluster.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     group: Option<Group>,
@@ -172,6 +174,7 @@ impl Entry {
             findings: judged.findings.into_iter().map(finding).collect(),
             references: judged.references.into_iter().map(reference).collect(),
             warnings: judged.warnings,
+            allowed: judged.allowed,
         }
     }
 
@@ -312,10 +315,16 @@ impl Report {
         out
     }
 
+    /// What was judged, in one word.
+    fn what(&self) -> &'static str {
+        let holds_data = |entry: &Entry| matches!(&*entry.kind, "ConfigMap" | "Secret");
+        if self.results.iter().any(holds_data) { "object" } else { "workload" }
+    }
+
     fn summary(&self) -> String {
         let in_results = self.results.iter().filter(|entry| entry.message.is_some()).count();
         let (what, judged, denied, skipped) = match &self.scanned {
-            None => ("workload", self.results.len(), in_results, "no workload"),
+            None => (self.what(), self.results.len(), in_results, "no workload"),
             Some(scanned) => ("object", scanned.judged, scanned.refused, "it is over"),
         };
         let findings: usize = self.results.iter().map(|entry| entry.findings.len()).sum();

@@ -69,6 +69,61 @@ fn show(rule: &Rule) -> String {
     out
 }
 
+/// The page of the documentation, `docs/rules.md`: the table with all that stands behind each row.
+pub fn page() -> String {
+    let mut out = String::from(
+        "# The rules, one by one\n\n\
+         What `refgate rules show ID` prints, on one page. It is made from the table in the code, and a test keeps it so: \
+         `UPDATE_DOCS=1 cargo test --test it docs` writes it anew. How rules come to their verdict stands in \
+         [detector.md](detector.md).\n\n",
+    );
+    for rule in RULES {
+        let _ = writeln!(
+            out,
+            "## `{}`\n\n{}: {}. {}.\n",
+            rule.id,
+            capital(rule.certainty.as_str()),
+            rule.summary,
+            capital(rule.reason)
+        );
+        for (title, examples) in [("Finds", rule.examples), ("Leaves alone", rule.counter_examples)] {
+            let _ = writeln!(out, "{title}:\n\n```");
+            for example in examples {
+                let _ = writeln!(out, "{}", abridged(&line(example)));
+            }
+            let _ = writeln!(out, "```\n");
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+/// With long random words cut: a page that is kept in Git must not look like one that leaks.
+fn abridged(line: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '_' | '-' | '=');
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(first) = rest.chars().next() {
+        let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len()).max(first.len_utf8());
+        let (word, tail) = rest.split_at(length);
+        // The name and the sign in front of a value stay.
+        let value = word.rfind('=').filter(|at| at + 1 < word.len()).map_or(0, |at| at + 1);
+        let is_random = word.len() - value > 16 && word[value..].bytes().any(|byte| byte.is_ascii_digit());
+        match is_random {
+            true => out.extend([&word[..value + 6], "…"]),
+            false => out.push_str(word),
+        }
+        rest = tail;
+    }
+    out
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// An example as it would be written.
 fn line(example: &Example) -> String {
     let value = shown(example.value);
@@ -84,6 +139,7 @@ fn line(example: &Example) -> String {
         Place::Annotation => format!("annotation {name}: {value}"),
         Place::VolumeAttribute => format!("volume attribute {name}: {value}"),
         Place::ConfigMap => format!("ConfigMap entry {name}: {value}"),
+        Place::Secret => format!("Secret entry {name}: {value}"),
     }
 }
 

@@ -200,7 +200,7 @@ struct Scan {
 impl Scan {
     /// All objects of a kind. One that the cluster does not have is passed over.
     async fn kind(&mut self, kind: &Kind) {
-        let versions = match KINDS.contains(kind) {
+        let versions = match KINDS.contains(kind) || kind.holds_data() {
             true => Ok(vec!["v1".to_owned()]),
             false => self.reader.versions(&kind.group).await,
         };

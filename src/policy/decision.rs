@@ -20,6 +20,8 @@ pub struct Decision {
     pub references: Vec<ReferenceReport>,
     /// Ids of the rules that count at the audit level or denied, sorted.
     pub rules: Vec<&'static str>,
+    /// What the configuration lets pass though a rule strikes: where, which rule, and the reason.
+    pub allowed: Vec<String>,
     /// Whether the validating webhook has the last word: it was the mutating one that was asked.
     pub is_first_look: bool,
 }

@@ -5,27 +5,24 @@
 
 use std::borrow::Cow;
 
-use serde::de::DeserializeSeed;
-
+use super::allow::{ALLOW_PLAINTEXT, Pass, marked};
 use super::decision::ReferenceReport;
 use super::finding::Finding;
-use super::foreign::{self, Reading};
-use super::inject::{REFS, texts_of_refs};
+use super::foreign;
+use super::line::Line;
 use super::message;
 use super::plan::container_pointer;
 use super::reference::env_value;
 use super::resolve::World;
-use super::rules::{Candidate, Extent, Hit, Place as At};
+use super::rules::{Candidate, Hit, Place as At};
+use super::spot::Spot;
 use super::wishes::{Refusal, is_ours};
 use super::workload::Kind;
 use super::workload::expand::Expander;
-use super::workload::json::{Annotations, Text, escape};
-use super::workload::object::{Object, ObjectSeed, Place, Template};
+use super::workload::json::{Text, escape};
+use super::workload::object::{Object, Place, Template};
 use super::workload::pod::{Env, HttpGet};
 use super::workload::volume::Volume;
-
-/// The annotation in which `kubectl apply` keeps the whole manifest.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// So many findings, refusals or notes of one kind are kept of one object: a denial lists twenty.
 pub const MANY: usize = 1_000;
@@ -39,6 +36,8 @@ pub struct Struck<'t> {
     pub text: Cow<'t, str>,
     /// Whether it stands in the manifest that kubectl keeps of the object.
     pub is_applied: bool,
+    /// Why the configuration lets it pass, where it does.
+    pub allowed: Option<Pass>,
 }
 
 /// All that was seen in one object.
@@ -58,30 +57,40 @@ pub struct Seen<'t> {
     pub dropped: usize,
     /// How many findings there are besides those that are kept.
     pub unlisted: usize,
+    /// The same for those that are only probable.
+    pub unlisted_probable: usize,
 }
 
-/// The walk over one object; `fence` has the other half of it.
+/// The walk over one object; `fence`, `annotation`, `entries` and `spot` have the other parts of it.
 pub(super) struct Walk<'w, 't> {
     pub(super) world: &'w World<'w>,
     pub(super) seen: Seen<'t>,
-    hits: Vec<Hit>,
-}
-
-/// A text, where it stands, and what to call it.
-struct Spot<'t, 'p> {
-    candidate: Candidate<'p>,
-    text: Cow<'t, str>,
-    container: Option<&'p str>,
-    pointer: &'p dyn Fn() -> String,
+    pub(super) hits: Vec<Hit>,
+    /// The image of the container that the walk is in.
+    pub(super) image: Option<&'t str>,
+    /// The service account of the pods.
+    pub(super) account: Option<&'t str>,
+    /// The names in `refgate.dev/allow-plaintext`.
+    pub(super) marked: Vec<&'t str>,
 }
 
 /// Walks over an object of a kind: its template, and the annotations above it.
 pub fn judge<'t>(object: &'t Object<'_>, kind: Option<&Kind>, world: &World<'_>) -> Seen<'t> {
-    let mut walk = Walk { world, seen: Seen::default(), hits: Vec::new() };
+    let template = object.template.as_ref();
+    let mut walk = Walk {
+        world,
+        seen: Seen::default(),
+        hits: Vec::new(),
+        image: None,
+        account: template.map(|template| template.spec.service_account_name.as_deref().unwrap_or("default")),
+        marked: marked(template.map_or(&object.metadata, |template| &template.metadata)),
+    };
     walk.outer(object, kind);
-    if let Some(template) = &object.template {
+    if let Some(template) = template {
         walk.template(template, kind);
     }
+    walk.entries(object);
+    walk.idle_marks(object);
     walk.seen
 }
 
@@ -94,7 +103,11 @@ impl<'t> Walk<'_, 't> {
         for (pointer, metadata) in own.into_iter().chain(between) {
             let Some(annotations) = &metadata.annotations else { continue };
             for (key, _) in annotations.0.iter().filter(|(key, _)| is_ours(key)) {
-                self.note(format!("{pointer}/metadata"), message::misplaced(key, template));
+                match object.data.is_empty() && !kind.is_some_and(Kind::holds_data) {
+                    true => self.note(format!("{pointer}/metadata"), message::misplaced(key, template)),
+                    false if &**key == ALLOW_PLAINTEXT => {}
+                    false => self.note("/metadata".to_owned(), message::does_nothing(key)),
+                }
             }
             self.annotations(pointer, annotations, kind);
         }
@@ -104,9 +117,11 @@ impl<'t> Walk<'_, 't> {
         let mut expander = Expander::new(&template.metadata);
         for place in template.containers() {
             expander.next_container();
+            self.image = place.container.image.as_deref();
             self.env(template, place, &mut expander);
             self.commands(template, place, &mut expander);
         }
+        self.image = None;
         for (index, volume) in template.spec.volumes.iter().flatten().enumerate() {
             self.volume(template, index, volume);
         }
@@ -203,6 +218,7 @@ impl<'t> Walk<'_, 't> {
             candidate: candidate(At::Env, name, &text, None),
             text: text.clone(),
             container: Some(container),
+            key: None,
             pointer,
         };
         self.scan(&spot);
@@ -215,8 +231,8 @@ impl<'t> Walk<'_, 't> {
         let base = || container_pointer(template, &place);
         let command = || format!("{}/command", base());
         let args = || format!("{}/args", base());
-        self.words(place, At::Argument, &container.command, &command, Some(expander));
-        self.words(place, At::Argument, &container.args, &args, Some(expander));
+        self.words(place, At::Argument, (&[], &container.command), &command, Some(expander));
+        self.words(place, At::Argument, (&container.command, &container.args), &args, Some(expander));
         let (start, stop) = container
             .lifecycle
             .as_ref()
@@ -232,7 +248,7 @@ impl<'t> Walk<'_, 't> {
             if let Some(exec) = &handler.exec {
                 let base = || format!("{}/{field}/exec/command", base());
                 let expander = (!field.starts_with("lifecycle")).then_some(&mut *expander);
-                self.words(place, At::Command, &exec.command, &base, expander);
+                self.words(place, At::Command, (&[], &exec.command), &base, expander);
             }
             if let Some(request) = &handler.http_get {
                 self.request(&container.name, request, &|| format!("{}/{field}/httpGet", base()));
@@ -245,13 +261,14 @@ impl<'t> Walk<'_, 't> {
         &mut self,
         place: Place<'t, '_>,
         at: At,
-        words: &'t [Text<'_>],
+        (program, words): (&'t [Text<'_>], &'t [Text<'_>]),
         base: &dyn Fn() -> String,
         mut expander: Option<&mut Expander<'t>>,
     ) {
         let container = &*place.container.name;
         let env = place.container.env.as_deref().unwrap_or_default();
         let mut before: Option<Cow<'t, str>> = None;
+        let mut line = Line::of(program, words);
         for (index, word) in words.iter().enumerate() {
             let pointer = || format!("{}/{index}", base());
             let text = expander.as_mut().map_or(Ok(borrowed(word)), |expander| expander.argument(env, word));
@@ -262,9 +279,18 @@ impl<'t> Walk<'_, 't> {
                 return;
             };
             let candidate = candidate(at, None, &text, before.as_deref());
-            self.scan(&Spot { candidate, text: text.clone(), container: Some(container), pointer: &pointer });
+            let found = self.seen.struck.len();
+            self.scan(&Spot {
+                candidate,
+                text: text.clone(),
+                container: Some(container),
+                key: None,
+                pointer: &pointer,
+            });
+            line.push(index, &text, self.seen.struck.len() > found);
             before = Some(text);
         }
+        self.command_line(container, at, &line, base);
     }
 
     /// The request of a probe or of the lifecycle.
@@ -273,14 +299,14 @@ impl<'t> Walk<'_, 't> {
             let pointer = || format!("{}/path", base());
             let candidate = candidate(At::UrlPath, None, path, None);
             let text = borrowed(path);
-            self.scan(&Spot { candidate, text, container: Some(container), pointer: &pointer });
+            self.scan(&Spot { candidate, text, container: Some(container), key: None, pointer: &pointer });
         }
         for (index, header) in request.http_headers.iter().enumerate() {
             let Some(value) = &header.value else { continue };
             let pointer = || format!("{}/httpHeaders/{index}/value", base());
             let candidate = candidate(At::Header, Some(&header.name), value, None);
             let text = borrowed(value);
-            self.scan(&Spot { candidate, text, container: Some(container), pointer: &pointer });
+            self.scan(&Spot { candidate, text, container: Some(container), key: None, pointer: &pointer });
         }
     }
 
@@ -301,7 +327,13 @@ impl<'t> Walk<'_, 't> {
                 continue;
             }
             let candidate = candidate(At::VolumeAttribute, Some(name), text, None);
-            self.scan(&Spot { candidate, text: borrowed(text), container: None, pointer: &pointer });
+            self.scan(&Spot {
+                candidate,
+                text: borrowed(text),
+                container: None,
+                key: None,
+                pointer: &pointer,
+            });
         }
         for pointer in &volume.unknown {
             let note = format!(
@@ -309,60 +341,6 @@ impl<'t> Walk<'_, 't> {
             );
             self.note(subject(), note);
         }
-    }
-
-    /// Annotations as texts. `last-applied-configuration` holds a manifest, and ours hold names, which the rules that go
-    /// by a name would take for values.
-    fn annotations(&mut self, base: &str, annotations: &'t Annotations<'_>, kind: Option<&Kind>) {
-        for (key, value) in &annotations.0 {
-            let pointer = || format!("{base}/metadata/annotations/{}", escape(key));
-            if &**key == LAST_APPLIED && kind.is_some_and(|kind| self.last_applied(kind, value, &pointer)) {
-                continue;
-            }
-            let is_path = foreign::holds_paths(key) || matches!(foreign::read(value), Reading::Reference(_));
-            if is_path || (&**key == REFS && self.are_refs(value)) {
-                continue;
-            }
-            let name = (!is_ours(key)).then_some(&**key);
-            let candidate = candidate(At::Annotation, name, value, None);
-            self.scan(&Spot { candidate, text: borrowed(value), container: None, pointer: &pointer });
-        }
-    }
-
-    /// Whether a value of `refgate.dev/refs` holds names alone.
-    fn are_refs(&self, value: &str) -> bool {
-        texts_of_refs(value).is_some_and(|texts| !texts.iter().any(|text| self.world.is_value(text)))
-    }
-
-    /// The manifest in `last-applied-configuration`, read as its kind; what the live object holds as well is not said
-    /// twice. Gives whether it could be read as one: otherwise it is a text like any other.
-    fn last_applied(&mut self, kind: &Kind, value: &str, pointer: &dyn Fn() -> String) -> bool {
-        let mut deserializer = serde_json::Deserializer::from_str(value);
-        let object = DeserializeSeed::deserialize(ObjectSeed(kind), &mut deserializer);
-        let (Ok(Some(object)), Ok(())) = (object, deserializer.end()) else { return false };
-        if object.template.as_ref().is_none_or(|template| template.containers().next().is_none()) {
-            // The manifest of another kind.
-            return false;
-        }
-        let applied = judge(&object, None, self.world);
-        self.seen.unlisted += applied.unlisted;
-        let mut struck = applied.struck;
-        // The walk passes over most fields; a token in one of them shows in the text itself. Rules that go by names
-        // would take the names in a manifest for those of values.
-        let candidate = candidate(At::Annotation, None, value, None);
-        self.world.settings.detector.scan_shapes(&candidate, &mut self.hits);
-        for hit in std::mem::take(&mut self.hits) {
-            if !struck.iter().any(|struck| struck.finding.rule == hit.rule.id) {
-                let finding = finding(hit, &candidate, None, pointer());
-                struck.push(Struck { finding, text: Cow::Owned(value.to_owned()), is_applied: true });
-            }
-        }
-        for Struck { mut finding, text, .. } in struck {
-            finding.pointer = pointer();
-            finding.detail = format!("{}, in the manifest that kubectl apply keeps here", finding.detail);
-            self.seen.struck.push(Struck { finding, text: Cow::Owned(text.into_owned()), is_applied: true });
-        }
-        true
     }
 
     pub(super) fn refuse(&mut self, pointer: String, subject: String, text: impl Into<String>) {
@@ -379,45 +357,31 @@ impl<'t> Walk<'_, 't> {
         }
     }
 
-    fn note(&mut self, subject: String, text: String) {
+    /// Names in `refgate.dev/allow-plaintext` that let nothing pass: the developer counts on what does not hold.
+    fn idle_marks(&mut self, object: &Object<'_>) {
+        let by_mark = |struck: &Struck<'_>| struck.allowed.as_ref().is_some_and(|pass| pass.by_mark);
+        if !self.marked.is_empty() && !self.seen.struck.iter().any(by_mark) {
+            let pointer = object.template.as_ref().map(|template| &*template.pointer).unwrap_or_default();
+            self.note(format!("{pointer}/metadata"), message::IDLE_MARK.to_owned());
+        }
+    }
+
+    pub(super) fn note(&mut self, subject: String, text: String) {
         if self.seen.notes.len() < MANY {
             self.seen.notes.push((subject, text));
         }
     }
-
-    /// Lets the detector look at one text.
-    fn scan(&mut self, spot: &Spot<'t, '_>) {
-        let Spot { candidate, text, container, pointer } = spot;
-        if self.world.settings.detector.scan(candidate, &mut self.hits) == Extent::Clipped {
-            self.note(pointer(), message::CLIPPED.to_owned());
-        }
-        let room = MANY.saturating_sub(self.seen.struck.len());
-        self.seen.unlisted += self.hits.len().saturating_sub(room);
-        for hit in self.hits.drain(..).take(room) {
-            let finding = finding(hit, candidate, *container, pointer());
-            self.seen.struck.push(Struck { finding, text: text.clone(), is_applied: false });
-        }
-    }
 }
 
-/// A hit, with where it stands and what to write instead.
-fn finding(hit: Hit, candidate: &Candidate<'_>, container: Option<&str>, pointer: String) -> Finding {
-    Finding {
-        rule: hit.rule.id,
-        pointer,
-        container: container.map(str::to_owned),
-        name: candidate.name.map(str::to_owned),
-        certainty: hit.rule.certainty,
-        reason: hit.rule.reason,
-        detail: hit.detail,
-        instead: message::instead(candidate.place, candidate.name),
-    }
-}
-
-fn candidate<'p>(place: At, name: Option<&'p str>, value: &'p str, before: Option<&'p str>) -> Candidate<'p> {
+pub(super) fn candidate<'p>(
+    place: At,
+    name: Option<&'p str>,
+    value: &'p str,
+    before: Option<&'p str>,
+) -> Candidate<'p> {
     Candidate { place, name, value, before }
 }
 
-fn borrowed<'t>(text: &'t Text<'_>) -> Cow<'t, str> {
+pub(super) fn borrowed<'t>(text: &'t Text<'_>) -> Cow<'t, str> {
     Cow::Borrowed(text)
 }

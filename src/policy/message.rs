@@ -2,6 +2,7 @@
 //!
 //! A sentence names paths, Secrets, containers and variables. It never holds a value, nor a text that might be one.
 
+use super::resolve::is_env_name;
 use super::rules::Place;
 use super::snapshot::Binding;
 
@@ -137,7 +138,7 @@ pub const EXPANSION: &str = "$(VAR) expands to more than 1 MiB of text, which is
 
 /// More faults than are kept.
 pub const TOO_MANY_FAULTS: &str =
-    "more than 1,000 references or values in it are refused; mend those that are listed first";
+    "more references or values in it are refused than are listed; mend those that are first";
 
 /// More references than any pod has.
 pub const TOO_MANY_REFERENCES: &str = "it has more than 2,000 references to secrets; no pod needs so many";
@@ -166,7 +167,7 @@ pub fn clash(what: &str, first: &str, second: &str) -> String {
 pub fn unknown_annotation(similar: Option<&str>) -> String {
     let hint = similar.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
     format!(
-        "RefGate knows no such annotation; {hint}it knows env.refgate.dev/NAME, file.refgate.dev/NAME and, behind refgate.dev/, env-from, containers, mount-path, file-mode and restart"
+        "RefGate knows no such annotation; {hint}it knows env.refgate.dev/NAME, file.refgate.dev/NAME and, behind refgate.dev/, env-from, containers, mount-path, file-mode, restart and allow-plaintext"
     )
 }
 
@@ -180,14 +181,43 @@ pub fn misplaced(key: &str, template: &str) -> String {
 /// A text longer than what is scanned.
 pub const CLIPPED: &str = "only the first MiB of this text was searched for secrets";
 
-/// What to write instead of a plaintext.
-pub fn instead(place: Place, name: Option<&str>) -> String {
-    let secret = name.map(secret_for).unwrap_or_else(|| "NAME".to_owned());
+/// An annotation of ours on an object that holds data.
+pub fn does_nothing(key: &str) -> String {
+    format!("annotation {key} does nothing here: no pods come of this object")
+}
+
+/// A reference as an entry of a ConfigMap.
+pub const NOT_IN_CONFIG_MAPS: &str = "references are not resolved in ConfigMaps, and whatever reads this gets the text itself; write it as \
+                                      the value of the container's env var";
+
+/// `refgate.dev/allow-plaintext` without effect.
+pub const IDLE_MARK: &str = "annotation refgate.dev/allow-plaintext lets nothing pass: the configuration does not permit it here, or \
+                             nothing that is found has one of its names";
+
+/// Plaintext that passes because its workload says so.
+pub fn passes_by_mark(rule: &str) -> String {
+    format!("plaintext (rule {rule}) passes by annotation refgate.dev/allow-plaintext, and that is on record")
+}
+
+/// What to write instead of a plaintext, and how to store the value without the shell or the process list seeing it.
+pub fn instead(place: Place, name: Option<&str>, binding: &Binding) -> String {
+    let mut secret = name.map_or_else(|| "NAME".to_owned(), secret_for);
+    if matches!(place, Place::Argument | Place::Command) {
+        // Options have hyphens where names of secrets and variables have underscores.
+        secret = secret.replace('-', "_");
+    }
+    let scope = match binding {
+        Binding::Bound { own, .. } => own.as_str(),
+        _ => "GROUP/APP/ENV",
+    };
+    let put = format!("store the value: refgate put {scope}/{secret} < FILE");
     match place {
-        Place::Env => format!("write value: \"secret:{secret}\""),
+        Place::Env => format!("write value: \"secret:{secret}\", and {put}"),
         Place::Argument | Place::Command => {
-            "write $(VAR), and an env var VAR with value: \"secret:NAME\"; a command sees it as any other"
-                .to_owned()
+            let variable = name.map_or_else(|| "VAR".to_owned(), |_| variable_for(&secret));
+            format!(
+                "write $({variable}), with an env var {variable} whose value is \"secret:{secret}\", and {put}"
+            )
         }
         Place::Header | Place::UrlPath => {
             "probe an endpoint that needs no credential, or use exec with $VAR".to_owned()
@@ -196,7 +226,18 @@ pub fn instead(place: Place, name: Option<&str>) -> String {
             "remove it; an annotation can be read by anybody who may read the object".to_owned()
         }
         Place::VolumeAttribute => "name a Secret in the volume's secretRef".to_owned(),
-        Place::ConfigMap => format!("keep it as a secret and mount it: file.refgate.dev/{secret}"),
+        Place::ConfigMap => {
+            let file = name.unwrap_or("NAME");
+            // Names with dots may be those of variables, too; keys that have one are files.
+            let env = match name.filter(|name| is_env_name(name) && !name.contains(['.', '-'])) {
+                Some(name) => format!("env {name} of the pod with value: \"secret:{secret}\""),
+                None => format!("the annotation file.refgate.dev/{file}: {secret} of the pod"),
+            };
+            format!("take it out and write {env}, and {put}")
+        }
+        Place::Secret => {
+            format!("take it out of the file and write references, and {put}; the sync makes the Secret")
+        }
     }
 }
 
@@ -206,6 +247,11 @@ fn secret_for(name: &str) -> String {
     name.chars()
         .map(|character| if legal(character) { character.to_ascii_lowercase() } else { '_' })
         .collect()
+}
+
+/// A name for the env var that brings a secret to a command line.
+fn variable_for(secret: &str) -> String {
+    secret.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
 /// Words for an env var of a container.

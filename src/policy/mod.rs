@@ -3,7 +3,10 @@
 //! No clock, no I/O, no lock, no log: all that [`decide`] may depend on is in its two arguments, and all that happened
 //! is in what it returns. The server, the commands, the tests, the fuzzers and the benchmarks call it and nothing else.
 
+pub mod allow;
+mod annotation;
 pub mod decision;
+mod entries;
 mod envelope;
 mod fence;
 pub mod finding;
@@ -11,6 +14,7 @@ pub mod foreign;
 pub mod inject;
 pub mod judge;
 pub mod level;
+mod line;
 pub mod message;
 pub mod path;
 pub mod plan;
@@ -20,6 +24,7 @@ pub mod review;
 pub mod rules;
 mod shared;
 pub mod snapshot;
+mod spot;
 pub mod verdict;
 pub mod wishes;
 pub mod workload;
@@ -35,7 +40,7 @@ use snapshot::{NamespaceState, Snapshot};
 use verdict::{Case, Subject};
 use wishes::Refusal;
 use workload::object::{Object, Template};
-use workload::{KINDS, Kind};
+use workload::{CONFIG_MAP, KINDS, Kind};
 
 /// What one review comes to, in the world that `snapshot` shows. Total: whatever the review holds, there is a decision.
 pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
@@ -45,8 +50,12 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
     let state = match snapshot.namespaces.get(namespace) {
         Some(state) => state,
         None if !namespace.is_empty() => return not_seen_yet(namespace),
-        // All kinds of Kubernetes itself that make pods live in namespaces.
-        None if KINDS.iter().any(|kind| kind.kind == review.kind && kind.group == review.group) => {
+        // All kinds of Kubernetes itself that are judged live in namespaces.
+        None if KINDS
+            .iter()
+            .chain([&CONFIG_MAP])
+            .any(|kind| kind.kind == review.kind && kind.group == review.group) =>
+        {
             return review::unreadable("/request/namespace", "it is missing");
         }
         None => &nowhere,
@@ -107,7 +116,11 @@ fn mutate(review: &Review<'_>, object: &Object<'_>, world: &World<'_>) -> Decisi
 fn validate(review: &Review<'_>, object: &Object<'_>, kind: Option<&Kind>, world: &World<'_>) -> Decision {
     let is_pod = object.template.as_ref().is_some_and(|template| template.pointer.is_empty());
     let case = examine(review, object, kind, world);
-    let subject = if is_pod { Subject::Pod } else { Subject::Workload };
+    let subject = match kind {
+        _ if is_pod => Subject::Pod,
+        Some(kind) if kind.holds_data() => Subject::Data,
+        _ => Subject::Workload,
+    };
     let case = match &review.old_object {
         Some(old) if review.operation == "UPDATE" => case.without(examine(review, old, kind, world)),
         _ => case,
@@ -122,8 +135,9 @@ fn examine<'t>(
     kind: Option<&Kind>,
     world: &World<'_>,
 ) -> Case<'t> {
-    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env, mut dropped, unlisted } =
-        judge(object, kind, world);
+    let seen = judge(object, kind, world);
+    let Seen { mut struck, mut refusals, mut notes, mut references, mut as_env, mut dropped, .. } = seen;
+    let (unlisted, unlisted_probable) = (seen.unlisted, seen.unlisted_probable);
     verdict::drop_repeats(&mut struck);
     let mut overflow = None;
     if let Some(template) = &object.template {
@@ -139,7 +153,18 @@ fn examine<'t>(
         overflow = plan.overflow;
         dropped += plan.dropped;
     }
-    Case { refusals, notes, references, struck, as_env, unchanged: Vec::new(), dropped, unlisted, overflow }
+    Case {
+        refusals,
+        notes,
+        references,
+        struck,
+        as_env,
+        unchanged: Vec::new(),
+        dropped,
+        unlisted,
+        unlisted_probable,
+        overflow,
+    }
 }
 
 /// References of a pod that the mutating webhook should have resolved, each once.

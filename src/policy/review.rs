@@ -293,8 +293,15 @@ pub fn respond(uid: &str, decision: &Decision) -> Vec<u8> {
         out.push(b']');
     }
     out.extend_from_slice(br#","auditAnnotations":{"#);
-    let (paths, rules) = (joined(&decision.paths()), decision.rules.join(","));
-    let annotations = [("verdict", decision.verdict_on_record()), ("paths", &paths), ("rules", &rules)];
+    let (paths, rules) = (joined(&decision.paths(), ","), decision.rules.join(","));
+    let allowed: Vec<&str> = decision.allowed.iter().map(String::as_str).collect();
+    let allowed = message::printable(&joined(&allowed, "; "));
+    let annotations = [
+        ("verdict", decision.verdict_on_record()),
+        ("paths", &*paths),
+        ("rules", &*rules),
+        ("allowed", &*allowed),
+    ];
     separated(&mut out, annotations.into_iter().filter(|(_, value)| !value.is_empty()));
     out.extend_from_slice(b"}}}");
     out
@@ -303,15 +310,15 @@ pub fn respond(uid: &str, decision: &Decision) -> Vec<u8> {
 /// Longest list in an audit annotation, in bytes: each is written to the audit log for every request.
 const AUDIT_BYTES: usize = 8_192;
 
-fn joined(items: &[&str]) -> String {
+fn joined(items: &[&str], separator: &str) -> String {
     let mut text = String::new();
     for (index, item) in items.iter().enumerate() {
         if text.len() + item.len() > AUDIT_BYTES {
-            text.push_str(&format!(",and {} more", items.len() - index));
+            text.push_str(&format!("{separator}and {} more", items.len() - index));
             break;
         }
         if index > 0 {
-            text.push(',');
+            text.push_str(separator);
         }
         text.push_str(item);
     }

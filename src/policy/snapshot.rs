@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::allow::Allow;
 use super::level::{Level, LevelLabels, Levels};
 use super::path::{Scope, SecretPath};
 use super::rules::Detector;
-use super::workload::Kind;
+use super::workload::{CONFIG_MAP, KINDS, Kind};
 
 /// Prefix of every label and annotation that is ours.
 pub const PREFIX: &str = "refgate.dev/";
@@ -29,7 +30,7 @@ pub struct Snapshot {
 pub struct Settings {
     /// Levels where a namespace has no labels for them.
     pub defaults: Levels,
-    /// Kinds with a pod template: the built-in ones and those of the configuration.
+    /// Kinds that are judged: those with a pod template, built in and of the configuration, and ConfigMaps.
     pub kinds: Vec<Kind>,
     /// Names of containers that annotations pass over unless `refgate.dev/containers` names them.
     pub skip_containers: Vec<String>,
@@ -39,6 +40,8 @@ pub struct Settings {
     pub aws_regions: Vec<String>,
     /// The rules that are on, compiled.
     pub detector: Detector,
+    /// What passes though a rule strikes.
+    pub allow: Vec<Allow>,
 }
 
 /// Containers that proxies inject under well-known names; they read no application secrets.
@@ -49,11 +52,12 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             defaults: Levels::default(),
-            kinds: super::workload::KINDS.to_vec(),
+            kinds: KINDS.iter().cloned().chain([CONFIG_MAP]).collect(),
             skip_containers: KNOWN_PROXIES.map(str::to_owned).to_vec(),
             aws_accounts: Vec::new(),
             aws_regions: Vec::new(),
             detector: Detector::new(&[]),
+            allow: Vec::new(),
         }
     }
 }
@@ -76,6 +80,28 @@ pub struct NamespaceLabels {
     pub levels: LevelLabels,
     /// What could not be read of it, and what was taken instead; each ends up as a warning.
     pub problems: Vec<String>,
+    /// All its labels, for the selectors of `allow`.
+    pub labels: LabelSet,
+}
+
+/// Labels in one piece of memory: there are many namespaces, and each has a few.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LabelSet(Box<str>);
+
+impl LabelSet {
+    /// Keeps them. Neither keys nor values hold what separates them here (Kubernetes, label syntax).
+    pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut text = String::new();
+        for (key, value) in labels {
+            text.extend([key, "=", value, "\n"]);
+        }
+        Self(text.into())
+    }
+
+    /// The value of a label.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    }
 }
 
 /// What a namespace may read.
@@ -128,7 +154,8 @@ impl NamespaceLabels {
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
         annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let mut state = Self::default();
+        let labels: Vec<(&str, &str)> = labels.into_iter().collect();
+        let mut state = Self { labels: LabelSet::new(labels.iter().copied()), ..Self::default() };
         let (mut group, mut app, mut env) = (None, None, None);
         for (key, value) in labels {
             let Some(name) = key.strip_prefix(PREFIX) else { continue };

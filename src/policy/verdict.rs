@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::decision::{Decision, Outcome, ReferenceReport};
-use super::finding::Finding;
+use super::finding::{Certainty, Finding};
 use super::judge::Struck;
 use super::level::{Level, Levels};
 use super::message;
@@ -29,6 +29,8 @@ pub struct Case<'t> {
     pub dropped: usize,
     /// How many findings there are besides those that are kept.
     pub unlisted: usize,
+    /// The same for those that are only probable.
+    pub unlisted_probable: usize,
     /// Why not all of it was judged.
     pub overflow: Option<&'static str>,
 }
@@ -40,6 +42,8 @@ pub enum Subject {
     Pod,
     /// Something that makes pods.
     Workload,
+    /// Something that holds data.
+    Data,
 }
 
 impl<'t> Case<'t> {
@@ -50,6 +54,7 @@ impl<'t> Case<'t> {
     pub fn without(mut self, old: Case<'_>) -> Self {
         self.dropped = self.dropped.saturating_sub(old.dropped);
         self.unlisted = self.unlisted.saturating_sub(old.unlisted);
+        self.unlisted_probable = self.unlisted_probable.saturating_sub(old.unlisted_probable);
         if self.overflow == old.overflow {
             self.overflow = None;
         }
@@ -110,19 +115,33 @@ pub fn drop_repeats(struck: &mut Vec<Struck<'_>>) {
 /// Weighs a case by the levels of its namespace.
 pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
     let levels = world.state.namespace.levels.over(world.settings.defaults);
-    let Case { mut refusals, notes, mut references, struck, as_env, unchanged, dropped, unlisted, overflow } =
-        case;
-    let too_many = dropped > 0 || (unlisted > 0 && levels.enforce != Level::Off);
+    let hidden = [(case.unlisted, Certainty::Certain), (case.unlisted_probable, Certainty::Probable)];
+    let Case {
+        mut refusals, mut notes, mut references, struck, as_env, unchanged, dropped, overflow, ..
+    } = case;
+    let too_many = dropped > 0
+        || hidden.iter().any(|(count, certainty)| *count > 0 && levels.enforce.counts(*certainty));
     for text in overflow.into_iter().chain(too_many.then_some(message::TOO_MANY_FAULTS)) {
-        let what = if subject == Subject::Pod { "pod" } else { "workload" };
+        let what = match subject {
+            Subject::Pod => "pod",
+            Subject::Workload => "workload",
+            Subject::Data => "object",
+        };
         refusals.push(Refusal { pointer: String::new(), subject: what.to_owned(), text: text.to_owned() });
     }
     refusals.sort();
     refusals.dedup();
     references.sort();
     references.dedup();
+    let (passed, struck): (Vec<_>, Vec<_>) = struck.into_iter().partition(|struck| struck.allowed.is_some());
+    // What a developer lets pass is said to whoever applies it.
+    let by_mark = passed.iter().filter(|struck| struck.allowed.as_ref().is_some_and(|pass| pass.by_mark));
+    notes.extend(
+        by_mark.map(|struck| (place_of(&struck.finding), message::passes_by_mark(struck.finding.rule))),
+    );
     let mut findings: Vec<Finding> = struck.into_iter().map(|struck| struck.finding).collect();
-    findings.sort_by(|a, b| (&a.pointer, a.rule).cmp(&(&b.pointer, b.rule)));
+    findings.sort_by(|a, b| (&a.pointer, a.rule, &a.detail).cmp(&(&b.pointer, b.rule, &b.detail)));
+    findings.dedup();
     let denying: Vec<&Finding> =
         findings.iter().filter(|finding| levels.enforce.counts(finding.certainty)).collect();
     let outcome = outcome(&refusals, &denying);
@@ -137,7 +156,15 @@ pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
         .collect();
     rules.sort_unstable();
     rules.dedup();
-    Decision { outcome, warnings, refusals, findings, references, rules, ..Decision::default() }
+    let allowed = passed.iter().map(allowed_line).collect();
+    Decision { outcome, warnings, refusals, findings, references, rules, allowed, ..Decision::default() }
+}
+
+/// What the configuration lets pass: where it stands, which rule struck, and why it may.
+fn allowed_line(struck: &Struck<'_>) -> String {
+    let reason = struck.allowed.as_ref().map_or("", |pass| &*pass.reason);
+    let how = if struck.allowed.as_ref().is_some_and(|pass| pass.by_mark) { "by annotation, " } else { "" };
+    format!("{} ({}): {how}{reason}", place_of(&struck.finding), struck.finding.rule)
 }
 
 fn line(refusal: &Refusal) -> String {
@@ -146,13 +173,22 @@ fn line(refusal: &Refusal) -> String {
 
 /// A finding in one sentence: where, what, by which rule, what to write instead.
 pub fn finding_line(finding: &Finding) -> String {
-    let Finding { rule, container, name, detail, instead, pointer, .. } = finding;
+    let Finding { rule, detail, instead, .. } = finding;
+    format!("{}: {detail} (rule {rule}); {instead}", place_of(finding))
+}
+
+/// Where a finding stands, in words.
+fn place_of(finding: &Finding) -> String {
+    let Finding { container, name, pointer, .. } = finding;
     let field = pointer
         .rsplit('/')
         .find(|segment| !segment.bytes().all(|byte| byte.is_ascii_digit()))
         .unwrap_or_default();
     let is_applied = pointer.ends_with("/kubectl.kubernetes.io~1last-applied-configuration");
-    let place = match (container, name) {
+    let data =
+        ["/data/", "/binaryData/", "/stringData/"].iter().find_map(|field| pointer.strip_prefix(field));
+    match (container, name) {
+        (None, _) if data.is_some() => format!("key {}", unescape(data.unwrap_or_default())),
         (Some(container), None) if is_applied => format!("container {container}"),
         (Some(container), Some(name)) if pointer.contains("/httpHeaders/") => {
             format!("container {container}, header {name}")
@@ -162,8 +198,11 @@ pub fn finding_line(finding: &Finding) -> String {
         (None, Some(name)) if pointer.contains("/metadata/annotations/") => format!("annotation {name}"),
         (None, Some(name)) => format!("{pointer}, {name}"),
         (None, None) => pointer.clone(),
-    };
-    format!("{place}: {detail} (rule {rule}); {instead}")
+    }
+}
+
+fn unescape(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
 }
 
 /// So many reasons are listed in a denial; more are counted.
@@ -238,11 +277,14 @@ fn warnings(
     let mut all: Vec<String> = world.state.namespace.problems.clone();
     all.extend(findings.iter().filter(|finding| levels.warn.counts(finding.certainty)).map(finding_line));
     all.extend(notes.iter().map(|(subject, text)| format!("{subject}: {text}")));
-    if subject == Subject::Workload {
-        all.extend(unchanged.iter().map(|text| {
-            format!("this was there before and is left alone, but new pods are refused for it: {text}")
-        }));
-    }
+    let left_alone = match subject {
+        Subject::Pod => None,
+        Subject::Workload => Some("this was there before and is left alone, but new pods are refused for it"),
+        Subject::Data => Some("this was there before and is left alone"),
+    };
+    all.extend(
+        left_alone.into_iter().flat_map(|why| unchanged.iter().map(move |text| format!("{why}: {text}"))),
+    );
     if levels.warn == Level::Restricted && !as_env.is_empty() {
         all.push(message::secrets_in_env(as_env));
     }

@@ -58,7 +58,8 @@ pub struct Wishes<'t> {
 }
 
 /// The names behind `refgate.dev/`.
-const NAMES: [&str; 6] = ["env-from", "containers", "mount-path", "file-mode", "restart", "refs"];
+const NAMES: [&str; 7] =
+    ["env-from", "containers", "mount-path", "file-mode", "restart", "refs", "allow-plaintext"];
 
 /// Whether an annotation lies under one of our prefixes, or under one that is meant to be. Kubernetes takes prefixes in
 /// any case, so a typo in the case is ours too.
@@ -134,7 +135,8 @@ impl<'t> Wishes<'t> {
             Some(("refgate.dev", "restart")) if !matches!(value, "canary" | "always") => {
                 return Err("it is neither canary nor always".to_owned());
             }
-            Some(("refgate.dev", "restart")) => {}
+            // The walk over plaintext reads the last one.
+            Some(("refgate.dev", "restart" | "allow-plaintext")) => {}
             Some(("refgate.dev", "refs")) => self.claimed_refs = Some(value),
             Some((_, name)) => {
                 let meant = similar(&name.to_ascii_lowercase(), NAMES.into_iter())

@@ -82,6 +82,7 @@ impl Job {
             paths: &[],
             verdict: decision.verdict(),
             rules: &decision.rules,
+            allowed: &decision.allowed,
             duration: self.started.elapsed(),
         }
     }
@@ -98,7 +99,6 @@ impl Job {
         let known = settings.kinds.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
         let kind = match known {
             Some(known) => known.kind.clone(),
-            None if review.kind == "ConfigMap" && review.group.is_empty() => Cow::Borrowed("ConfigMap"),
             None => Cow::Borrowed("other"),
         };
         self.count(operation, kind, decision.verdict());

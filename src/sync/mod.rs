@@ -180,7 +180,7 @@ impl Setup {
         let cluster = Arc::new(Cluster::default());
         let namespaces = state::watch_namespaces(Arc::clone(&cluster), self.client.clone(), Pace::default());
         tasks.spawn("the watch of namespaces", namespaces);
-        for kind in &self.config.settings.kinds {
+        for kind in kinds(&self.config) {
             self.watch_kind(tasks, &cluster, kind);
         }
         cluster
@@ -201,7 +201,7 @@ impl Setup {
     ) -> &'static str {
         let Some((path, text)) = self.file.clone() else { return tasks.next().await };
         let mut follower = Follower::new(path, text, POLL);
-        let mut kinds = self.config.settings.kinds.clone();
+        let mut watched: Vec<Kind> = kinds(&self.config).cloned().collect();
         loop {
             let reload = tokio::select! {
                 died = tasks.next() => return died,
@@ -213,10 +213,10 @@ impl Setup {
             };
             self.metrics.config_reload_success.set(1);
             // A kind that is gone is watched on: what its objects name stays, until the next start.
-            for kind in &config.settings.kinds {
-                if !kinds.contains(kind) {
+            for kind in kinds(&config) {
+                if !watched.contains(kind) {
                     self.watch_kind(tasks, cluster, kind);
-                    kinds.push(kind.clone());
+                    watched.push(kind.clone());
                 }
             }
             configure.send_replace((config.sync, config.max_age));
@@ -244,6 +244,11 @@ impl Setup {
         let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
         Elector::new(self.client.clone(), &self.own_namespace, name.trim(), Timing::default())
     }
+}
+
+/// The kinds that make pods, and pods.
+fn kinds(config: &Config) -> impl Iterator<Item = &Kind> {
+    config.settings.kinds.iter().filter(|kind| !kind.holds_data())
 }
 
 /// What the file says, and where it is, with its text.

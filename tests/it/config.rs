@@ -66,7 +66,7 @@ fn each_problem_is_said_with_its_line() {
         ),
         (
             "\nfoo: 1\n",
-            "2: unknown key `foo` in the configuration; known are defaults, templates, skipContainers, rules, aws, snapshot, sync",
+            "2: unknown key `foo` in the configuration; known are defaults, templates, skipContainers, rules, allow, aws, snapshot, sync",
         ),
         ("carriers: {}\n", "1: key `carriers` is reserved; this version does not know it yet"),
         (
@@ -97,11 +97,11 @@ fn each_problem_is_said_with_its_line() {
         ),
         (
             "a/b: 1",
-            "1: unknown key `a/b` in the configuration; known are defaults, templates, skipContainers, rules, aws, snapshot, sync",
+            "1: unknown key `a/b` in the configuration; known are defaults, templates, skipContainers, rules, allow, aws, snapshot, sync",
         ),
         (
             "[]",
-            "1: the configuration must be a map with the keys defaults, templates, skipContainers, rules, aws, snapshot, sync",
+            "1: the configuration must be a map with the keys defaults, templates, skipContainers, rules, allow, aws, snapshot, sync",
         ),
         ("templates: {}\n", "1: templates must be a list"),
         ("templates:\n- {group: a, kind: B, resource: c}\n", "2: templates[0] has no key `pointer`"),
@@ -139,6 +139,53 @@ fn each_problem_is_said_with_its_line() {
         ("aws: {}\n---\naws: {}\n", "3: a second document; the configuration is one"),
     ] {
         assert_eq!(problems(text), [expected], "{text}");
+    }
+    for (text, expected) in [
+        ("rules:\n  configMaps: no\n", "2: rules.configMaps must be true or false"),
+        ("rules:\n  names:\n  - ab\n", "3: rules.names[0] must be one word of letters, at least three bytes"),
+        (
+            "rules:\n  tokens:\n  - {name: a, prefix: abc, alphabet: hex}\n",
+            "3: rules.tokens[0] has no key `length`",
+        ),
+        (
+            "rules:\n  tokens:\n  - {name: a, prefix: a, alphabet: hex, length: 8}\n",
+            "3: rules.tokens[0].prefix must be 3 to 64 printable characters of ASCII",
+        ),
+        (
+            "rules:\n  tokens:\n  - {name: a, prefix: abc, alphabet: any, length: 8}\n",
+            "3: rules.tokens[0].alphabet must be one of alphanumeric, hex, base64url, digits",
+        ),
+        (
+            "rules:\n  tokens:\n  - {name: a, prefix: abc, alphabet: hex, length: [9, 8]}\n",
+            "3: rules.tokens[0].length must be a number from 4 to 1000, or two of them, the smaller first",
+        ),
+        (
+            "allow:\n- names: [A]\n",
+            "2: allow[0] needs a reason, which is written into the audit log whenever the row lets something pass",
+        ),
+        (
+            "allow:\n- reason: x\n",
+            "2: allow[0] would let everything pass; name at least one of rules, names, values, namespaces, images, serviceAccounts, annotation",
+        ),
+        (
+            "allow:\n- reason: x\n  names: []\n",
+            "3: allow[0].names is empty; leave the key out if it should not matter",
+        ),
+        (
+            "allow:\n- reason: x\n  names: [{expression: '('}]\n",
+            "3: allow[0].names[0]: it is no regular expression (no look-around, no back-references)",
+        ),
+        (
+            "allow:\n- reason: x\n  names: [{expression: '((a{1,100}){1,100}){1,100}'}]\n",
+            "3: allow[0].names[0]: it is too large: once compiled it takes more than 64 KiB",
+        ),
+        ("allow:\n- reason: x\n  names: [{regex: a}]\n", "3: allow[0].names[0] knows glob and expression"),
+        (
+            "allow:\n- reason: x\n  namespaces: {matchExpressions: [{key: a, operator: In}]}\n",
+            "3: allow[0].namespaces.matchExpressions[0]: operator must be In or NotIn with values, or Exists or DoesNotExist without",
+        ),
+    ] {
+        assert!(problems(text).contains(&expected.to_owned()), "{text}: {:?}", problems(text));
     }
     let unknown = &problems("rules:\n  disabled:\n  - token\n  - tokn\n")[0];
     assert!(unknown.starts_with("4: no rule `tokn`; there are private-key, token, "), "{unknown}");

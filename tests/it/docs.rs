@@ -8,13 +8,14 @@ use refgate::policy::rules::{RULES, SCAN_LIMIT};
 use refgate::policy::workload::json::{CONTAINERS, ENTRIES, VOLUMES};
 use refgate::serve::{connection, http};
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "bench/README.md",
     "docs/detector.md",
     "docs/operators.md",
     "docs/reference.md",
+    "docs/rules.md",
     "docs/tour.md",
     "manifests/README.md",
 ];
@@ -112,6 +113,17 @@ fn the_table_of_rules_is_that_of_the_code() {
         .map(|rule| format!("| `{}` | {} | {} |", rule.id, rule.certainty.as_str(), rule.summary))
         .collect();
     assert_eq!(written, rows);
+}
+
+/// A denied developer looks up there what struck.
+#[test]
+fn the_page_of_rules_is_made_of_the_code() {
+    let file = root().join("docs/rules.md");
+    let made = refgate::cli::rules::page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, &made).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap_or_default(), made, "UPDATE_DOCS=1 writes it anew");
 }
 
 #[test]

@@ -124,14 +124,20 @@ fn objects_are_named_once_and_live_in_our_namespace() {
 #[test]
 fn the_validating_webhook_asks_about_every_kind_that_is_judged() {
     let settings = shipped_configuration().settings;
-    let kinds: BTreeSet<(String, String)> =
-        settings.kinds.iter().map(|kind| (kind.group.to_string(), kind.resource.to_string())).collect();
-    assert!(kinds.len() > refgate::policy::workload::KINDS.len(), "the shipped configuration adds kinds");
-    let mut with_debug = kinds.clone();
+    let kinds = |holds_data: bool| -> BTreeSet<(String, String)> {
+        let kinds = settings.kinds.iter().filter(|kind| kind.holds_data() == holds_data);
+        kinds.map(|kind| (kind.group.to_string(), kind.resource.to_string())).collect()
+    };
+    let (workloads, data) = (kinds(false), kinds(true));
+    assert!(workloads.len() > refgate::policy::workload::KINDS.len(), "the shipped configuration adds kinds");
+    assert_eq!(data, [(String::new(), "configmaps".to_owned())].into(), "Secrets are never sent");
+    let mut with_debug = workloads.clone();
     with_debug.insert((String::new(), "pods/ephemeralcontainers".to_owned()));
     for webhook in list(&only("ValidatingWebhookConfiguration"), "/webhooks") {
-        assert_eq!(resources(webhook, "CREATE"), kinds);
-        assert_eq!(resources(webhook, "UPDATE"), with_debug);
+        let is_data = text(webhook, "/name").starts_with("judge-data");
+        let (created, updated) = if is_data { (&data, &data) } else { (&workloads, &with_debug) };
+        assert_eq!(resources(webhook, "CREATE"), *created);
+        assert_eq!(resources(webhook, "UPDATE"), *updated);
         assert_eq!(resources(webhook, "DELETE"), BTreeSet::new());
     }
 }
@@ -151,27 +157,33 @@ fn the_two_entries_of_a_webhook_differ_in_what_fail_and_ignore_ask_for() {
         [("MutatingWebhookConfiguration", "/mutate"), ("ValidatingWebhookConfiguration", "/validate")]
     {
         let configuration = only(kind);
-        let [bound, others] = list(&configuration, "/webhooks") else { panic!("two entries in {kind}") };
-        for (webhook, policy, operator) in [(bound, "Fail", "Exists"), (others, "Ignore", "DoesNotExist")] {
-            assert_eq!(webhook["failurePolicy"], policy);
-            assert_eq!(webhook["admissionReviewVersions"], json!(["v1"]));
-            assert_eq!(webhook["sideEffects"], "None");
-            assert_eq!(text(webhook, "/clientConfig/service/path"), path);
-            let selector = json!({"matchExpressions": [
-                {"key": "refgate.dev/group", "operator": operator},
-                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": NAMESPACES_LEFT_OUT},
-            ]});
-            assert_eq!(webhook["namespaceSelector"], selector, "{kind}");
+        for pair in list(&configuration, "/webhooks").chunks(2) {
+            two_of_a_pair(kind, path, pair);
         }
-        let rest = |webhook: &Value| {
-            let mut webhook = webhook.as_object().unwrap().clone();
-            for key in ["name", "namespaceSelector", "failurePolicy", "timeoutSeconds"] {
-                assert!(webhook.remove(key).is_some(), "{key}");
-            }
-            webhook
-        };
-        assert_eq!(rest(bound), rest(others), "{kind}");
     }
+}
+
+fn two_of_a_pair(kind: &str, path: &str, pair: &[Value]) {
+    let [bound, others] = pair else { panic!("pairs of entries in {kind}") };
+    for (webhook, policy, operator) in [(bound, "Fail", "Exists"), (others, "Ignore", "DoesNotExist")] {
+        assert_eq!(webhook["failurePolicy"], policy);
+        assert_eq!(webhook["admissionReviewVersions"], json!(["v1"]));
+        assert_eq!(webhook["sideEffects"], "None");
+        assert_eq!(text(webhook, "/clientConfig/service/path"), path);
+        let selector = json!({"matchExpressions": [
+            {"key": "refgate.dev/group", "operator": operator},
+            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": NAMESPACES_LEFT_OUT},
+        ]});
+        assert_eq!(webhook["namespaceSelector"], selector, "{kind}");
+    }
+    let rest = |webhook: &Value| {
+        let mut webhook = webhook.as_object().unwrap().clone();
+        for key in ["name", "namespaceSelector", "failurePolicy", "timeoutSeconds"] {
+            assert!(webhook.remove(key).is_some(), "{key}");
+        }
+        webhook
+    };
+    assert_eq!(rest(bound), rest(others), "{kind}");
 }
 
 /// The one role with rights on Secrets, which is bound by hand in one namespace after the other.
@@ -257,7 +269,7 @@ fn the_scanner_may_list_what_is_judged_and_nothing_else() {
     assert!(listed.remove(&(String::new(), "namespaces".to_owned())));
     let kinds = shipped_configuration().settings.kinds;
     let kinds = kinds.iter().map(|kind| (kind.group.to_string(), kind.resource.to_string()));
-    assert_eq!(listed, kinds.collect());
+    assert_eq!(listed, kinds.collect(), "ConfigMaps among them, Secrets not");
     let catalogue = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]);
     assert_eq!(role("Role", "refgate-scanner")["rules"], catalogue);
 }

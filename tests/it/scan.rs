@@ -5,7 +5,7 @@ pub(crate) mod cluster;
 use std::collections::HashMap;
 
 use cluster::*;
-use refgate::policy::workload::KINDS;
+use refgate::policy::workload::{CONFIG_MAP, KINDS, Kind};
 use serde_json::{Value, json};
 
 use crate::api::{Reply, catalogue, namespace, page, status};
@@ -13,7 +13,8 @@ use crate::api::{Reply, catalogue, namespace, page, status};
 #[tokio::test]
 async fn every_kind_is_judged_and_said_as_check_says_it() {
     let mut cluster = Cluster::new();
-    for kind in &KINDS {
+    let kinds: Vec<Kind> = KINDS.into_iter().chain([CONFIG_MAP]).collect();
+    for kind in &kinds {
         let name = format!("a-{}", kind.resource);
         let base = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
         let object = match &*kind.kind {
@@ -21,6 +22,11 @@ async fn every_kind_is_judged_and_said_as_check_says_it() {
             "CronJob" => {
                 let mut object = workload(&name, CLEAN);
                 object["spec"] = json!({"jobTemplate": {"spec": {"template": {"spec": spec(BAD)}}}});
+                object
+            }
+            "ConfigMap" => {
+                let mut object = workload(&name, CLEAN);
+                object["data"] = json!({"DB_PASSWORD": PLANTED});
                 object
             }
             _ => workload(&name, BAD),
@@ -32,10 +38,10 @@ async fn every_kind_is_judged_and_said_as_check_says_it() {
     let mut found = ran.found();
     found.sort();
     let mut expected: Vec<String> =
-        KINDS.iter().map(|kind| format!("{}/a-{}", kind.kind, kind.resource)).collect();
+        kinds.iter().map(|kind| format!("{}/a-{}", kind.kind, kind.resource)).collect();
     expected.sort();
     assert_eq!(found, expected);
-    assert_eq!(ran.counts(), [8, 8, 0]);
+    assert_eq!(ran.counts(), [9, 9, 0]);
     assert!(!ran.out.contains(PLANTED));
     let report = ran.json();
     let entry =
@@ -352,14 +358,14 @@ async fn a_kind_of_the_configuration_is_found_in_the_version_that_has_it() {
 async fn a_namespace_that_is_asked_for_is_all_that_is_listed() {
     let mut cluster = Cluster::default()
         .list(NAMESPACES, &[namespace("web", "1", "a"), namespace("other", "1", "b"), own()]);
-    for kind in &KINDS {
+    for kind in &KINDS.into_iter().chain([CONFIG_MAP]).collect::<Vec<_>>() {
         let base = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
         let items = if kind.is_pod() { vec![pod("bad", BAD)] } else { Vec::new() };
         cluster = cluster.list(&format!("{base}/v1/namespaces/web/{}", kind.resource), &items);
     }
     let ran = cluster.json(&["--namespace", "web"]).await;
     assert_eq!((ran.code, ran.found()), (Some(1), vec!["Pod/bad".to_owned()]));
-    assert_eq!(ran.asked.len(), 2 + KINDS.len(), "{:?}", ran.asked);
+    assert_eq!(ran.asked.len(), 2 + KINDS.len() + 1, "{:?}", ran.asked);
     for (name, named) in
         [("nowhere", "no namespace nowhere"), ("kube-system", "outside"), ("refgate-system", "outside")]
     {

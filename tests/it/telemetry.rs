@@ -56,6 +56,7 @@ fn line<'a>(text: &'a str, groups: &'a [Cow<'a, str>], paths: &'a [&'a str]) -> 
         paths,
         verdict: "allow",
         rules: &["token", "url-password"],
+        allowed: &[],
         duration: Duration::from_micros(42),
     }
 }
@@ -81,6 +82,7 @@ fn a_review_is_one_line_with_the_promised_fields() {
         "paths",
         "verdict",
         "rules",
+        "allowed",
         "duration_us",
     ];
     promised.sort_unstable();

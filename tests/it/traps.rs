@@ -10,7 +10,6 @@ use std::sync::Arc;
 use refgate::cli::judge;
 use refgate::policy::decide;
 use refgate::policy::decision::{Decision, Outcome, Verdict};
-use refgate::policy::level::LevelLabels;
 use refgate::policy::path::{Scope, secret_name};
 use refgate::policy::review::{Endpoint, ParseError, parse, respond};
 use refgate::policy::snapshot::{
@@ -29,7 +28,7 @@ fn world() -> Snapshot {
         version: None,
     };
     let binding = Binding::Bound { own: Scope::parse(OWN).unwrap(), shared: Vec::new() };
-    let namespace = NamespaceLabels { binding, levels: LevelLabels::default(), problems: Vec::new() };
+    let namespace = NamespaceLabels { binding, ..NamespaceLabels::default() };
     // The foreign path is what an earlier binding left behind.
     let catalogue = Catalogue::new(vec![entry("mozmeao/snippets/stage/x"), entry(FOREIGN)], None);
     let state = NamespaceState { namespace: Arc::new(namespace), catalogue: Arc::new(catalogue) };

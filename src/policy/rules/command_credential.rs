@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use super::name;
-use super::pairs::{Lead, Pairs};
+use super::own::Own;
+use super::pairs::Lead;
 use super::shell::{self, Takes, Word, Words};
 use super::sight::{AFTER_OPTION, Sight, Sink};
-use super::text::{DOT, EQUALS, HYPHEN, QUOTE, SPACE, WORD, all, any, ends_with_fold};
+use super::text::{DOT, EQUALS, HYPHEN, LOWER, QUOTE, SPACE, WORD, all, any, contains_fold, ends_with_fold};
 use super::value::{self, Verdict};
 use super::weight::{Weight, weigh};
 use super::{Example, Place, Rule};
@@ -31,6 +32,8 @@ pub(super) static RULE: Rule = Rule {
         Example::argument(
             "echo 'user shop on >Zq8mT3vLx0 ~shop:* &* +@all' > /etc/redis/x\nuser shop on >Zq8mT3vLx0 ~*",
         ),
+        Example::argument("rabbitmqadmin -u guest -p Zq8mT3vLx0 list queues"),
+        Example::argument("vault login Zq8mT3vLx0RbNc5W"),
         Example::argument("sh -c \"redis-cli -a Zq8mT3vLx0 ping\""),
         Example::argument("mysql -e \"CREATE USER shop IDENTIFIED BY 'Zq8mT3vLx0'\""),
     ],
@@ -47,6 +50,8 @@ pub(super) static RULE: Rule = Rule {
         Example::argument("mysqladmin ping -h db -u root -p${MYSQL_ROOT_PASSWORD}"),
         Example::argument("docker run -p 8080:80 shop"),
         Example::argument("mc alias set store http://minio:9000 $(ACCESS_KEY) $(SECRET_KEY)"),
+        Example::argument("vault login -method=kubernetes role=web"),
+        Example::env("HELP", "Use --password to set the password"),
         Example::argument("cat user >out.txt && ls -l > files"),
     ],
     inside: true,
@@ -59,16 +64,17 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
         after_option(sight, sink);
     }
     if sight.traits() & (HYPHEN | EQUALS) == HYPHEN | EQUALS {
-        for pair in Pairs::new(sight.text).filter(|pair| pair.lead == Lead::Option) {
+        for pair in sight.pairs().filter(|pair| pair.lead == Lead::Option) {
             let text = &sight.text[pair.value.clone()];
-            report(sink, weigh_option(pair.name, text), pair.value);
+            report(sink, weigh_option(sight.own, pair.name, text), pair.value);
             if sink.done() {
                 return;
             }
         }
     }
     if sight.traits() & SPACE != 0 {
-        command_lines(sight.text, 0, true, sink);
+        let prose = !matches!(sight.place, Place::Argument | Place::Command);
+        command_lines(sight.own, sight.text, 0, (true, prose), sink);
     }
     if sight.traits() & (SPACE | QUOTE) == SPACE | QUOTE {
         statements(sight.text, sink);
@@ -81,8 +87,8 @@ fn report(sink: &mut Sink<'_>, weight: Option<Weight>, span: Range<usize>) {
     }
 }
 
-fn weigh_option(name: &[u8], text: &[u8]) -> Option<Weight> {
-    weigh(name::judge(name)?, text, Place::Argument)
+fn weigh_option(own: &Own, name: &[u8], text: &[u8]) -> Option<Weight> {
+    weigh(name::judge(name).or_else(|| own.promise(name))?, text, Place::Argument)
 }
 
 /// `--requirepass` and, as the next argument, the password.
@@ -90,23 +96,26 @@ fn after_option(sight: &Sight<'_>, sink: &mut Sink<'_>) {
     let Some(before) = sight.before else { return };
     let name = before.trim_start_matches('-').as_bytes();
     if !sight.text.starts_with(b"-") && !name.contains(&b'=') && !name.contains(&b' ') {
-        report(sink, weigh_option(name, sight.text), 0..sight.text.len());
+        report(sink, weigh_option(sight.own, name, sight.text), 0..sight.text.len());
     }
 }
 
 /// Options in a text that holds whole commands, and in a command that one of them is given in quotes (`sh -c "…"`).
-fn command_lines(text: &[u8], offset: usize, outer: bool, sink: &mut Sink<'_>) {
+///
+/// In a text that may be `prose`, as no argument is, the word after an option may be one of the language.
+fn command_lines(own: &Own, text: &[u8], offset: usize, (outer, prose): (bool, bool), sink: &mut Sink<'_>) {
     let mut command = Command::default();
     for word in Words::new(text) {
         let waiting = command.waiting.take().filter(|_| !word.begins);
         command.enter(&word);
         let to = offset + word.span.end;
-        if let Some((text, weight, detail)) = command.weigh(waiting, &word)
+        if let Some((text, weight, detail)) = command.weigh(own, waiting, &word)
             && weight.certain
+            && !(prose && !weight.weak && all(text, LOWER))
         {
             sink.strike(to - text.len().min(word.span.len())..to, weight.weak, detail);
         } else if outer && word.text.len() < word.span.len() && any(word.text, SPACE) {
-            command_lines(word.text, offset + word.span.start + 1, false, sink);
+            command_lines(own, word.text, offset + word.span.start + 1, (false, prose), sink);
         }
         if sink.done() {
             return;
@@ -128,7 +137,12 @@ fn statements(text: &[u8], sink: &mut Sink<'_>) {
             b" login password",
             b" role password",
         ];
-        if !introduces.iter().any(|words| ends_with_fold(head, words)) {
+        let near = &head[head.len().saturating_sub(128)..];
+        let of_account = ends_with_fold(head, b" password")
+            && [&b"create user"[..], b"alter user", b"create role", b"alter role"]
+                .iter()
+                .any(|words| contains_fold(near, words));
+        if !of_account && !introduces.iter().any(|words| ends_with_fold(head, words)) {
             continue;
         }
         let rest = &text[at..text.len().min(at + 256)];
@@ -170,6 +184,7 @@ impl<'t> Command<'t> {
     /// Weighs a word by what the command makes of it.
     fn weigh(
         &mut self,
+        own: &Own,
         waiting: Option<Waiting<'t>>,
         word: &Word<'t>,
     ) -> Option<(&'t [u8], Weight, &'static str)> {
@@ -177,12 +192,16 @@ impl<'t> Command<'t> {
         let option = |weight: Option<Weight>| weight.map(|weight| (text, weight, OPTION));
         let [name, sub, ..] = self.words;
         match waiting {
-            Some(Waiting::Named(name)) if !text.starts_with(b"-") => return option(weigh_option(name, text)),
+            Some(Waiting::Named(name)) if !text.starts_with(b"-") => {
+                return option(weigh_option(own, name, text));
+            }
             Some(Waiting::Taking(takes)) => return option(weigh_taken(takes, text)),
             _ => {}
         }
         if !text.starts_with(b"-") {
-            if shell::is_positional(&self.words, self.count.saturating_sub(1)) {
+            // `vault login -method=kubernetes role=web` gives no token.
+            if shell::is_positional(&self.words, self.count.saturating_sub(1)) && !shell::is_assignment(text)
+            {
                 return weigh_taken(Takes::Password, text)
                     .map(|weight| (text, weight, "a credential in a command line"));
             }
@@ -194,8 +213,11 @@ impl<'t> Command<'t> {
                 .map(|weight| (password, weight, "a password in an ACL of Redis"));
         }
         if let Some((takes, glued)) = shell::option(name, sub, text) {
-            if !glued.is_empty() && !text.starts_with(b"--") {
-                return option(weigh_taken(takes, glued));
+            let is_long = text.starts_with(b"--");
+            match glued {
+                [b'=', glued @ ..] if is_long => return option(weigh_taken(takes, glued)),
+                [_, ..] if !is_long => return option(weigh_taken(takes, glued)),
+                _ => {}
             }
             self.waiting = (takes != Takes::Glued).then_some(Waiting::Taking(takes));
         } else if all(text, WORD | HYPHEN | DOT) {

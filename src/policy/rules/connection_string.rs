@@ -1,12 +1,11 @@
 //! Rule `connection-string`: passwords and keys in ADO, ODBC, Azure, libpq and Go-MySQL connection strings.
 
-use super::name;
-use super::pairs::{Lead, Pair, Pairs};
+use super::pairs::{Lead, Pair};
 use super::sight::{Sight, Sink};
 use super::text::{AT, COLON, EQUALS, SPACE, class_before, contains_fold, trim, unquote};
 use super::value::{self, Verdict};
 use super::weight::{Weight, weigh};
-use super::{Example, Place, Rule};
+use super::{Example, Rule};
 use crate::policy::finding::Certainty;
 
 /// The rule.
@@ -43,10 +42,9 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
-    let text = sight.text;
-    for pair in Pairs::new(text) {
+    for pair in sight.pairs() {
         if matches!(pair.lead, Lead::List | Lead::Assignment)
-            && let Some((weight, detail)) = weigh_item(text, &pair, sight.place)
+            && let Some((weight, detail)) = weigh_item(sight, &pair)
             && weight.certain
         {
             sink.strike(pair.value, weight.weak, detail);
@@ -60,7 +58,8 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
 }
 
 /// An item of a list with semicolons, or of libpq's list with blanks, which has other items that lists have.
-fn weigh_item(text: &[u8], pair: &Pair<'_>, place: Place) -> Option<(Weight, &'static str)> {
+fn weigh_item(sight: &Sight<'_>, pair: &Pair<'_>) -> Option<(Weight, &'static str)> {
+    let (text, place) = (sight.text, sight.place);
     const LIBPQ: &[&[u8]] = &[b"host=", b"dbname=", b"user=", b"hostaddr=", b"sslmode="];
     let value = &text[pair.value.clone()];
     let line = line_around(text, pair.value.clone());
@@ -89,11 +88,11 @@ fn weigh_item(text: &[u8], pair: &Pair<'_>, place: Place) -> Option<(Weight, &'s
             b"initial catalog=",
             b"endpoint=",
         ];
-        let weight = weigh(name::judge(pair.name)?, value, place)?;
+        let weight = weigh(sight.promise(pair.name)?, value, place)?;
         let other = LISTS.iter().any(|item| contains_fold(line, item));
         return other.then_some((weight, "a password in a connection string"));
     }
-    let weight = weigh(name::judge(pair.name)?, value, place)?;
+    let weight = weigh(sight.promise(pair.name)?, value, place)?;
     let other = LIBPQ.iter().filter(|item| contains_fold(line, item)).count();
     (other >= 2).then_some((weight, "a password in a connection string"))
 }

@@ -44,14 +44,15 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
         else {
             continue;
         };
-        let rest = &rest[..rest.len().min(4096)];
+        let (tail, rest) = (rest.len(), &rest[..rest.len().min(4096)]);
         let Some(end) = memchr::memchr(b'"', rest) else { continue };
         if let Some(pair) = decode_text(&rest[..end])
             && let Some(colon) = memchr::memchr(b':', &pair)
         {
             let verdict = value::judge(&pair[colon + 1..], None);
             if verdict != Verdict::Cleared {
-                sink.strike(at..at + 6, verdict == Verdict::Stock, "the user and password of a registry");
+                let to = text.len() - (tail - end);
+                sink.strike(at..to, verdict == Verdict::Stock, "the user and password of a registry");
             }
         }
     }

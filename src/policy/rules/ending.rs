@@ -34,8 +34,8 @@ macro_rules! suffixes {
 const fn suffixes(letter: u8) -> &'static [Suffix] {
     match letter {
         b'a' => suffixes!["senha"],
-        b'd' => suffixes!["password" "passwd" "pwd" "pswd" "cred" "token_id" "prod" "old"],
-        b'e' => suffixes!["passphrase" "passcode" "cookie" "private" "signature" "key_base" "value" "stage"],
+        b'd' => suffixes!["password" "passwd" "pwd" "pswd" "cred" "token_id" "token-id" "prod" "old"],
+        b'e' => suffixes!["passphrase" "passcode" "_code" "-code" "cookie" "private" "signature" "key_base" "value" "stage"],
         b'g' => suffixes!["staging"],
         b'h' => suffixes!["auth"],
         b'l' => suffixes!["credential" "local"],
@@ -43,7 +43,7 @@ const fn suffixes(letter: u8) -> &'static [Suffix] {
         b'o' => suffixes!["userinfo" "user_info" "user.info"],
         b'p' => suffixes!["backup"],
         b'r' => suffixes!["pepper"],
-        b's' => suffixes!["pass" "credentials" "creds" "access" "previous"],
+        b's' => suffixes!["pass" "passwords" "credentials" "creds" "access" "previous"],
         b't' => suffixes!["secret" "salt" "jwt" "pat" "default" "plaintext" "test" "current"],
         b'v' => suffixes!["dev"],
         b'w' => suffixes!["pw" "psw" "raw" "new"],

@@ -3,7 +3,8 @@
 use super::Place;
 use super::location;
 use super::name;
-use super::sight::{LONG_WORD, NAMED, Sight, Sink};
+use super::sight::{ARGUMENT, LONG_WORD, NAMED, Sight, Sink};
+use super::stock;
 use super::text::{DIGIT, looks_random, trim, unquote};
 use super::value::{self, Verdict};
 use super::{Example, Rule};
@@ -23,11 +24,12 @@ pub(super) static RULE: Rule = Rule {
     counter_examples: &[
         Example::env("BATCH_KEY", "customers-by-name"),
         Example::env("KEY_DOWN_EVENT", "Zq8mT3vLx0RbNc5W"),
+        Example::argument("root2"),
         Example::env("KMS_KEY_ID", "555ea4a3-d53a-4412-9c66-3a7cb667b0d6"),
         Example::env("TOKEN_ISSUER", "https://issuer.example.com/v1"),
     ],
     inside: false,
-    needs: &[NAMED, LONG_WORD | DIGIT],
+    needs: &[NAMED, LONG_WORD | DIGIT, ARGUMENT | DIGIT],
     check,
 };
 
@@ -37,6 +39,10 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
         if let Some(weight) = sight.weight().filter(|weight| !weight.certain) {
             sink.strike(0..sight.text.len(), weight.weak, detail);
         }
+        return;
+    }
+    if matches!(sight.place, Place::Argument | Place::Command) && stock::says_itself(trim(sight.text)) {
+        sink.strike(0..sight.text.len(), true, "an argument that is a stock password");
         return;
     }
     let Some(name) = sight.name.filter(|_| sight.place != Place::Annotation) else { return };

@@ -1,8 +1,8 @@
 //! Values that say where something is kept, and are no credential themselves: paths, URLs, names of objects and classes.
 
 use super::text::{
-    ALNUM, DIGIT, DOT, HYPHEN, LOWER, PLUS_SLASH, UNDERSCORE, WORD, all, any, ends_with_fold, looks_random,
-    run_end, starts_with_fold,
+    ALNUM, DIGIT, DOT, HEX, HYPHEN, LOWER, PLUS_SLASH, UNDERSCORE, WORD, all, any, ends_with_fold,
+    looks_random, run_end, starts_with_fold,
 };
 
 /// Where something is kept: a path, a file, a URL without a credential, the name of a class, code that reads it.
@@ -71,15 +71,17 @@ fn is_class(value: &[u8]) -> bool {
 /// `getenv("X")`, `process.env.X`, `secrets['x']`.
 fn is_call(value: &[u8]) -> bool {
     let head = run_end(value, 0, WORD | DOT);
+    // Cut off at a quote, a call is one all the same: `os.getenv(`.
     head > 1
         && ((value[head..].starts_with(b"(") && value.ends_with(b")"))
-            || (value[head..].starts_with(b"[") && value.ends_with(b"]")))
+            || (value[head..].starts_with(b"[") && value.ends_with(b"]"))
+            || matches!(value[head..], [b'(' | b'[']))
         || starts_with_fold(value, b"process.env.")
         || starts_with_fold(value, b"os.environ")
 }
 
 /// Whether a value may be the name of a Kubernetes object: a DNS name of words, the last of them perhaps the suffix that
-/// a controller gives, which has at most ten letters and digits.
+/// a controller gives, which has at most ten letters and digits, or the hash at the end of a synced Secret's name.
 pub(super) fn is_object_name(value: &[u8]) -> bool {
     let word = |segment: &[u8]| {
         let letters = run_end(segment, 0, LOWER);
@@ -91,6 +93,7 @@ pub(super) fn is_object_name(value: &[u8]) -> bool {
     };
     value.len() <= 253
         && (word(last)
-            || (!head.is_empty() && !last.is_empty() && last.len() <= 10 && all(last, LOWER | DIGIT)))
+            || (!head.is_empty() && !last.is_empty() && last.len() <= 10 && all(last, LOWER | DIGIT))
+            || (!head.is_empty() && last.len() == 16 && all(last, HEX)))
         && (head.is_empty() || head.split(|byte| matches!(byte, b'-' | b'.')).all(word))
 }

@@ -17,10 +17,13 @@ mod ending;
 mod families;
 mod labelled_random;
 mod likely_credential;
+mod lines;
 mod location;
 mod name;
+pub mod own;
 mod pairs;
 mod private_key;
+mod secret_manifest;
 mod shapes;
 mod shell;
 mod sight;
@@ -36,8 +39,11 @@ mod weight;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use crate::policy::finding::Certainty;
 use families::Index;
+use own::Own;
 use sight::{Sight, Sink};
 
 /// At most this many bytes of one text are looked at: a bound on the work that one text can ask for.
@@ -65,6 +71,8 @@ pub enum Place {
     VolumeAttribute,
     /// An entry of a ConfigMap.
     ConfigMap,
+    /// An entry of the manifest of a Secret.
+    Secret,
 }
 
 /// One piece of text to judge.
@@ -146,6 +154,8 @@ pub struct Rule {
 /// What a rule found in a candidate. It holds nothing of the text.
 #[derive(Debug)]
 pub struct Hit {
+    /// Which bytes of the text it struck.
+    pub span: Range<usize>,
     /// The rule that struck.
     pub rule: &'static Rule,
     /// What it struck: `a GitHub personal access token`, `a password in the userinfo of a URL`.
@@ -157,6 +167,8 @@ pub struct Hit {
 pub enum Extent {
     /// All of it.
     Whole,
+    /// All of it, but there are more hits than are kept.
+    Full,
     /// The first `SCAN_LIMIT` bytes; what lies beyond was not judged.
     Clipped,
 }
@@ -175,25 +187,38 @@ pub static RULES: &[&Rule] = &[
     &token_like::RULE,
     &likely_credential::RULE,
     &labelled_random::RULE,
+    &secret_manifest::RULE,
 ];
 
 /// The engine: built once from the rules that are on, then shared by all requests.
 #[derive(Debug)]
 pub struct Detector {
     index: Index,
+    own: Own,
     enabled: u32,
 }
 
 impl Detector {
     /// The engine with every rule but those whose ids are listed. An id that no rule has is ignored: `known` tells.
     pub fn new(disabled: &[&str]) -> Self {
+        Self::with(disabled, Own::default())
+    }
+
+    /// The same, with words and shapes of one's own.
+    pub fn with(disabled: &[&str], own: Own) -> Self {
         let mut enabled = 0;
         for (position, rule) in RULES.iter().enumerate() {
             if !disabled.contains(&rule.id) {
                 enabled |= 1 << position;
             }
         }
-        Self { index: Index::new(), enabled }
+        Self { index: Index::new(), own, enabled }
+    }
+
+    /// Whether a command takes a credential in a place that only its name tells: `mysqladmin … -px`. Its words are then judged
+    /// together.
+    pub fn takes_credentials(command: &str) -> bool {
+        shell::takes_credentials(command.as_bytes())
     }
 
     /// Whether a rule has this id.
@@ -206,17 +231,22 @@ impl Detector {
     /// The time is linear in the length of the candidate. Nothing is allocated unless something is found, or a word is
     /// base64 of text and has to be decoded.
     pub fn scan(&self, candidate: &Candidate<'_>, hits: &mut Vec<Hit>) -> Extent {
-        self.scan_with(self.enabled, candidate, hits)
+        self.scan_with(self.enabled, false, candidate, hits)
+    }
+
+    /// The same for a text that is a file: a rule may strike in it more than once, and each time counts.
+    pub fn scan_every(&self, candidate: &Candidate<'_>, hits: &mut Vec<Hit>) -> Extent {
+        self.scan_with(self.enabled, true, candidate, hits)
     }
 
     /// The same with the rules alone that go by shape: for texts in which names are not those of values.
     pub fn scan_shapes(&self, candidate: &Candidate<'_>, hits: &mut Vec<Hit>) -> Extent {
         let shapes = RULES.iter().enumerate().filter(|(_, rule)| matches!(rule.id, "private-key" | "token"));
         let mask = shapes.fold(0, |mask, (position, _)| mask | 1 << position);
-        self.scan_with(self.enabled & mask, candidate, hits)
+        self.scan_with(self.enabled & mask, false, candidate, hits)
     }
 
-    fn scan_with(&self, enabled: u32, candidate: &Candidate<'_>, hits: &mut Vec<Hit>) -> Extent {
+    fn scan_with(&self, enabled: u32, every: bool, candidate: &Candidate<'_>, hits: &mut Vec<Hit>) -> Extent {
         if candidate.value.is_empty() {
             return Extent::Whole;
         }
@@ -225,10 +255,9 @@ impl Detector {
             Some(head) if bytes.len() > SCAN_LIMIT => (head, Extent::Clipped),
             _ => (bytes, Extent::Whole),
         };
-        let sight = Sight::new(&self.index, candidate, text);
-        if sight.traits() & sight::WORTH_A_LOOK != 0 {
-            sight::judge(&sight, enabled, hits);
-        }
-        extent
+        let sight = Sight::new(&self.index, &self.own, candidate, text);
+        let is_worth_it = sight.traits() & sight::WORTH_A_LOOK != 0;
+        let is_full = is_worth_it && sight::judge(&sight, enabled, every, hits);
+        if is_full && extent == Extent::Whole { Extent::Full } else { extent }
     }
 }

@@ -87,7 +87,7 @@ fn classify(head: &[u8], word: &[u8]) -> Option<Kind> {
     let (earlier, before) = split_last(head).unwrap_or((b"", b""));
     let before = Folded::new(before);
     match Folded::new(word).word() {
-        b"password" | b"passwd" | b"pass" | b"pwd" | b"pswd" | b"psw" | b"pw" | b"passphrase" | b"passcode" | b"senha" => {
+        b"password" | b"passwords" | b"passwd" | b"pass" | b"pwd" | b"pswd" | b"psw" | b"pw" | b"passphrase" | b"passcode" | b"senha" => {
             Some(Kind::Password)
         }
         b"secret" => Some(secret_kind(before.word())),
@@ -103,6 +103,9 @@ fn classify(head: &[u8], word: &[u8]) -> Option<Kind> {
             let secret = split_last(earlier).is_some_and(|(_, word)| word.eq_ignore_ascii_case(b"secret"));
             (before.word() == b"key" && secret).then_some(Kind::Key)
         }
+        // What opens a door and is typed in: `ACCESS_CODE`. Codes of countries and states do not.
+        b"code" => matches!(before.word(), b"access" | b"auth" | b"security" | b"pin").then_some(Kind::Token),
+        b"auth" if before.word() == b"rediscli" => Some(Kind::Password),
         b"cookie" if before.word() == b"erlang" => Some(Kind::Password),
         b"userinfo" | b"auth" | b"cred" | b"creds" | b"credential" | b"credentials" => Some(Kind::Pair),
         b"info" => (before.word() == b"user").then_some(Kind::Pair),
@@ -197,7 +200,7 @@ fn glued(word: &[u8]) -> Option<Kind> {
 }
 
 /// Whether no word before the credential word switches it off.
-fn switched_on(head: &[u8], kind: Kind) -> bool {
+pub(super) fn switched_on(head: &[u8], kind: Kind) -> bool {
     let mut rest = head;
     while let Some((head, word)) = split_last(rest) {
         let off = match Folded::new(word).word() {
@@ -288,6 +291,9 @@ mod tests {
             ("javax_jdo_option_ConnectionPassword", Some(Kind::Password)),
             ("DB_PASS", Some(Kind::Password)),
             ("RABBITMQ_ERLANG_COOKIE", Some(Kind::Password)),
+            ("DB_PASSWORDS", Some(Kind::Password)),
+            ("ACCESS_CODE", Some(Kind::Token)),
+            ("STATUS_CODE", None),
             ("PASSWORD_2", Some(Kind::Password)),
             ("DB_PASSWORD_PROD", Some(Kind::Password)),
             ("OAuthJwtSecret", Some(Kind::Secret)),

@@ -5,6 +5,8 @@
 use std::ops::Range;
 
 use super::ending::may_promise;
+use super::name;
+use super::own::Own;
 use super::text::{ALNUM, DOT, HYPHEN, QUOTE, SPACE, UNDERSCORE, class_at, class_before};
 
 /// How a pair is written.
@@ -41,21 +43,31 @@ const LONGEST_QUOTED: usize = 4096;
 /// The pairs of a text, from its start to its end.
 pub(super) struct Pairs<'t> {
     text: &'t [u8],
+    own: &'t Own,
     at: usize,
-    /// The value of the last field called `name`: env entries in a manifest are written `name` and `value`.
+    /// The value of the last field called `name`: env entries in a manifest are written `name` and `value`, settings of others
+    /// `key` and `value`, credentials in a realm of Keycloak `type` and `value`.
     entry: &'t [u8],
 }
 
 impl<'t> Pairs<'t> {
     /// All pairs of a text.
-    pub(super) fn new(text: &'t [u8]) -> Self {
-        Self { text, at: 0, entry: b"" }
+    pub(super) fn new(text: &'t [u8], own: &'t Own) -> Self {
+        Self { text, own, at: 0, entry: b"" }
+    }
+
+    fn may_promise(&self, name: &[u8]) -> bool {
+        may_promise(name) || self.own.promise(name).is_some()
     }
 
     /// The name before a sign, and what stands before it.
     fn name_before(&self, sign: usize) -> (&'t [u8], usize) {
         let mut end = sign;
         while end > 0 && class_before(self.text, end) & SPACE != 0 && sign - end < 4 {
+            end -= 1;
+        }
+        // `$config['password'] = 'x'`
+        if end > 1 && self.text[end - 1] == b']' && class_before(self.text, end - 1) & QUOTE != 0 {
             end -= 1;
         }
         if class_before(self.text, end) & QUOTE != 0 {
@@ -75,9 +87,9 @@ impl<'t> Pairs<'t> {
     fn pair_at(&mut self, sign: usize) -> Option<Pair<'t>> {
         let (full, start) = self.name_before(sign);
         let is_field = self.text[sign] == b':';
-        let is_entry = is_field && full == b"value" && may_promise(self.entry);
-        let is_name = is_field && full == b"name";
-        if full.is_empty() || !(is_entry || is_name || may_promise(full)) {
+        let is_entry = is_field && full == b"value" && self.may_promise(self.entry);
+        let is_name = is_field && matches!(full, b"name" | b"key" | b"type");
+        if full.is_empty() || !(is_entry || is_name || self.may_promise(full)) {
             return None;
         }
         let bare = full.trim_ascii_start();
@@ -95,6 +107,11 @@ impl<'t> Pairs<'t> {
         {
             name = rest;
         }
+        // A name that may follow a credential word, and follows none here, hides no pair inside its value.
+        let promises = |name: &[u8]| name::judge(name).is_some() || self.own.promise(name).is_some();
+        if !is_name && !promises(if is_entry { self.entry } else { name }) {
+            return None;
+        }
         let value = self.value_after(sign + 1, lead)?;
         if is_name {
             self.entry = &self.text[value];
@@ -107,9 +124,12 @@ impl<'t> Pairs<'t> {
 
     /// Where the value after a sign stands.
     fn value_after(&self, from: usize, lead: Lead) -> Option<Range<usize>> {
+        // `'password' => 'x'`
+        let arrow = usize::from(lead != Lead::Field && self.text.get(from) == Some(&b'>'));
+        let (spaced, from) = (class_before(self.text, from - 1) & SPACE != 0, from + arrow);
         let mut start = from;
         // `password = x` has a blank on both sides; `password= x` is a name without a value.
-        let blanks = lead == Lead::Field || class_before(self.text, from - 1) & SPACE != 0;
+        let blanks = lead == Lead::Field || spaced;
         while blanks && matches!(self.text.get(start), Some(b' ' | b'\t')) {
             start += 1;
         }
@@ -140,7 +160,9 @@ impl<'t> Pairs<'t> {
 
 /// Where the quote ends a value; one behind a backslash is part of it.
 fn closing(rest: &[u8], quote: &[u8]) -> Option<usize> {
-    let rest = &rest[..rest.len().min(LONGEST_QUOTED)];
+    // A quote that ends on another line begins something else there.
+    let line = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+    let rest = &rest[..line.min(LONGEST_QUOTED)];
     let mut at = 0;
     while at < rest.len() {
         if rest[at..].starts_with(quote) {
@@ -192,7 +214,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[(Lead, &str, &str)]) {
-        let found: Vec<(Lead, String, String)> = Pairs::new(text.as_bytes())
+        let found: Vec<(Lead, String, String)> = Pairs::new(text.as_bytes(), &Own::default())
             .map(|pair| {
                 (
                     pair.lead,
@@ -219,12 +241,14 @@ mod tests {
         check("user=x,password=y,ssl=z", &[(Lead::Assignment, "password", "y")]);
         check(r#"{"password": "a\"b", "x": 1}"#, &[(Lead::Field, "password", r#"a\"b"#)]);
         check(r#"{\"password\":\"ab\",\"x\":1}"#, &[(Lead::Field, "password", "ab")]);
-        check(
-            r#"{"name":"DB_PASSWORD","value":"x"},{"value":"y"}"#,
-            &[(Lead::Field, "DB_PASSWORD", "x"), (Lead::Field, "value", "y")],
-        );
+        check(r#"{"name":"DB_PASSWORD","value":"x"},{"value":"y"}"#, &[(Lead::Field, "DB_PASSWORD", "x")]);
+        check(r#"{"Default": "Server=h;Password=x"}"#, &[(Lead::List, "Password", "x")]);
         check("password: abc # x\nuser: y", &[(Lead::Field, "password", "abc # x")]);
         check("token://x password= uid", &[(Lead::Assignment, "password", "")]);
+        check("$c['db_password'] = 'a';", &[(Lead::Assignment, "db_password", "a")]);
+        check("['password' => 'a b']", &[(Lead::Assignment, "password", "a b")]);
+        check(r#"{"type":"password","value":"x"}"#, &[(Lead::Field, "password", "x")]);
+        check("- key: DB_PASSWORD\n  value: x", &[(Lead::Field, "DB_PASSWORD", "x")]);
         check("==::=\"", &[]);
     }
 }

@@ -55,6 +55,8 @@ pub(super) static RULE: Rule = Rule {
 
 /// Less than this of a body is no key, it is a text about keys. The shortest key, Ed25519's, has 64.
 const SHORTEST_BODY: usize = 40;
+/// So much of a block is enough to tell one key from another: all of one kind begin with the same fifty letters.
+const TELLING_BODY: usize = 256;
 
 fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
     let text = sight.text;
@@ -64,8 +66,10 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
         at = start + 11;
         let label = label_end(&text[at..]);
         if is_private(&text[at..at + label]) && has_body(&text[at + label..]) {
-            sink.strike(start..text.len().min(at + label + SHORTEST_BODY), false, "a private key");
-            return;
+            sink.strike(start..text.len().min(at + label + TELLING_BODY), false, "a private key");
+            if sink.done() {
+                return;
+            }
         }
     }
     if let Some(start) = memchr::memmem::find(text, b"PuTTY-User-Key-File-")

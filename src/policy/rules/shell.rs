@@ -112,7 +112,8 @@ fn is_wrapper(word: &[u8]) -> bool {
     )
 }
 
-fn is_assignment(word: &[u8]) -> bool {
+/// `A=b`: a variable of a command, or a parameter.
+pub(super) fn is_assignment(word: &[u8]) -> bool {
     let name = super::text::run_end(word, 0, super::text::WORD);
     name > 0 && word.get(name) == Some(&b'=')
 }
@@ -151,6 +152,21 @@ const OPTIONS: &[(&[u8], &[u8], Takes)] = &[
     (b"sqlcmd", b"-P", Takes::Password),
     (b"docker", b"-p", Takes::Password),
     (b"helm", b"-p", Takes::Password),
+    (b"podman", b"-p", Takes::Password),
+    (b"oras", b"-p", Takes::Password),
+    (b"rabbitmqadmin", b"-p", Takes::Password),
+    (b"cqlsh", b"-p", Takes::Password),
+    (b"unzip", b"-P", Takes::Password),
+    (b"mosquitto_pub", b"-P", Takes::Password),
+    (b"mosquitto_sub", b"-P", Takes::Password),
+    (b"ipmitool", b"-P", Takes::Password),
+    (b"snmpwalk", b"-A", Takes::Password),
+    (b"snmpwalk", b"-X", Takes::Password),
+    (b"skopeo", b"--creds", Takes::Pair),
+    (b"skopeo", b"--src-creds", Takes::Pair),
+    (b"skopeo", b"--dest-creds", Takes::Pair),
+    (b"http", b"-a", Takes::Pair),
+    (b"curl", b"-U", Takes::Pair),
     (b"etcdctl", b"--user", Takes::Pair),
     (b"curl", b"-u", Takes::Pair),
     (b"curl", b"--user", Takes::Pair),
@@ -162,7 +178,7 @@ pub(super) fn option<'w>(command: &[u8], sub: &[u8], word: &'w [u8]) -> Option<(
     let (_, flag, takes) =
         OPTIONS.iter().find(|(name, flag, _)| *name == command && word.starts_with(flag))?;
     // `docker -p` publishes a port everywhere but in `login`.
-    if matches!(command, b"docker" | b"helm") && sub != b"login" && sub != b"registry" {
+    if matches!(command, b"docker" | b"helm" | b"podman" | b"oras") && sub != b"login" && sub != b"registry" {
         return None;
     }
     Some((*takes, &word[flag.len()..]))
@@ -174,6 +190,12 @@ const POSITIONS: &[(&[&[u8]], usize)] = &[
     (&[b"mc", b"config", b"host", b"add"], 7),
     (&[b"rabbitmqctl", b"add_user"], 3),
     (&[b"rabbitmqctl", b"change_password"], 3),
+    (&[b"vault", b"login"], 2),
+    (&[b"vault", b"operator", b"unseal"], 3),
+    (&[b"htpasswd"], 3),
+    (&[b"mosquitto_passwd"], 3),
+    (&[b"redis-cli", b"AUTH"], 2),
+    (&[b"redis-cli", b"CONFIG", b"SET", b"requirepass"], 4),
 ];
 
 /// How many plain words of a command are remembered: those that tell the commands of `POSITIONS` apart.
@@ -182,6 +204,13 @@ pub(super) const REMEMBERED: usize = 4;
 /// Whether the plain word at a position of a command is a credential.
 pub(super) fn is_positional(words: &[&[u8]], position: usize) -> bool {
     POSITIONS.iter().any(|(first, at)| *at == position && words.starts_with(first))
+}
+
+/// Whether a command takes a credential in a place that only its name tells.
+pub(super) fn takes_credentials(command: &[u8]) -> bool {
+    let command = command_name(command);
+    OPTIONS.iter().any(|(name, _, _)| *name == command)
+        || POSITIONS.iter().any(|(words, _)| words.first().is_some_and(|word| *word == command))
 }
 
 /// The name of a command without its folder.

@@ -6,7 +6,9 @@ use std::ops::Range;
 
 use super::ending::may_promise;
 use super::families::Index;
-use super::name;
+use super::name::{self, Named};
+use super::own::Own;
+use super::pairs::Pairs;
 use super::text::{
     ALNUM, AT, BASE64, CLASS, DIGIT, DOT, EQUALS, QUERY, QUOTE, SPACE, UNDERSCORE, class_at, class_before,
 };
@@ -24,12 +26,31 @@ pub(super) const AFTER_OPTION: u32 = 1 << 23;
 /// There is a run of letters and digits as long as the last part of a UUID: a random string may be in the text.
 pub(super) const LONG_WORD: u32 = 1 << 24;
 
+/// The text is an entry of a Secret's manifest.
+pub(super) const SECRET_ENTRY: u32 = 1 << 25;
+
+/// The text may be a file of settings.
+pub(super) const FILE: u32 = 1 << 26;
+
+/// The text is a word of a command.
+pub(super) const ARGUMENT: u32 = 1 << 27;
+
 /// How long such a run is.
 const LONG_RUN: usize = 12;
 
 /// A text with none of these traits is what no rule wants: a word, a number, a path, a host, an image, a plain URL.
-pub(super) const WORTH_A_LOOK: u32 =
-    TOKEN | BASE64_TEXT | NAMED | AFTER_OPTION | DIGIT | AT | EQUALS | QUERY | SPACE | QUOTE;
+pub(super) const WORTH_A_LOOK: u32 = TOKEN
+    | BASE64_TEXT
+    | NAMED
+    | AFTER_OPTION
+    | DIGIT
+    | AT
+    | EQUALS
+    | QUERY
+    | SPACE
+    | QUOTE
+    | SECRET_ENTRY
+    | FILE;
 
 /// Of a longer name the last words decide.
 const LONGEST_NAME: usize = 256;
@@ -43,6 +64,8 @@ const SHORTEST_BASE64: usize = 24;
 pub(super) struct Sight<'a> {
     /// The families of tokens, by their first bytes.
     pub(super) index: &'a Index,
+    /// What the configuration adds.
+    pub(super) own: &'a Own,
     /// Where it stands.
     pub(super) place: Place,
     /// The end of its name, where it has one.
@@ -58,17 +81,27 @@ pub(super) struct Sight<'a> {
 
 impl<'a> Sight<'a> {
     /// One pass over the name's end and over the text.
-    pub(super) fn new(index: &'a Index, candidate: &Candidate<'a>, text: &'a [u8]) -> Self {
+    pub(super) fn new(index: &'a Index, own: &'a Own, candidate: &Candidate<'a>, text: &'a [u8]) -> Self {
         let mut traits = survey(index, text);
+        if own.may_start(text) {
+            traits |= TOKEN;
+        }
         let name = candidate.name.map(|name| &name.as_bytes()[name.len().saturating_sub(LONGEST_NAME)..]);
-        if name.is_some_and(may_promise) {
+        if name.is_some_and(|name| may_promise(name) || own.promise(name).is_some()) {
             traits |= NAMED;
         }
         if candidate.before.is_some_and(|before| before.starts_with('-')) {
             traits |= AFTER_OPTION;
         }
+        match candidate.place {
+            Place::Secret => traits |= SECRET_ENTRY | FILE,
+            Place::ConfigMap => traits |= FILE,
+            Place::Argument | Place::Command => traits |= ARGUMENT,
+            _ => {}
+        }
         Self {
             index,
+            own,
             place: candidate.place,
             name,
             before: candidate.before,
@@ -82,11 +115,13 @@ impl<'a> Sight<'a> {
     pub(super) fn inner(&self, text: &'a [u8]) -> Self {
         Self {
             index: self.index,
+            own: self.own,
             place: self.place,
             name: None,
             before: None,
             text,
-            traits: survey(self.index, text) & !BASE64_TEXT,
+            traits: survey(self.index, text) & !BASE64_TEXT
+                | if self.own.may_start(text) { TOKEN } else { 0 },
             weight: OnceCell::new(),
         }
     }
@@ -98,7 +133,17 @@ impl<'a> Sight<'a> {
 
     /// What the value weighs under its name, where that promises a credential.
     pub(super) fn weight(&self) -> Option<Weight> {
-        *self.weight.get_or_init(|| weigh(name::judge(self.name?)?, self.text, self.place))
+        *self.weight.get_or_init(|| weigh(self.promise(self.name?)?, self.text, self.place))
+    }
+
+    /// What a name promises, by the words of the language or those of the configuration.
+    pub(super) fn promise<'n>(&self, name: &'n [u8]) -> Option<Named<'n>> {
+        name::judge(name).or_else(|| self.own.promise(name))
+    }
+
+    /// The pairs of names and values in the text.
+    pub(super) fn pairs(&self) -> Pairs<'a> {
+        Pairs::new(self.text, self.own)
     }
 }
 
@@ -176,11 +221,14 @@ fn decode_four(four: &[u8], three: &mut [u8]) -> bool {
     true
 }
 
-/// Calls the rules that are on, in their order, and what is encoded in the text before the first rule by name.
-pub(super) fn judge(sight: &Sight<'_>, enabled: u32, hits: &mut Vec<Hit>) {
+/// So many hits of one text are kept where each of them counts.
+pub(super) const MOST_HITS: usize = 256;
+
+/// Calls the rules that are on, in their order, and what is encoded in the text before the first rule by name. With
+/// `every`, a rule may strike more than once. Gives whether there was no room for all of it.
+pub(super) fn judge(sight: &Sight<'_>, enabled: u32, every: bool, hits: &mut Vec<Hit>) -> bool {
     let first = hits.len();
-    let mut sink =
-        Sink { hits, enabled, reported: 0, current: 0, spans: [(0, 0); 16], count: 0, wrapper: None };
+    let mut sink = Sink { hits, first, enabled, every, reported: 0, current: 0, wrapper: None };
     let mut decoded = sight.traits & BASE64_TEXT == 0;
     for (position, rule) in RULES.iter().enumerate() {
         if !rule.inside && !decoded {
@@ -189,8 +237,9 @@ pub(super) fn judge(sight: &Sight<'_>, enabled: u32, hits: &mut Vec<Hit>) {
         }
         sink.run(position, sight);
     }
-    let order = |hit: &Hit| RULES.iter().position(|rule| rule.id == hit.rule.id);
+    let order = |hit: &Hit| (RULES.iter().position(|rule| rule.id == hit.rule.id), hit.span.start);
     hits[first..].sort_by_key(order);
+    every && hits.len() - first >= MOST_HITS
 }
 
 /// Judges what base64 words of a text decode to, one level deep.
@@ -226,15 +275,15 @@ fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
-/// Where rules report: at most one hit per rule, none on a part of the text that an earlier rule has taken.
+/// Where rules report: at most one hit per rule, or every one, and none on a part of the text that an earlier hit has taken.
 pub(super) struct Sink<'h> {
     hits: &'h mut Vec<Hit>,
+    /// Where the hits of this text begin.
+    first: usize,
     enabled: u32,
+    every: bool,
     reported: u32,
     current: usize,
-    /// What was reported so far. There are fewer rules than places, and each reports once.
-    spans: [(usize, usize); 16],
-    count: usize,
     /// The base64 word that the text under judgement was decoded from.
     wrapper: Option<Range<usize>>,
 }
@@ -251,6 +300,9 @@ impl Sink<'_> {
 
     /// Whether the current rule has spoken. One that found only what is weak goes on, the switch for that may be off.
     pub(super) fn done(&self) -> bool {
+        if self.every {
+            return self.hits.len() - self.first >= MOST_HITS;
+        }
         self.reported & 1 << self.current != 0
     }
 
@@ -259,17 +311,17 @@ impl Sink<'_> {
         let span = self.wrapper.clone().unwrap_or(span);
         let position = if weak { weak_position() } else { self.current };
         let bit = 1 << position;
-        let taken = self.spans[..self.count].iter().any(|(from, to)| span.start < *to && *from < span.end);
-        if taken || self.reported & bit != 0 || self.enabled & bit == 0 {
+        let repeated = if self.every { self.done() } else { self.reported & bit != 0 };
+        let mut earlier = self.hits[self.first..].iter().map(|hit| &hit.span);
+        if repeated
+            || self.enabled & bit == 0
+            || earlier.any(|taken| span.start < taken.end && taken.start < span.end)
+        {
             return;
         }
         let wrapped = if self.wrapper.is_some() { ", in base64" } else { "" };
         self.reported |= bit;
-        self.hits.push(Hit { rule: RULES[position], detail: format!("{detail}{wrapped}") });
-        if let Some(place) = self.spans.get_mut(self.count) {
-            *place = (span.start, span.end);
-            self.count += 1;
-        }
+        self.hits.push(Hit { rule: RULES[position], detail: format!("{detail}{wrapped}"), span });
     }
 }
 

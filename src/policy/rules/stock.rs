@@ -16,6 +16,10 @@ const WORDS: &[&[u8]] = &[
     b"secret",
     b"supersecret",
     b"super",
+    b"very",
+    b"not",
+    b"so",
+    b"insecure",
     b"topsecret",
     b"mysecret",
     b"senha",
@@ -140,6 +144,27 @@ fn own_word(text: &[u8], name: &[u8]) -> Option<usize> {
         .filter(|word| word.len() >= 2 && super::text::starts_with_fold(text, word))
         .map(<[u8]>::len)
         .max()
+}
+
+/// Whether a value is a word of every list of passwords with a few digits behind it: one that says what it is on its own.
+pub(super) fn says_itself(value: &[u8]) -> bool {
+    const HEADS: &[&[u8]] = &[
+        b"password",
+        b"passw0rd",
+        b"p@ssw0rd",
+        b"p@ssword",
+        b"passwd",
+        b"secret",
+        b"admin",
+        b"root",
+        b"qwerty",
+        b"welcome",
+    ];
+    let head = HEADS.iter().find(|head| super::text::starts_with_fold(value, head));
+    let rest = head.map(|head| value[head.len()..].trim_ascii_end()).unwrap_or_default();
+    let rest = rest.strip_suffix(b"!").unwrap_or(rest);
+    let rest = rest.strip_prefix(b"@").unwrap_or(rest);
+    (3..=6).contains(&rest.len()) && rest.iter().all(u8::is_ascii_digit)
 }
 
 /// `1234`, `000000`, `123456789`: nothing but a few digits.

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{Candidate, Detector, Example, Extent, Hit, Place, RULES, SCAN_LIMIT};
+use super::own::{self, Own};
+use super::{Candidate, Detector, Example, Extent, Hit, Place, RULES, SCAN_LIMIT, sight};
 
 fn scan(candidate: &Candidate<'_>) -> Vec<Hit> {
     let mut hits = Vec::new();
@@ -130,7 +131,23 @@ fn hostile_texts_end() {
         "public_key_",
         "\"a b -p \"",
         "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4 ",
+        "<password>",
+        "<name>x</name>",
+        "define('PASSWORD', ",
+        "a:1:b:c:d\n",
+        "Authorization \"",
+        "machine a password b ",
+        "create user a password 'b' ",
+        "acme_",
+        "password=x\n",
     ];
+    let token = own::OwnToken {
+        name: "acme".to_owned(),
+        prefix: "acme_".to_owned(),
+        alphabet: own::Alphabet::Base64Url,
+        length: (8, 16),
+    };
+    let detector = Detector::with(&[], Own { words: vec!["kennwort".to_owned()], tokens: vec![token] });
     for piece in pieces {
         let text = piece.repeat((1 << 15) / piece.len());
         scan(&Candidate {
@@ -140,6 +157,10 @@ fn hostile_texts_end() {
             before: Some("--password"),
         });
         scan(&Candidate { place: Place::Env, name: Some(&text), value: "Zq8mT3vLx0RbNc5W", before: None });
+        let file = Candidate { place: Place::ConfigMap, name: None, value: &text, before: None };
+        let mut hits = Vec::new();
+        detector.scan_every(&file, &mut hits);
+        assert!(hits.len() <= sight::MOST_HITS, "{piece}");
     }
 }
 
@@ -153,6 +174,7 @@ fn place() -> impl Strategy<Value = Place> {
         Just(Place::Annotation),
         Just(Place::VolumeAttribute),
         Just(Place::ConfigMap),
+        Just(Place::Secret),
     ]
 }
 
@@ -179,5 +201,14 @@ proptest! {
         let first: Vec<_> = scan(&candidate).iter().map(|hit| (hit.rule.id, hit.detail.clone())).collect();
         let second: Vec<_> = scan(&candidate).iter().map(|hit| (hit.rule.id, hit.detail.clone())).collect();
         prop_assert_eq!(first, second);
+        // What is found once is found among every place, inside of the text, and no part of it twice.
+        let mut every = Vec::new();
+        Detector::new(&[]).scan_every(&candidate, &mut every);
+        prop_assert_eq!(every.is_empty(), scan(&candidate).is_empty());
+        for (at, hit) in every.iter().enumerate() {
+            prop_assert!(value.as_bytes().get(hit.span.clone()).is_some());
+            let apart = |other: &Hit| hit.span.end <= other.span.start || other.span.end <= hit.span.start;
+            prop_assert!(every[at + 1..].iter().all(apart), "{:?}", every);
+        }
     }
 }

@@ -211,7 +211,17 @@ pub(super) fn looks_like_a_key(text: &[u8]) -> bool {
         let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
         word.len() >= 16 && digits >= 2 && (digits < word.len() || word.len() >= 20)
     });
-    looks_random(text) || grouped || long
+    looks_random(text) || grouped || long || is_license(text)
+}
+
+/// Groups of capitals and digits with hyphens between them, as keys of licences are printed.
+fn is_license(text: &[u8]) -> bool {
+    let mut groups = 0;
+    let fits = text.split(|byte| *byte == b'-').all(|group| {
+        groups += 1;
+        (4..=8).contains(&group.len()) && all(group, UPPER_ALNUM)
+    });
+    fits && groups >= 3 && any(text, DIGIT) && any(text, UPPER)
 }
 
 /// How often two neighbours are of different class: lower, upper, digit. A capital before a lower-case letter is how

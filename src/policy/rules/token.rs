@@ -51,6 +51,11 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
 
 /// Reports the tokens of a text whose shape is certain, or those whose shape is not.
 pub(super) fn find(sight: &Sight<'_>, sink: &mut Sink<'_>, certain: bool) {
+    if certain {
+        sight.own.find(sight.text, &mut |span, name| {
+            sink.strike(span, false, format_args!("a token of shape {name}"))
+        });
+    }
     let mut runs = Runs::new(sight.text);
     let mut at = 0;
     while at < sight.text.len() && !sink.done() {

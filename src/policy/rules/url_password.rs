@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::name::{self, Kind};
-use super::pairs::{Lead, Pairs};
+use super::name::Kind;
+use super::pairs::Lead;
 use super::sight::{Sight, Sink};
 use super::text::{
     ALNUM, AT, COLON, DOT, EQUALS, HYPHEN, PLUS_SLASH, QUERY, class_before, contains_fold, looks_random,
@@ -60,8 +60,8 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
             }
         }
     }
-    for pair in Pairs::new(text).filter(|pair| pair.lead == Lead::Query) {
-        if let Some((certain, weak)) = query_credential(pair.name, &text[pair.value.clone()], sight.place)
+    for pair in sight.pairs().filter(|pair| pair.lead == Lead::Query) {
+        if let Some((certain, weak)) = query_credential(sight, pair.name, &text[pair.value.clone()])
             && certain
         {
             sink.strike(pair.value, weak, "a credential in the query of a URL");
@@ -70,9 +70,9 @@ fn check(sight: &Sight<'_>, sink: &mut Sink<'_>) {
 }
 
 /// Weighs an item of a query. A bare `key` is one only where its value looks random.
-fn query_credential(name: &[u8], text: &[u8], place: Place) -> Option<(bool, bool)> {
-    let named = name::judge(name)?;
-    let weight = weigh(named, text, place)?;
+fn query_credential(sight: &Sight<'_>, name: &[u8], text: &[u8]) -> Option<(bool, bool)> {
+    let named = sight.promise(name)?;
+    let weight = weigh(named, text, sight.place)?;
     let certain = weight.certain || (named.kind == Kind::Weak && looks_random(text) && text.len() >= 20);
     Some((certain, weight.weak))
 }

@@ -26,6 +26,8 @@ pub(super) fn judge(value: &[u8], named: Option<Named<'_>>) -> Verdict {
         || is_expansion(value)
         || is_reference(value)
         || is_stand_in(value)
+        || is_hash(value)
+        || is_public(value)
         || location::is_place(value)
     {
         return Verdict::Cleared;
@@ -89,12 +91,24 @@ pub(super) fn is_expansion(value: &[u8]) -> bool {
     {
         return true;
     }
+    // A text that is put together by code: `"' + password + '"`.
+    let code = trim(value.strip_prefix(b"'").or(value.strip_prefix(b"\"")).unwrap_or(value));
+    if code.starts_with(b"+ ") {
+        return true;
+    }
     // A template that is cut off, by the text around it or by its author, is one all the same.
     if matches!(value, [b'{', second, ..] if *second != b'"' && *second != b'\n') || value.starts_with(b"#{")
     {
         return true;
     }
     if memchr::memmem::find(value, b"{{").is_some() || memchr::memmem::find(value, b"<%").is_some() {
+        return true;
+    }
+    // `$__file{/run/x}` of Grafana.
+    if let Some(rest) = value.strip_prefix(b"$")
+        && value.ends_with(b"}")
+        && rest.get(super::text::run_end(rest, 0, WORD)) == Some(&b'{')
+    {
         return true;
     }
     // `$NAME` and `$1` of shells, and verbs of formats: `%s`.
@@ -105,6 +119,35 @@ pub(super) fn is_expansion(value: &[u8]) -> bool {
         }
     }
     memchr::memchr(b'$', value).is_some() && left_beside_expansions(value) < 8
+}
+
+/// Keys that their vendors publish to browsers: Stripe's and PostHog's, Mapbox' public tokens.
+fn is_public(value: &[u8]) -> bool {
+    const STARTS: &[&[u8]] = &[b"pk_test_", b"pk_live_", b"phc_", b"pk.eyJ"];
+    STARTS.iter().any(|start| value.starts_with(start))
+}
+
+/// The hash of a password, in the notations of crypt(3), LDAP, Django and PostgreSQL: no password comes out of it.
+fn is_hash(value: &[u8]) -> bool {
+    const STARTS: &[&[u8]] = &[
+        b"$1$",
+        b"$2a$",
+        b"$2b$",
+        b"$2y$",
+        b"$5$",
+        b"$6$",
+        b"$y$",
+        b"$apr1$",
+        b"$argon2",
+        b"$pbkdf2",
+        b"$scrypt$",
+        b"pbkdf2_sha",
+        b"scram-sha-",
+        b"{sha",
+        b"{ssha",
+        b"{crypt}",
+    ];
+    value.len() >= 12 && STARTS.iter().any(|start| starts_with_fold(value, start))
 }
 
 /// How many letters and digits of a value belong to no `$(…)`, `${…}` or `$NAME`.

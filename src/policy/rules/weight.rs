@@ -2,10 +2,10 @@
 
 use super::Place;
 use super::location;
-use super::name::{Kind, Named};
+use super::name::{self, Kind, Named};
 use super::text::{
-    ALNUM, DIGIT, DOT, HYPHEN, LOWER, SPACE, UNDERSCORE, all, any, ends_with_fold, looks_like_a_key,
-    looks_random, starts_with_fold, trim, unquote,
+    ALNUM, DIGIT, DOT, HYPHEN, LOWER, SPACE, UNDERSCORE, all, any, contains_fold, ends_with_fold,
+    looks_like_a_key, looks_random, starts_with_fold, trim, unquote,
 };
 use super::value::{self, Verdict};
 
@@ -38,13 +38,21 @@ pub(super) fn weigh(named: Named<'_>, text: &[u8], place: Place) -> Option<Weigh
     }
     match named.kind {
         Kind::Password => found(true),
-        Kind::Secret => (!any(text, SPACE)).then_some(Weight { certain: true, weak }),
+        // A phrase is one; what is longer describes it.
+        Kind::Secret => {
+            let blanks = text.iter().filter(|byte| **byte == b' ').count();
+            (blanks <= 3).then_some(Weight { certain: blanks == 0, weak })
+        }
         Kind::BareSecret => match () {
             () if any(text, SPACE) || (location::is_object_name(text) && any(text, HYPHEN)) => None,
             () => found(!location::is_object_name(text)),
         },
         Kind::ObjectSecret => (!location::is_object_name(text) && !any(text, SPACE))
             .then(|| Weight { certain: looks_random(text), weak }),
+        // Django writes this in front of the keys that it makes for a new project.
+        Kind::Key if text.starts_with(b"django-insecure-") => found(true),
+        // Names of env vars are capitals, and hold values: `S3_SECRET_KEY=my-secret-key`.
+        Kind::Key if weak && is_capital(named.name) && contains_fold(text, b"secret") => found(true),
         // `auth.secretKey: db-key` names a key of a Secret object.
         Kind::Key if location::is_object_name(text) && any(text, HYPHEN) => None,
         Kind::Token | Kind::Key => weigh_token(text, weak),
@@ -54,6 +62,11 @@ pub(super) fn weigh(named: Named<'_>, text: &[u8], place: Place) -> Option<Weigh
         Kind::Pair => weigh_pair(named, text),
         Kind::Scheme => weigh_scheme(text),
     }
+}
+
+/// Whether the last word of a name is written in capitals.
+fn is_capital(name: &[u8]) -> bool {
+    name::split_last(name).is_some_and(|(_, word)| !any(word, LOWER))
 }
 
 /// Tokens and keys are random, or one of the words that everybody tries; other words are names of them.

@@ -1,4 +1,4 @@
-//! Kinds that carry a pod template: where in each of them it stands.
+//! Kinds that carry a pod template: where in each of them it stands. And those that hold nothing but data.
 
 pub mod expand;
 pub mod json;
@@ -40,6 +40,11 @@ impl Kind {
     pub fn is_pod(&self) -> bool {
         self.pointer.is_empty()
     }
+
+    /// Whether objects of this kind hold data, and make no pods.
+    pub fn holds_data(&self) -> bool {
+        *self == CONFIG_MAP || *self == SECRET
+    }
 }
 
 /// The kinds of Kubernetes itself that end in pods (Kubernetes API reference, workload resources).
@@ -53,3 +58,9 @@ pub const KINDS: [Kind; 8] = [
     Kind::new("batch", "Job", "jobs", "/spec/template"),
     Kind::new("batch", "CronJob", "cronjobs", "/spec/jobTemplate/spec/template"),
 ];
+
+/// A ConfigMap, whose entries are judged.
+pub const CONFIG_MAP: Kind = Kind::new("", "ConfigMap", "configmaps", "/data");
+
+/// The manifest of a Secret in a file. Those of a cluster are never sent here: no table that the server reads holds this row.
+pub const SECRET: Kind = Kind::new("", "Secret", "secrets", "/data");

@@ -1,4 +1,4 @@
-//! An object as RefGate sees it: its metadata and its pod template, wherever the kind keeps it.
+//! An object as RefGate sees it: its metadata, and its pod template, wherever the kind keeps it, or its data.
 //!
 //! One pass over the JSON: the pointer of the kind says which keys to descend into, all others are skipped.
 
@@ -6,9 +6,9 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::Kind;
-use super::json::{Nullable, Text};
+use super::json::{Annotations, Nullable, Text};
 use super::pod::{Container, Metadata, PodSpec};
+use super::{Kind, SECRET};
 
 /// One object of a review.
 #[derive(Debug, Default)]
@@ -19,6 +19,21 @@ pub struct Object<'a> {
     pub between: Vec<(String, Metadata<'a>)>,
     /// `None` where the kind has none, or this object leaves it out.
     pub template: Option<Template<'a>>,
+    /// What a ConfigMap or the manifest of a Secret holds.
+    pub data: Vec<Entry<'a>>,
+    /// Whether that is the manifest of a Secret.
+    pub is_secret: bool,
+}
+
+/// One entry of a ConfigMap or of a Secret.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// `data`, `binaryData` or `stringData`.
+    pub field: &'static str,
+    /// Its key.
+    pub key: Text<'a>,
+    /// Its value as it is written, in base64 where the field says so.
+    pub value: Text<'a>,
 }
 
 /// A pod template, or a pod.
@@ -67,6 +82,10 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         let mut object = Object::default();
+        if self.0.holds_data() {
+            object.is_secret = *self.0 == SECRET;
+            return Ok(deserializer.deserialize_option(DataSeed(&mut object))?.then_some(object));
+        }
         let depth = Depth { object: &mut object, rest: &self.0.pointer, so_far: String::new(), kind: self.0 };
         if !depth.deserialize(deserializer)? {
             return Ok(None);
@@ -78,6 +97,53 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
             object.metadata.generate_name = template.metadata.generate_name.clone();
         }
         Ok(Some(object))
+    }
+}
+
+/// An object that holds data. Gives whether there was an object at all.
+struct DataSeed<'o, 'a>(&'o mut Object<'a>);
+
+impl<'de> Visitor<'de> for DataSeed<'_, 'de> {
+    type Value = bool;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_none<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let mut met = 0;
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            let field = match &*key {
+                "data" => ("data", 1),
+                "binaryData" => ("binaryData", 2),
+                "stringData" => ("stringData", 4),
+                "metadata" => {
+                    once(&mut met, 8, "metadata")?;
+                    self.0.metadata = map.next_value::<Nullable<Metadata<'de>>>()?.0.unwrap_or_default();
+                    continue;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            once(&mut met, field.1, field.0)?;
+            let entries = map.next_value::<Option<Annotations<'de>>>()?.unwrap_or_default().0;
+            self.0.data.extend(entries.into_iter().map(|(key, value)| Entry { field: field.0, key, value }));
+        }
+        Ok(true)
     }
 }
 

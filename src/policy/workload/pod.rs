@@ -49,6 +49,8 @@ pub struct PodSpec<'a> {
     /// Secrets with registry credentials.
     #[serde(deserialize_with = "list::<_, _, ENTRIES>")]
     pub image_pull_secrets: Vec<Named<'a>>,
+    /// Who the pods are; the configuration may allow something to one of them.
+    pub service_account_name: Option<Text<'a>>,
     /// Only whether `fsGroup` is set matters.
     #[serde(deserialize_with = "object")]
     pub security_context: Option<PodSecurityContext>,
@@ -78,6 +80,9 @@ pub struct Container<'a> {
     /// Unique within the pod.
     #[serde(borrow, deserialize_with = "name")]
     pub name: Text<'a>,
+    /// What it runs; the configuration may allow something to some of them.
+    #[serde(default)]
+    pub image: Option<Text<'a>>,
     /// `None` where there is no such list: a patch then has to make it.
     #[serde(default, deserialize_with = "optional_list::<_, _, ENTRIES>")]
     pub env: Option<Vec<Env<'a>>>,

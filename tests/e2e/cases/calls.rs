@@ -28,6 +28,20 @@ pub fn only_what_can_matter_is_asked(world: &World) {
     calls.cost("a CronJob", 1, || calls.make_cron_job());
     calls.cost("a CronJob that is suspended and goes on", 0, || calls.suspend());
     calls.cost("a restart of the controllers", 0, || calls.restart_controllers());
+    calls.cost("a ConfigMap", 1, || {
+        let map = json!({"metadata": {"name": "settings"}, "data": {"LOG_LEVEL": "info"}});
+        drop(namespace.developer.api.post(&namespace.path("configmaps"), &map).ok())
+    });
+    let settings = namespace.path("configmaps/settings");
+    calls.cost("what is not data of a ConfigMap", 0, || {
+        let metadata =
+            json!({"metadata": {"labels": {"team": "snippets"}, "annotations": {"example.com/leader": "a"}}});
+        calls.patch(&settings, &metadata);
+    });
+    calls.cost("data of a ConfigMap", 1, || calls.patch(&settings, &json!({"data": {"LOG_LEVEL": "debug"}})));
+    calls.cost("binary data of a ConfigMap", 1, || {
+        calls.patch(&settings, &json!({"binaryData": {"logo": "iVBORw=="}}))
+    });
     calls.cost("a pod", 1, || {
         drop(namespace.developer.api.post(&namespace.path("pods"), &pod("bare", &[])).ok())
     });

@@ -85,6 +85,11 @@ pub fn of_workloads_and_pods(world: &World) {
     let argument = format!("        args: [serve, --password={OPTION_PASSWORD}]\n");
     let plaintext = env(&[("DB_PASSWORD", PASSWORD), ("CELERY_BROKER_URL", &url)]) + &argument;
     holds(&namespace, "plaintext", &[(APPLY, &deployment(&plaintext))]);
+    let map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings}}\ndata:\n  SMTP_PASSWORD: {PASSWORD}\n  app.env: |\n    \
+         LOG_LEVEL=info\n    DB_PASSWORD={PASSWORD}\n"
+    );
+    holds(&namespace, "config-map", &[(APPLY, &map)]);
     let foreign = "secret:/mozmeao/basket/prod/stripe_key";
     holds(&namespace, "foreign-path", &[(APPLY, &deployment(&env(&[("STRIPE_KEY", foreign)])))]);
     let by_pod = [

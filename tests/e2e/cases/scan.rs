@@ -28,6 +28,7 @@ const RESOURCES: &[(&str, &str, &str)] = &[
     ("/apis/apps/v1", "replicasets", "ReplicaSet"),
     ("/apis/batch/v1", "jobs", "Job"),
     ("/api/v1", "pods", "Pod"),
+    ("/api/v1", "configmaps", "ConfigMap"),
 ];
 
 /// Someone who may scan, and nothing else.
@@ -60,7 +61,7 @@ fn report(world: &World, person: &Person, flags: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Everything that makes pods, with a line that breaks a rule and without.
+/// Everything that makes pods or holds data, with a line that breaks a rule and without.
 fn workloads(prefix: &str, env: &[(&str, &str)]) -> Vec<Value> {
     let of = |kind: &str, api_version: &str, spec: Value| {
         let name = format!("{prefix}-{}", kind.to_lowercase());
@@ -93,6 +94,9 @@ fn workloads(prefix: &str, env: &[(&str, &str)]) -> Vec<Value> {
         }
     }
     objects.push(pod(&format!("{prefix}-pod"), env));
+    let data: serde_json::Map<String, Value> =
+        env.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    objects.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("{prefix}-map")}, "data": data}));
     objects
 }
 
@@ -268,8 +272,9 @@ fn create_anew(namespace: &Namespace<'_>, object: &Value) -> bool {
     if answer.is_ok() {
         return false;
     }
+    let webhook = if kind == "ConfigMap" { "judge-data" } else { "judge" };
     assert!(
-        answer.refused().contains("admission webhook \"judge.refgate.dev\""),
+        answer.refused().contains(&format!("admission webhook \"{webhook}.refgate.dev\"")),
         "{kind}: {}",
         answer.message()
     );

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::process::Command;
 
-use refgate::policy::workload::KINDS;
+use refgate::policy::workload::{CONFIG_MAP, KINDS};
 use serde_json::{Value, json};
 
 use crate::api::{Api, Reply, namespace, page};
@@ -82,8 +82,8 @@ impl Cluster {
     /// Any command that reads a cluster.
     pub(crate) async fn run(self, subcommand: &[&str], flags: &[&str]) -> Ran {
         let api = Api::start().await;
-        let kinds = KINDS;
-        let paths = kinds.iter().map(|kind| match &*kind.group {
+        let kinds = KINDS.into_iter().chain([CONFIG_MAP]);
+        let paths = kinds.map(|kind| match &*kind.group {
             "" => format!("/api/v1/{}", kind.resource),
             group => format!("/apis/{group}/v1/{}", kind.resource),
         });
