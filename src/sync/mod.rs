@@ -147,8 +147,7 @@ impl Setup {
 
     /// Starts the watches.
     fn watch(&self, tasks: &mut Tasks) -> Arc<Cluster> {
-        let kinds = self.config.settings.kinds.iter().filter(|kind| !kind.holds_data());
-        let kinds: Vec<Kind> = kinds.cloned().collect();
+        let kinds: Vec<Kind> = self.config.settings.kinds.clone();
         let cluster = Arc::new(Cluster::new(kinds.len()));
         let client = || self.client.clone();
         let namespaces = state::watch_namespaces(Arc::clone(&cluster), client(), Pace::default());
