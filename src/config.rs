@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::policy::level::{Level, Levels};
 use crate::policy::snapshot::{KNOWN_PROXIES, Settings};
-use crate::policy::workload::Kind;
+use crate::policy::workload::{CONFIG_MAP, Kind, SECRET};
 use crate::yaml::{self, Document};
 
 pub mod follow;
@@ -87,6 +87,7 @@ impl<'a> Reader<'a> {
     fn config(&mut self) -> Config {
         let mut config = Config::default();
         let keys = ["defaults", "templates", "skipContainers", "rules", "allow", "aws", "snapshot", "sync"];
+        let mut config_maps = true;
         let Some(root) = self.map("", &self.document.value, &keys) else { return config };
         for (key, value) in root {
             let pointer = format!("/{key}");
@@ -101,7 +102,7 @@ impl<'a> Reader<'a> {
                 "rules" => {
                     let rules = self.rules(value);
                     config.settings.detector = rules.detector;
-                    config.settings.kinds.retain(|kind| rules.config_maps || !kind.holds_data());
+                    config_maps = rules.config_maps;
                 }
                 "allow" => config.settings.allow = self.allow(value),
                 "aws" => self.aws(&pointer, value, &mut config.settings),
@@ -110,6 +111,10 @@ impl<'a> Reader<'a> {
                 // Said already.
                 _ => {}
             }
+        }
+        config.settings.judged.clone_from(&config.settings.kinds);
+        if config_maps {
+            config.settings.judged.push(CONFIG_MAP);
         }
         config
     }
@@ -203,7 +208,8 @@ impl<'a> Reader<'a> {
                     format!("{} must be a JSON pointer, such as /spec/template", name(&where_to)),
                 );
             }
-            if kinds.iter().any(|known| known.group == group && known.kind == kind) {
+            let holds_data = [CONFIG_MAP, SECRET];
+            if kinds.iter().chain(&holds_data).any(|known| known.group == group && known.kind == kind) {
                 self.say(
                     &pointer,
                     format!("{}: this group and kind is in the table already", name(&pointer)),

@@ -83,7 +83,7 @@ pub fn may_read(path: &str) -> bool {
 
 /// Judges a body at an endpoint and checks all that must hold of the answer, whatever the body is.
 pub fn check(body: &[u8], endpoint: Endpoint) {
-    let kinds = &SNAPSHOT.settings.kinds;
+    let kinds = &SNAPSHOT.settings.judged;
     match parse(body, endpoint, kinds) {
         Ok(review) => {
             assert!(!review.uid.is_empty());

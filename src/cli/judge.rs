@@ -121,7 +121,7 @@ impl Judge {
     /// The same for `check`, which judges manifests of Secrets too: files alone may be read for them, never a cluster.
     pub fn load_with_secrets(against: &Against) -> anyhow::Result<Self> {
         let mut settings = settings(against.config.as_deref())?;
-        settings.kinds.push(SECRET);
+        settings.judged.push(SECRET);
         Self::read(against, settings)
     }
 
@@ -145,7 +145,7 @@ impl Judge {
         let same_kind = |known: &&Kind| known.kind == kind;
         let Some(api_version) = text("apiVersion") else {
             // A workload all the same, as far as one can tell: passing it over would hide it.
-            return match self.snapshot.settings.kinds.iter().find(same_kind) {
+            return match self.snapshot.settings.judged.iter().find(same_kind) {
                 Some(_) => {
                     Err(Unjudged::new("", format!("apiVersion is missing in what looks like a {kind}")))
                 }
@@ -153,7 +153,7 @@ impl Judge {
             };
         };
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-        let known = self.snapshot.settings.kinds.iter().filter(same_kind).find(|known| known.group == group);
+        let known = self.snapshot.settings.judged.iter().filter(same_kind).find(|known| known.group == group);
         let Some(known) = known else { return Ok(None) };
         let metadata = |key: &str| object.get("metadata")?.get(key)?.as_str();
         let namespace = metadata("namespace").filter(|name| !name.is_empty()).unwrap_or(&self.namespace);
@@ -188,7 +188,7 @@ impl Judge {
 
     /// What comes of a review as it went over the wire, with its uid.
     pub fn review(&self, endpoint: Endpoint, body: &[u8]) -> Result<(String, Decision), ParseError> {
-        let review = review::parse(body, endpoint, &self.snapshot.settings.kinds)?;
+        let review = review::parse(body, endpoint, &self.snapshot.settings.judged)?;
         Ok((review.uid.to_string(), decide(&review, &self.snapshot)))
     }
 
@@ -244,9 +244,7 @@ impl Judge {
     /// A pod that the mutating webhook refused never reaches the validating one. What that one would say is said all
     /// the same, so that one run names everything: the pod is judged as a template, where references are still whole.
     fn refused_pod(&mut self, workload: &Workload<'_>, mutated: Decision) -> Result<Decision, Unjudged> {
-        let Some(kind) =
-            self.snapshot.settings.kinds.iter().find(|kind| !kind.is_pod() && !kind.holds_data()).cloned()
-        else {
+        let Some(kind) = self.snapshot.settings.kinds.iter().find(|kind| !kind.is_pod()).cloned() else {
             return Ok(mutated);
         };
         let at = kind.pointer.to_string();
@@ -290,7 +288,7 @@ impl Judge {
 
     fn ask(&self, endpoint: Endpoint, workload: &Workload<'_>, object: &Value) -> Result<Decision, Unjudged> {
         let body = envelope::body(workload, object);
-        match review::parse(&body, endpoint, &self.snapshot.settings.kinds) {
+        match review::parse(&body, endpoint, &self.snapshot.settings.judged) {
             Ok(review) => Ok(decide(&review, &self.snapshot)),
             Err(ParseError::Object { pointer, problem, .. }) => Err(Unjudged { pointer, message: problem }),
             Err(ParseError::NotAReview(problem)) => Err(Unjudged::new("", problem)),

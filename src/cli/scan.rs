@@ -72,7 +72,7 @@ async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<Rep
     let progress = Progress::new();
     let settings = Arc::clone(settings);
     let mut scan = Scan { reader, judge, settings, judged, places, tally, progress, pages: 0 };
-    for kind in makers_first(&scan.settings.kinds) {
+    for kind in makers_first(&scan.settings.judged) {
         scan.kind(&kind).await;
     }
     scan.progress.done();

@@ -62,7 +62,7 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
     };
     let world = World { settings: &snapshot.settings, state, namespace, stale: snapshot.stale };
     let kind =
-        world.settings.kinds.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
+        world.settings.judged.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
     match review.endpoint {
         Endpoint::Mutate => Decision { is_first_look: true, ..mutate(review, object, &world) },
         Endpoint::Validate => validate(review, object, kind, &world),

@@ -30,8 +30,10 @@ pub struct Snapshot {
 pub struct Settings {
     /// Levels where a namespace has no labels for them.
     pub defaults: Levels,
-    /// Kinds that are judged: those with a pod template, built in and of the configuration, and ConfigMaps.
+    /// Kinds with a pod template: the built-in ones and those of the configuration.
     pub kinds: Vec<Kind>,
+    /// Kinds that are judged: those, and ConfigMaps unless the configuration turns them off.
+    pub judged: Vec<Kind>,
     /// Names of containers that annotations pass over unless `refgate.dev/containers` names them.
     pub skip_containers: Vec<String>,
     /// AWS accounts whose ARNs a pod may name.
@@ -52,7 +54,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             defaults: Levels::default(),
-            kinds: KINDS.iter().cloned().chain([CONFIG_MAP]).collect(),
+            kinds: KINDS.to_vec(),
+            judged: KINDS.into_iter().chain([CONFIG_MAP]).collect(),
             skip_containers: KNOWN_PROXIES.map(str::to_owned).to_vec(),
             aws_accounts: Vec::new(),
             aws_regions: Vec::new(),

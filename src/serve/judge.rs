@@ -45,7 +45,7 @@ impl Job {
     }
 
     fn judge_or_panic(&self) -> Judged {
-        let review = match review::parse(&self.body, self.endpoint, &self.snapshot.settings.kinds) {
+        let review = match review::parse(&self.body, self.endpoint, &self.snapshot.settings.judged) {
             Ok(review) => review,
             Err(ParseError::NotAReview(sentence)) => return Judged::NotAReview(sentence),
             Err(ParseError::Object { uid, pointer, problem }) => {
@@ -96,7 +96,8 @@ impl Job {
             _ => "other",
         };
         let settings = &self.snapshot.settings;
-        let known = settings.kinds.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
+        let known =
+            settings.judged.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
         let kind = match known {
             Some(known) => known.kind.clone(),
             None => Cow::Borrowed("other"),

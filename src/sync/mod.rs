@@ -180,7 +180,7 @@ impl Setup {
         let cluster = Arc::new(Cluster::default());
         let namespaces = state::watch_namespaces(Arc::clone(&cluster), self.client.clone(), Pace::default());
         tasks.spawn("the watch of namespaces", namespaces);
-        for kind in kinds(&self.config) {
+        for kind in &self.config.settings.kinds {
             self.watch_kind(tasks, &cluster, kind);
         }
         cluster
@@ -201,7 +201,7 @@ impl Setup {
     ) -> &'static str {
         let Some((path, text)) = self.file.clone() else { return tasks.next().await };
         let mut follower = Follower::new(path, text, POLL);
-        let mut watched: Vec<Kind> = kinds(&self.config).cloned().collect();
+        let mut watched = self.config.settings.kinds.clone();
         loop {
             let reload = tokio::select! {
                 died = tasks.next() => return died,
@@ -213,7 +213,7 @@ impl Setup {
             };
             self.metrics.config_reload_success.set(1);
             // A kind that is gone is watched on: what its objects name stays, until the next start.
-            for kind in kinds(&config) {
+            for kind in &config.settings.kinds {
                 if !watched.contains(kind) {
                     self.watch_kind(tasks, cluster, kind);
                     watched.push(kind.clone());
@@ -244,11 +244,6 @@ impl Setup {
         let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
         Elector::new(self.client.clone(), &self.own_namespace, name.trim(), Timing::default())
     }
-}
-
-/// The kinds that make pods, and pods.
-fn kinds(config: &Config) -> impl Iterator<Item = &Kind> {
-    config.settings.kinds.iter().filter(|kind| !kind.holds_data())
 }
 
 /// What the file says, and where it is, with its text.

@@ -187,8 +187,7 @@ pub fn status(options: &Options, say: &mut dyn FnMut(&str, usize)) -> Result<Sta
         let (config, _) = configuration(options.configuration.as_deref()).await?;
         let reader = Reader::connect(options.kubeconfig.clone(), options.context.clone()).await?;
         let mut status = Status::default();
-        let kinds: Vec<_> = super::kinds(&config).cloned().collect();
-        let facts = read::read(&reader, options, &kinds, &mut status, say).await?;
+        let facts = read::read(&reader, options, &config.settings.kinds, &mut status, say).await?;
         let now = Timestamp::now();
         status.namespaces = facts.iter().map(|facts| place(facts, &config.sync.rotation, now)).collect();
         Ok(status)

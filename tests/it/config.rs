@@ -118,6 +118,10 @@ fn each_problem_is_said_with_its_line() {
             "2: templates[0]: this group and kind is in the table already",
         ),
         (
+            "templates:\n- {group: '', kind: ConfigMap, resource: c, pointer: /data}\n",
+            "2: templates[0]: this group and kind is in the table already",
+        ),
+        (
             "skipContainers: [a,\n 7]\n",
             "2: skipContainers[1] must be text; put it in quotes if it looks like a number",
         ),

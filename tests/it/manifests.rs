@@ -125,7 +125,7 @@ fn objects_are_named_once_and_live_in_our_namespace() {
 fn the_validating_webhook_asks_about_every_kind_that_is_judged() {
     let settings = shipped_configuration().settings;
     let kinds = |holds_data: bool| -> BTreeSet<(String, String)> {
-        let kinds = settings.kinds.iter().filter(|kind| kind.holds_data() == holds_data);
+        let kinds = settings.judged.iter().filter(|kind| kind.holds_data() == holds_data);
         kinds.map(|kind| (kind.group.to_string(), kind.resource.to_string())).collect()
     };
     let (workloads, data) = (kinds(false), kinds(true));
@@ -267,7 +267,7 @@ fn the_scanner_may_list_what_is_judged_and_nothing_else() {
         }
     }
     assert!(listed.remove(&(String::new(), "namespaces".to_owned())));
-    let kinds = shipped_configuration().settings.kinds;
+    let kinds = shipped_configuration().settings.judged;
     let kinds = kinds.iter().map(|kind| (kind.group.to_string(), kind.resource.to_string()));
     assert_eq!(listed, kinds.collect(), "ConfigMaps among them, Secrets not");
     let catalogue = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]);

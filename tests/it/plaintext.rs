@@ -33,7 +33,7 @@ fn ask(snapshot: &Snapshot, kind: &str, object: &Value, old: &Value) -> Decision
         "object": object, "oldObject": old, "dryRun": false,
     }});
     let body = serde_json::to_vec(&body).unwrap();
-    let review = parse(&body, Endpoint::Validate, &snapshot.settings.kinds).unwrap();
+    let review = parse(&body, Endpoint::Validate, &snapshot.settings.judged).unwrap();
     let decision = decide(&review, snapshot);
     let answer = String::from_utf8(respond("u", &decision)).unwrap() + &format!("{:?}", decision.findings);
     assert!(!answer.contains(VALUE) && !answer.contains(OTHER), "a value is repeated: {answer}");

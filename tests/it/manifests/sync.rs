@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{list, named, only, role, shipped_configuration, texts};
 
 #[test]
-fn the_sync_watches_every_kind_that_makes_pods() {
+fn the_sync_watches_what_is_judged() {
     let mut watched = BTreeSet::new();
     for rule in list(&role("ClusterRole", "refgate-sync"), "/rules") {
         if texts(rule, "/verbs") == ["list", "watch"] {
@@ -24,11 +24,7 @@ fn the_sync_watches_every_kind_that_makes_pods() {
     let kinds = shipped_configuration().settings.kinds;
     assert_eq!(
         watched,
-        kinds
-            .iter()
-            .filter(|kind| !kind.holds_data())
-            .map(|kind| (kind.group.to_string(), kind.resource.to_string()))
-            .collect()
+        kinds.iter().map(|kind| (kind.group.to_string(), kind.resource.to_string())).collect()
     );
 }
 
