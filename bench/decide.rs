@@ -41,11 +41,12 @@ fn world() -> Snapshot {
     let state = NamespaceState {
         namespace: Arc::new(NamespaceLabels::read(labels, [])),
         catalogue: Arc::new(Catalogue::new(entries, None)),
+        ..NamespaceState::default()
     };
     Snapshot {
         settings: Arc::new(Settings::default()),
         namespaces: HashMap::from([(NAMESPACE.into(), Arc::new(state))]),
-        stale: false,
+        ..Snapshot::default()
     }
 }
 

@@ -15,12 +15,13 @@ use crate::policy::snapshot::{KNOWN_PROXIES, Settings};
 use crate::policy::workload::Kind;
 use crate::yaml::{self, Document};
 
+mod carriers;
 pub mod sync;
 
 /// How old the world may get where the configuration does not say. API servers send a bookmark about once a minute.
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// Keys that the format keeps for parts that this version does not have.
-const RESERVED: [&str; 2] = ["allow", "carriers"];
+const RESERVED: [&str; 1] = ["allow"];
 
 /// What the file says.
 #[derive(Debug)]
@@ -85,7 +86,8 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn config(&mut self) -> Config {
         let mut config = Config::default();
-        let keys = ["defaults", "templates", "skipContainers", "rules", "aws", "snapshot", "sync"];
+        let keys =
+            ["defaults", "templates", "skipContainers", "rules", "aws", "carriers", "snapshot", "sync"];
         let Some(root) = self.map("", &self.document.value, &keys) else { return config };
         let mut disabled = Vec::new();
         for (key, value) in root {
@@ -100,6 +102,7 @@ impl<'a> Reader<'a> {
                 }
                 "rules" => disabled = self.disabled_rules(&pointer, value),
                 "aws" => self.aws(&pointer, value, &mut config.settings),
+                "carriers" => self.carriers(value, &mut config.settings.carriers),
                 "snapshot" => self.snapshot(&pointer, value, &mut config.max_age),
                 "sync" => config.sync = self.sync(value),
                 // Said already.

@@ -1,6 +1,7 @@
 //! Asks `policy::decide` about one document, as the API server would: a pod is mutated and what comes out is validated,
 //! any other workload is validated as it is written.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -11,13 +12,15 @@ use serde_json::{Map, Value};
 
 use super::{Against, envelope};
 use crate::config;
+use crate::policy::carriers::held::Held;
+use crate::policy::carriers::{self, Known};
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
 use crate::policy::finding::Finding;
 use crate::policy::level::{Level, LevelLabels};
 use crate::policy::path::Scope;
 use crate::policy::review::{self, Endpoint, ParseError};
-use crate::policy::snapshot::{Binding, Catalogue, NamespaceState, Settings, Snapshot};
+use crate::policy::snapshot::{Binding, Catalogue, NamespaceLabels, NamespaceState, Settings, Snapshot};
 use crate::policy::verdict;
 use crate::policy::wishes::Refusal;
 use crate::policy::workload::Kind;
@@ -35,7 +38,7 @@ pub struct Judge {
     ready: BTreeSet<String>,
 }
 
-/// A document that carries a pod template.
+/// A document that carries a pod template, or an object of another sync system.
 pub struct Workload<'a> {
     /// Where in it the template stands.
     pub kind: Kind,
@@ -45,6 +48,8 @@ pub struct Workload<'a> {
     pub namespace: String,
     /// Its name, or what its name starts with.
     pub name: String,
+    /// Whether it is an object of another sync system, which has no template.
+    pub is_carried: bool,
     object: &'a Value,
 }
 
@@ -142,12 +147,23 @@ impl Judge {
         };
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let known = self.snapshot.settings.kinds.iter().filter(same_kind).find(|known| known.group == group);
-        let Some(known) = known else { return Ok(None) };
+        let carried = carriers::known(group, kind);
+        let (known, is_namespaced) = match (carried, known) {
+            (Some(Known::Kind(_, row)), _) => {
+                (workload_of(row.group, row.kind, row.resource), !row.cluster_scoped)
+            }
+            // Of an unknown kind nobody knows whether it lives in namespaces: who names one means one.
+            (Some(Known::Group(_)), _) => (workload_of(group, kind, ""), true),
+            (None, Some(known)) => (known.clone(), true),
+            (None, None) => return Ok(None),
+        };
         let metadata = |key: &str| object.get("metadata")?.get(key)?.as_str();
         let namespace = metadata("namespace").filter(|name| !name.is_empty()).unwrap_or(&self.namespace);
+        let namespace = if is_namespaced { namespace } else { "" };
         let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default();
         Ok(Some(Workload {
-            kind: known.clone(),
+            kind: known,
+            is_carried: carried.is_some(),
             api_version,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -186,6 +202,7 @@ impl Judge {
         let as_pod = Workload {
             kind: Kind { group: "".into(), kind: "Pod".into(), resource: "pods".into(), pointer: "".into() },
             api_version: "v1",
+            is_carried: false,
             namespace: workload.namespace.clone(),
             name: if workload.kind.is_pod() { workload.name.clone() } else { String::new() },
             object: pod,
@@ -249,6 +266,7 @@ impl Judge {
         let as_template = Workload {
             kind,
             api_version: workload.api_version,
+            is_carried: false,
             namespace: workload.namespace.clone(),
             name: workload.name.clone(),
             object: &wrapped,
@@ -288,6 +306,16 @@ impl Judge {
         if self.ready.contains(name) {
             return Ok(());
         }
+        if name.is_empty() {
+            // An object of the whole cluster: without a world and a scope nothing is said of it.
+            if self.world.is_none() && self.scope.is_none() {
+                let labels = NamespaceLabels { binding: Binding::Unknown, ..NamespaceLabels::default() };
+                let state = NamespaceState { namespace: Arc::new(labels), ..NamespaceState::default() };
+                self.snapshot.namespaces.insert("".into(), Arc::new(state));
+            }
+            self.ready.insert(String::new());
+            return Ok(());
+        }
         let mut state = match (self.snapshot.namespaces.get(name), &self.world) {
             (Some(state), _) => NamespaceState::clone(state),
             (None, Some(world)) if self.scope.is_none() => {
@@ -321,6 +349,24 @@ impl Judge {
         Ok(())
     }
 
+    /// Takes an object of another sync system into the world: files that come together are judged together.
+    pub fn take_in(&mut self, object: &Value) {
+        let Ok(Some(workload)) = self.workload(object) else { return };
+        let Some(Known::Kind(_, kind)) = carriers::known(&workload.kind.group, &workload.kind.kind) else {
+            return;
+        };
+        let Some(held) = Held::read(kind, &object.to_string()).filter(|_| kind.is_watched()) else { return };
+        let namespace = workload.namespace;
+        if self.prepare(&namespace).is_err() {
+            return;
+        }
+        if kind.cluster_scoped {
+            Arc::make_mut(&mut self.snapshot.cluster).insert(Arc::new(held));
+        } else if let Some(state) = self.snapshot.namespaces.get_mut(&*namespace) {
+            Arc::make_mut(&mut Arc::make_mut(state).carried).insert(Arc::new(held));
+        }
+    }
+
     /// Whether a namespace is bound by a flag alone, so that nobody can say what is synced there.
     pub fn knows_nothing_of(&self, namespace: &str) -> bool {
         self.snapshot.namespaces.get(namespace).is_some_and(|state| state.catalogue.is_unknown())
@@ -331,6 +377,12 @@ impl Judge {
         let labels = self.snapshot.namespaces.get(namespace).map(|state| state.namespace.levels);
         labels.unwrap_or_default().over(defaults).enforce
     }
+}
+
+/// The row that an object without a template has: its pointer leads nowhere.
+fn workload_of(group: &str, kind: &str, resource: &str) -> Kind {
+    let own = |text: &str| Cow::Owned(text.to_owned());
+    Kind { group: own(group), kind: own(kind), resource: own(resource), pointer: Cow::Borrowed("/-") }
 }
 
 /// What the configuration of the webhook says; its defaults without one.

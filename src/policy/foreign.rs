@@ -10,6 +10,7 @@
 use super::message;
 use super::path::SecretPath;
 use super::resolve::World;
+use super::snapshot::{Binding, Settings};
 
 /// A reference in another system's syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,7 +250,7 @@ impl Foreign<'_> {
         let inside = |path: &str| SecretPath::absolute(path).is_ok() && binding.contains(path);
         match &self.target {
             Target::Path(path) if inside(path) => Ok(()),
-            Target::Arn(arn) => arn.judge(world).map_err(|why| format!("{why}; {advice}")),
+            Target::Arn(arn) => arn.judge(binding, world.settings).map_err(|why| format!("{why}; {advice}")),
             Target::Path(_) | Target::Opaque => {
                 let what = self.path().map(|path| format!(" to {path}")).unwrap_or_default();
                 Err(format!(
@@ -269,8 +270,7 @@ impl<'a> Arn<'a> {
 
     /// An ARN ends in a hyphen and six random characters, which a partial ARN leaves out: `…/my-secret` can be read both
     /// ways, so both readings have to lie inside (AWS Secrets Manager user guide, troubleshooting of partial ARNs).
-    fn judge(&self, world: &World<'_>) -> Result<(), String> {
-        let settings = world.settings;
+    fn judge(&self, binding: &Binding, settings: &Settings) -> Result<(), String> {
         if !settings.aws_accounts.iter().any(|account| account == self.account) {
             return Err("this ARN is of an AWS account that aws.accounts of the configuration does not list"
                 .to_owned());
@@ -290,12 +290,29 @@ impl<'a> Arn<'a> {
         if readings
             .into_iter()
             .flatten()
-            .all(|path| SecretPath::absolute(path).is_ok() && world.binding().contains(path))
+            .all(|path| SecretPath::absolute(path).is_ok() && binding.contains(path))
         {
             Ok(())
         } else {
-            Err(message::outside(whole.as_str(), world.binding()))
+            Err(message::outside(whole.as_str(), binding))
         }
+    }
+}
+
+/// An ARN of AWS Secrets Manager, as an object of another system names it: the path that it means, or the path where it can
+/// be shown and why the namespace may not have it.
+pub fn arn(text: &str, binding: &Binding, settings: &Settings) -> Result<String, (Option<String>, String)> {
+    match aws(text).map(|foreign| foreign.target) {
+        Some(Target::Arn(arn)) => {
+            let path = SecretPath::absolute(arn.cut().unwrap_or(arn.rest)).ok();
+            let path = path.map(|path| path.as_str().to_owned());
+            match (arn.judge(binding, settings), path) {
+                (Ok(()), Some(path)) => Ok(path),
+                (Ok(()), None) => Err((None, "this ARN names no path".to_owned())),
+                (Err(why), path) => Err((path, why)),
+            }
+        }
+        _ => Err((None, "this is no ARN of a secret in AWS Secrets Manager".to_owned())),
     }
 }
 

@@ -401,7 +401,12 @@ impl<'t> Walk<'_, 't> {
 }
 
 /// A hit, with where it stands and what to write instead.
-fn finding(hit: Hit, candidate: &Candidate<'_>, container: Option<&str>, pointer: String) -> Finding {
+pub(super) fn finding(
+    hit: Hit,
+    candidate: &Candidate<'_>,
+    container: Option<&str>,
+    pointer: String,
+) -> Finding {
     Finding {
         rule: hit.rule.id,
         pointer,

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::carriers::held::Carried;
+use super::carriers::settings::Settings as Carriers;
 use super::level::{Level, LevelLabels, Levels};
 use super::path::{Scope, SecretPath};
 use super::rules::Detector;
@@ -14,12 +16,14 @@ use super::workload::Kind;
 pub const PREFIX: &str = "refgate.dev/";
 
 /// All that a decision may depend on, besides the review itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// From the configuration.
     pub settings: Arc<Settings>,
     /// What is known of each namespace. One that is not here is not known yet: nothing is judged by a default.
     pub namespaces: HashMap<Box<str>, Arc<NamespaceState>>,
+    /// Objects of other sync systems that are of the whole cluster.
+    pub cluster: Arc<Carried>,
     /// Whether the watches have been silent for longer than `snapshot.maxAge`: then references are denied.
     pub stale: bool,
 }
@@ -39,6 +43,8 @@ pub struct Settings {
     pub aws_regions: Vec<String>,
     /// The rules that are on, compiled.
     pub detector: Detector,
+    /// What becomes of what carriers cannot decide, and what scopes may read in other systems.
+    pub carriers: Carriers,
 }
 
 /// Containers that proxies inject under well-known names; they read no application secrets.
@@ -54,6 +60,7 @@ impl Default for Settings {
             aws_accounts: Vec::new(),
             aws_regions: Vec::new(),
             detector: Detector::new(&[]),
+            carriers: Carriers::default(),
         }
     }
 }
@@ -65,6 +72,8 @@ pub struct NamespaceState {
     pub namespace: Arc<NamespaceLabels>,
     /// From its catalogue; empty where there is none.
     pub catalogue: Arc<Catalogue>,
+    /// Objects of other sync systems in it.
+    pub carried: Arc<Carried>,
 }
 
 /// What a Namespace object says.

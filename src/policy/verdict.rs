@@ -40,6 +40,8 @@ pub enum Subject {
     Pod,
     /// Something that makes pods.
     Workload,
+    /// An object of another sync system.
+    Carrier,
 }
 
 impl<'t> Case<'t> {
@@ -114,7 +116,11 @@ pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
         case;
     let too_many = dropped > 0 || (unlisted > 0 && levels.enforce != Level::Off);
     for text in overflow.into_iter().chain(too_many.then_some(message::TOO_MANY_FAULTS)) {
-        let what = if subject == Subject::Pod { "pod" } else { "workload" };
+        let what = match subject {
+            Subject::Pod => "pod",
+            Subject::Workload => "workload",
+            Subject::Carrier => "object",
+        };
         refusals.push(Refusal { pointer: String::new(), subject: what.to_owned(), text: text.to_owned() });
     }
     refusals.sort();

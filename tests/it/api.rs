@@ -36,7 +36,7 @@ struct Script {
     asked: Vec<String>,
 }
 
-/// The server. A path that has no reply left is met with silence.
+/// The server. A path that has no reply left is met with silence, and an API group that no reply was ever written for with 404.
 #[derive(Clone)]
 pub struct Api {
     script: Arc<Mutex<Script>>,
@@ -87,8 +87,12 @@ impl Api {
         let path = request.uri().path().to_owned();
         let reply = {
             let mut script = self.script.lock().unwrap();
-            script.asked.push(request.uri().to_string());
-            script.replies.get_mut(&path).and_then(VecDeque::pop_front).unwrap_or(Reply::Silence)
+            let is_group = path.starts_with("/apis/") && !script.replies.contains_key(&path);
+            if !is_group {
+                script.asked.push(request.uri().to_string());
+            }
+            let otherwise = if is_group { Reply::Status(404) } else { Reply::Silence };
+            script.replies.get_mut(&path).and_then(VecDeque::pop_front).unwrap_or(otherwise)
         };
         let (status, body) = match reply {
             Reply::Json(value) => (200, Body::from(value.to_string())),
