@@ -242,12 +242,16 @@ impl World {
         }
     }
 
-    /// Takes in an object of another sync system.
-    pub fn carry(&mut self, kind: &'static Kind, value: &Value, line: usize) {
+    fn carry(&mut self, kind: &'static Kind, value: &Value, line: usize) {
         match carried(kind, &value.to_string()) {
-            Ok(part) => self.foreign.push((part.namespace, Arc::new(part.value))),
+            Ok(part) => self.hold(part.namespace, Arc::new(part.value)),
             Err(problem) => self.say(line, problem),
         }
+    }
+
+    /// Takes in what an object of another sync system reaches; one of the whole cluster has an empty namespace.
+    pub fn hold(&mut self, namespace: Box<str>, held: Arc<Held>) {
+        self.foreign.push((namespace, held));
     }
 
     /// Objects of other sync systems, by namespace; those of the whole cluster under an empty name.

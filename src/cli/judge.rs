@@ -380,7 +380,7 @@ impl Judge {
 }
 
 /// The row that an object without a template has: its pointer leads nowhere.
-fn workload_of(group: &str, kind: &str, resource: &str) -> Kind {
+pub(super) fn workload_of(group: &str, kind: &str, resource: &str) -> Kind {
     let own = |text: &str| Cow::Owned(text.to_owned());
     Kind { group: own(group), kind: own(kind), resource: own(resource), pointer: Cow::Borrowed("/-") }
 }

@@ -53,7 +53,14 @@ type By<'p> = Option<(bool, &'p str)>;
 /// Longest name of an object in a message.
 const NAME_CHARACTERS: usize = 80;
 /// What to write where a path is outside.
-const ADVICE: &str = "write a path of its own scope, or ask an operator for refgate.dev/shared-paths";
+fn advice(how: How) -> &'static str {
+    match how {
+        How::Write => "write a path of its own scope",
+        How::Read | How::Find => {
+            "write a path of its own scope, or ask an operator for refgate.dev/shared-paths"
+        }
+    }
+}
 
 impl<'w> Court<'w> {
     fn subject(&self, at: &Pointer) -> String {
@@ -131,7 +138,7 @@ impl<'w> Court<'w> {
             place::Verdict::Outside(path, why) => {
                 let by = self.by(place, by, access);
                 self.reference(&mut judged.case, access, path, Verdict::Denied);
-                self.refuse(&mut judged.case, &access.at, format!("{why}{by}; {ADVICE}"));
+                self.refuse(&mut judged.case, &access.at, format!("{why}{by}; {}", advice(access.how)));
             }
         }
     }
