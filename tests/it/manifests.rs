@@ -259,6 +259,11 @@ fn every_account_has_the_rights_of_its_job() {
     }
     let expected = [
         ("refgate by ClusterRole: namespaces", "list,watch"),
+        ("refgate by ClusterRole: externalsecrets", "list,watch"),
+        ("refgate by ClusterRole: onepassworditems", "list,watch"),
+        ("refgate by ClusterRole: secretproviderclasses", "list,watch"),
+        ("refgate by ClusterRole: vaultstaticsecrets", "list,watch"),
+        ("refgate by ClusterRole: azurekeyvaultsecrets", "list,watch"),
         (
             "refgate by ClusterRole: externalsecrets,secretstores,clustersecretstores,pushsecrets",
             "list,watch",

@@ -1,10 +1,11 @@
 //! Known ways around a path fence, each by the id that it has in our catalogue of them: `N` for the path itself, `E` for
-//! External Secrets Operator, `P` for the mechanics of pods.
+//! External Secrets Operator, `S` for other systems, `P` for the mechanics of pods.
 //!
 //! P18 and P19, a Namespace whose binding is removed, or made foreign at creation, are not here: who may write those
 //! labels is said by the ValidatingAdmissionPolicy on Namespaces in `manifests/policies/`, not by the webhook.
 
 mod external_secrets;
+mod other_systems;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::json::Json;
 use super::reach::{Access, Fill, How, Pointer, Reach, Source};
 use super::template::{handed_on, has_actions};
-use super::{COPIERS, Foreign, secret_store};
+use super::{Foreign, secret_store};
 use crate::policy::workload::json::escape;
 
 const SPEC: [&str; 7] =
@@ -43,7 +43,7 @@ pub fn external_secret(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
     // Without a template its own annotations are those of the Secret.
-    copiers(&mut reach, "/metadata/annotations", object.json.get("metadata").get("annotations"));
+    reach.copiers("/metadata/annotations", object.json.get("metadata").get("annotations"));
     spec(&mut reach, &OWN, object.json.get("spec"), Some(object.name()));
     reach
 }
@@ -156,7 +156,7 @@ fn data(
     reach.accesses.push(Access { at: item("remoteRef/key"), source, how: How::Read, key: key.into() });
     if let (Some(secret_key), true) = (secret_key, is_value) {
         let property = property.filter(|property| !property.is_empty()).map(Into::into);
-        fills.push(Fill { key: Some(secret_key.into()), access, property });
+        fills.push(Fill { key: Some(secret_key.into()), secret: None, access, property });
     }
 }
 
@@ -202,7 +202,7 @@ fn data_from(
                 });
                 let is_whole = property.is_none_or(str::is_empty);
                 if is_whole && entry.get("rewrite").items().is_empty() && is_plain(extract) {
-                    fills.push(Fill { key: None, access, property: None });
+                    fills.push(Fill { key: None, secret: None, access, property: None });
                 }
             }
         }
@@ -275,7 +275,7 @@ fn renamed(data: &Json<'_>, entries: &[Fill], merges: bool) -> Vec<Fill> {
 /// objects of the namespace, and put secrets where everybody looks.
 pub(super) fn template(reach: &mut Reach, at: &str, template: &Json<'_>) {
     reach.known(at, template, &TEMPLATE);
-    literals(reach, &format!("{at}/data"), template.get("data"));
+    reach.texts(&format!("{at}/data"), template.get("data"));
     let metadata = template.get("metadata");
     reach.known(format_args!("{at}/metadata"), metadata, &["annotations", "finalizers", "labels"]);
     for part in ["annotations", "labels"] {
@@ -288,9 +288,9 @@ pub(super) fn template(reach: &mut Reach, at: &str, template: &Json<'_>) {
                 );
             }
         }
-        literals(reach, &at, metadata.get(part));
+        reach.texts(&at, metadata.get(part));
     }
-    copiers(reach, &format!("{at}/metadata/annotations"), metadata.get("annotations"));
+    reach.copiers(&format!("{at}/metadata/annotations"), metadata.get("annotations"));
     let list_at = format!("{at}/templateFrom");
     for (index, from) in template.get("templateFrom").items().iter().enumerate() {
         template_from(reach, &format!("{list_at}/{index}"), from);
@@ -312,27 +312,5 @@ fn template_from(reach: &mut Reach, at: &str, from: &Json<'_>) {
     let secret = from.get("secret");
     if let Some(name) = reach.text(|| Pointer::to(format!("{at}/secret/name")), secret.get("name")) {
         reach.secrets.push((Pointer::to(format!("{at}/secret/name")), name.into()));
-    }
-}
-
-fn literals(reach: &mut Reach, at: &str, map: &Json<'_>) {
-    for (key, value) in map.fields() {
-        let pointer = || Pointer::to(format!("{at}/{}", escape(key)));
-        if let Some(text) = reach.text(pointer, value) {
-            reach.literal(pointer(), Some(key), text);
-        }
-    }
-}
-
-/// Annotations that make another tool copy the Secret into other namespaces.
-pub(super) fn copiers(reach: &mut Reach, at: &str, annotations: &Json<'_>) {
-    for (key, _) in annotations.fields() {
-        if COPIERS.iter().any(|start| key.starts_with(start)) {
-            reach.fault(
-                &format!("{at}/{}", escape(key)),
-                "it has the Secret copied between namespaces; refer to the secret by its path, and an operator can share it by \
-                 refgate.dev/shared-paths",
-            );
-        }
     }
 }

@@ -94,6 +94,12 @@ impl Carried {
         &self.objects
     }
 
+    /// A SecretProviderClass.
+    pub fn class(&self, name: &str) -> Option<&Held> {
+        let (_, kind) = super::kinds().find(|(_, kind)| kind.kind == super::csi::CLASS)?;
+        self.get(kind, name)
+    }
+
     /// Where a store leads.
     pub fn store(&self, cluster: bool, name: &str) -> Option<&Place> {
         let (_, kind) = super::kinds().find(|(_, kind)| kind.kind == store_kind(cluster))?;

@@ -101,6 +101,9 @@ impl<'w> Court<'w> {
                 self.refuse(&mut judged.case, at, why);
             }
         }
+        for (at, name) in &reach.classes {
+            self.class(at, name, judged);
+        }
         for (at, name) in &reach.secrets {
             if self.world.foreign(name).is_some() {
                 self.refuse(&mut judged.case, at, message::foreign_secret(name));
@@ -153,6 +156,26 @@ impl<'w> Court<'w> {
             }
             _ if !place.prefix.is_empty() => format!(" (with the prefix of {kind} {name})"),
             _ => format!(" (by {kind} {name})"),
+        }
+    }
+
+    /// A SecretProviderClass that is named: whoever names it reads what it reads.
+    fn class(&self, at: &Pointer, name: &str, judged: &mut Judged<'_>) {
+        let Some(class) = self.world.state.carried.class(name) else {
+            let text = format!(
+                "SecretProviderClass {name} is not there, so what it reads cannot be said; make the class first"
+            );
+            return self.doubt(at, text, judged);
+        };
+        let mut inner = Judged::default();
+        // A class names no class, so this ends.
+        self.bound(&class.reach, &mut inner);
+        if let Some(first) = inner.case.refusals.first() {
+            let text = format!(
+                "SecretProviderClass {name} reaches what this namespace may not read: {}",
+                first.text
+            );
+            self.refuse(&mut judged.case, at, text);
         }
     }
 

@@ -3,19 +3,29 @@
 //! A carrier is a pure function from a foreign object to a [`reach::Reach`], in a file of its own, with a line in
 //! [`CARRIERS`]. `judge` holds what it says to the scope of a namespace; `held` is what of it a snapshot keeps.
 
+mod akv2k8s;
+mod csi;
 mod decide;
 pub mod doc;
+mod doppler;
 mod external_secret;
 mod external_secrets;
 pub mod held;
 pub mod json;
 pub mod judge;
+mod kubernetes_external_secrets;
+mod onepassword;
 pub mod place;
 mod push_secret;
 pub mod reach;
+mod sealed_secrets;
 mod secret_store;
 pub mod settings;
+mod sops;
+mod strict_yaml;
 mod template;
+mod vault_operator;
+mod without_kinds;
 
 use std::fmt;
 
@@ -101,7 +111,22 @@ impl Kind {
 }
 
 /// All carriers, in the order in which they are listed.
-pub const CARRIERS: [&Carrier; 1] = [&external_secrets::CARRIER];
+pub const CARRIERS: [&Carrier; 14] = [
+    &external_secrets::CARRIER,
+    &kubernetes_external_secrets::CARRIER,
+    &csi::CARRIER,
+    &without_kinds::VAULT_AGENT,
+    &vault_operator::CARRIER,
+    &without_kinds::BANK_VAULTS,
+    &sealed_secrets::CARRIER,
+    &sops::CARRIER,
+    &without_kinds::ARGOCD_VAULT_PLUGIN,
+    &onepassword::CARRIER,
+    &akv2k8s::CARRIER,
+    &doppler::CARRIER,
+    &without_kinds::VALUES,
+    &without_kinds::REPLICATORS,
+];
 
 /// All kinds, with their carriers.
 pub fn kinds() -> impl Iterator<Item = (&'static Carrier, &'static Kind)> {

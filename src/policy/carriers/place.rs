@@ -85,6 +85,8 @@ pub struct Place {
     pub prefix: Box<str>,
     /// Whether paths of Vault have a `data/` behind the mount.
     pub is_kv2: bool,
+    /// Whether a path of Vault never repeats the mount: what looks like it is a part of the path.
+    pub is_exact: bool,
 }
 
 impl Place {
@@ -92,7 +94,15 @@ impl Place {
     pub fn new(system: System, name: &str) -> Self {
         let provider = system.id().into();
         let (tree, prefix) = ("".into(), "".into());
-        Self { system: Some(system), provider, name: name.into(), tree, prefix, is_kv2: true }
+        Self {
+            system: Some(system),
+            provider,
+            name: name.into(),
+            tree,
+            prefix,
+            is_kv2: true,
+            is_exact: false,
+        }
     }
 
     /// A place of a system that is not judged.
@@ -142,10 +152,10 @@ impl Place {
         let place = Cow::Borrowed(&*self.name);
         match system {
             System::AwsParameterStore => {
-                let name = match name.strip_prefix('/') {
-                    Some(rest) => Cow::Owned(rest.to_owned()),
-                    None => name,
-                };
+                let name = name.strip_prefix('/').unwrap_or(&name).to_owned();
+                // Parameters are found by hierarchy, in whole segments: the slash is there whether it is written or not.
+                let slash = if how == How::Find && !name.ends_with('/') { "/" } else { "" };
+                let name = Cow::Owned(name + slash);
                 Ok(Remote { system, place, name })
             }
             System::Vault => self.vault(how, key),
@@ -173,6 +183,7 @@ impl Place {
             let mut rest = key;
             if let Some(inner) = key.strip_prefix(&*self.name).and_then(|rest| rest.strip_prefix('/'))
                 && how != How::Find
+                && !self.is_exact
             {
                 rest = if self.is_kv2 { inner.strip_prefix("data/").unwrap_or(inner) } else { inner };
             }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::COPIERS;
 use super::json::Json;
 use super::place::Place;
 use crate::policy::workload::json::escape;
@@ -91,6 +92,8 @@ pub struct Access {
 pub struct Fill {
     /// The key; `None` where each property has one of its own name.
     pub key: Option<Box<str>>,
+    /// The Secret, where it is not the object's one target.
+    pub secret: Option<Box<str>>,
     /// Which of the accesses it comes from.
     pub access: u32,
     /// Which property of it; `None` for the whole.
@@ -129,6 +132,8 @@ pub struct Reach {
     pub target: Option<Box<str>>,
     /// Which keys of it come from where.
     pub fills: Vec<Fill>,
+    /// SecretProviderClasses that it names.
+    pub classes: Vec<(Pointer, Box<str>)>,
     /// Secrets of the namespace that it reads or writes by name.
     pub secrets: Vec<(Pointer, Box<str>)>,
     /// Regions and roles of AWS that the object names: which of the two, and its text.
@@ -186,6 +191,36 @@ impl Reach {
             self.fault(at, "a list belongs here");
         }
         value.items()
+    }
+
+    /// One remote path in a place that the object itself names. Gives its number.
+    pub fn access(&mut self, at: Pointer, place: &Arc<Place>, how: How, key: &str) -> u32 {
+        let number = u32::try_from(self.accesses.len()).unwrap_or(u32::MAX);
+        self.accesses.push(Access { at, source: Source::Place(Arc::clone(place)), how, key: key.into() });
+        number
+    }
+
+    /// The texts of a map, each to be searched for secrets.
+    pub fn texts(&mut self, at: &str, map: &Json<'_>) {
+        for (key, value) in map.fields() {
+            let pointer = || Pointer::to(format!("{at}/{}", escape(key)));
+            if let Some(text) = self.text(pointer, value) {
+                self.literal(pointer(), Some(key), text);
+            }
+        }
+    }
+
+    /// Annotations that make another tool copy the Secret into other namespaces.
+    pub fn copiers(&mut self, at: &str, annotations: &Json<'_>) {
+        for (key, _) in annotations.fields() {
+            if COPIERS.iter().any(|start| key.starts_with(start)) {
+                self.fault(
+                    &format!("{at}/{}", escape(key)),
+                    "it has the Secret copied between namespaces; refer to the secret by its path, and an operator can share \
+                     it by refgate.dev/shared-paths",
+                );
+            }
+        }
     }
 
     /// A text to search for secrets.
