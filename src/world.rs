@@ -295,8 +295,10 @@ impl World {
         let namespaces = self.namespaces.iter().map(|(name, labels)| {
             let catalogue = Arc::clone(self.catalogues.get(name).unwrap_or(&none));
             let carried = Arc::clone(carried.get(name).unwrap_or(&nothing));
-            (name.clone(), Arc::new(NamespaceState { namespace: Arc::clone(labels), catalogue, carried }))
+            let state = NamespaceState::join(Arc::clone(labels), catalogue, carried, &cluster, &settings);
+            (name.clone(), Arc::new(state))
         });
-        Snapshot { settings, namespaces: namespaces.collect(), cluster, stale: false }
+        let namespaces = namespaces.collect();
+        Snapshot { settings, namespaces, cluster, stale: false }
     }
 }

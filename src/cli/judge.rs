@@ -36,6 +36,8 @@ pub struct Judge {
     level: Option<Level>,
     /// The namespaces of `snapshot` that the flags were applied to.
     ready: BTreeSet<String>,
+    /// Whether what the world's objects fill is worked out.
+    is_joined: bool,
 }
 
 /// A document that carries a pod template, or an object of another sync system.
@@ -112,6 +114,7 @@ impl Judge {
             namespace: against.namespace.clone(),
             level: against.level,
             ready: BTreeSet::new(),
+            is_joined: true,
         }
     }
 
@@ -174,6 +177,7 @@ impl Judge {
     /// Judges a workload as the API server would have it judged.
     pub fn judge(&mut self, workload: &Workload<'_>) -> Result<Judged, Unjudged> {
         self.prepare(&workload.namespace)?;
+        self.join();
         let decision = if workload.kind.is_pod() {
             self.pod(workload)?
         } else {
@@ -199,6 +203,7 @@ impl Judge {
     /// What the mutating webhook says of a pod that comes of the workload: the patch that injects, or a refusal.
     pub fn mutate(&mut self, workload: &Workload<'_>, pod: &Value) -> Result<Decision, Unjudged> {
         self.prepare(&workload.namespace)?;
+        self.join();
         let as_pod = Workload {
             kind: Kind { group: "".into(), kind: "Pod".into(), resource: "pods".into(), pointer: "".into() },
             api_version: "v1",
@@ -346,6 +351,7 @@ impl Judge {
         }
         self.snapshot.namespaces.insert(name.into(), Arc::new(state));
         self.ready.insert(name.to_owned());
+        self.is_joined = false;
         Ok(())
     }
 
@@ -364,6 +370,19 @@ impl Judge {
             Arc::make_mut(&mut self.snapshot.cluster).insert(Arc::new(held));
         } else if let Some(state) = self.snapshot.namespaces.get_mut(&*namespace) {
             Arc::make_mut(&mut Arc::make_mut(state).carried).insert(Arc::new(held));
+        }
+        self.is_joined = false;
+    }
+
+    /// Works out what the objects that were taken in fill.
+    fn join(&mut self) {
+        if std::mem::replace(&mut self.is_joined, true) {
+            return;
+        }
+        let Snapshot { settings, namespaces, cluster, .. } = &mut self.snapshot;
+        for state in namespaces.values_mut().filter(|state| !state.carried.objects().is_empty()) {
+            let NamespaceState { namespace, catalogue, carried, .. } = (**state).clone();
+            *state = Arc::new(NamespaceState::join(namespace, catalogue, carried, cluster, settings));
         }
     }
 

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::carriers::filled::Filled;
 use super::carriers::held::Carried;
 use super::carriers::settings::Settings as Carriers;
 use super::level::{Level, LevelLabels, Levels};
@@ -74,6 +75,25 @@ pub struct NamespaceState {
     pub catalogue: Arc<Catalogue>,
     /// Objects of other sync systems in it.
     pub carried: Arc<Carried>,
+    /// Which Secrets those fill from which paths: `join` keeps it in step.
+    pub filled: Arc<Filled>,
+}
+
+impl NamespaceState {
+    /// A namespace with its catalogue and the objects of other sync systems in it.
+    pub fn join(
+        namespace: Arc<NamespaceLabels>,
+        catalogue: Arc<Catalogue>,
+        carried: Arc<Carried>,
+        cluster: &Carried,
+        settings: &Settings,
+    ) -> Self {
+        let filled = match carried.objects() {
+            [] => Filled::default(),
+            _ => Filled::new(&namespace, &carried, cluster, settings),
+        };
+        Self { namespace, catalogue, carried, filled: Arc::new(filled) }
+    }
 }
 
 /// What a Namespace object says.
@@ -284,6 +304,11 @@ impl Catalogue {
         let at = |index: &u32| &self.entries[*index as usize];
         let start = self.by_secret.partition_point(|index| &*at(index).secret < secret);
         self.by_secret[start..].iter().map(at).take_while(move |entry| &*entry.secret == secret)
+    }
+
+    /// Whether no sync of RefGate's own ever wrote one.
+    pub fn is_absent(&self) -> bool {
+        self.entries.is_empty() && self.known.is_none() && !self.unknown
     }
 
     /// Names of the scope that the secret manager has and nobody has synced; `None` where nobody listed them.

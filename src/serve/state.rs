@@ -161,6 +161,7 @@ impl State {
             Change::Configuration(config) => {
                 self.settings = Arc::new(config.settings);
                 self.max_age = config.max_age;
+                self.join_carried();
             }
             Change::World(world) => {
                 self.carried = world.carried();
@@ -198,7 +199,9 @@ impl State {
     fn join(&mut self, name: Box<str>, labels: Arc<NamespaceLabels>) {
         let catalogue = Arc::clone(self.catalogues.get(&name).unwrap_or(&self.none));
         let carried = Arc::clone(self.carried.get(&name).unwrap_or(&self.nothing));
-        self.namespaces.insert(name, Arc::new(NamespaceState { namespace: labels, catalogue, carried }));
+        let cluster = self.carried.get("").unwrap_or(&self.nothing);
+        let state = NamespaceState::join(labels, catalogue, carried, cluster, &self.settings);
+        self.namespaces.insert(name, Arc::new(state));
     }
 
     fn carry(&mut self, kind: &'static Kind, update: CarriedUpdate) {
@@ -218,11 +221,24 @@ impl State {
                 vec![namespace]
             }
         };
+        if touched.iter().any(|name| name.is_empty()) {
+            self.join_carried();
+        }
         for name in touched {
             if let Some(state) = self.namespaces.get(&name) {
                 let labels = Arc::clone(&state.namespace);
                 self.join(name, labels);
             }
+        }
+    }
+
+    /// A store of the cluster or a line of the configuration changes what is filled from where.
+    fn join_carried(&mut self) {
+        let concerned = self.namespaces.iter().filter(|(_, state)| !state.carried.objects().is_empty());
+        let concerned: Vec<_> =
+            concerned.map(|(name, state)| (name.clone(), Arc::clone(&state.namespace))).collect();
+        for (name, labels) in concerned {
+            self.join(name, labels);
         }
     }
 

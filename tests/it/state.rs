@@ -256,6 +256,40 @@ mod carried {
     }
 
     #[test]
+    fn what_is_filled_follows_stores_configuration_and_binding() {
+        let mut state = State::new(Config::default());
+        state.apply(catalogues(&[]));
+        let paths = |state: &State| {
+            let snapshot = state.snapshot().unwrap();
+            snapshot.namespaces["n"].filled.rows().iter().map(|row| row.path.to_string()).collect::<Vec<_>>()
+        };
+        // The objects come before their namespace and their store.
+        let store = |prefix: &str| {
+            let aws = json!({"service": "SecretsManager", "region": "us-west-2", "prefix": prefix});
+            held(kind("ClusterSecretStore"), "aws", json!({"provider": {"aws": aws}}))
+        };
+        let data = json!([{"secretKey": "k", "remoteRef": {"key": "x"}}]);
+        let reference = json!({"kind": "ClusterSecretStore", "name": "aws"});
+        let reads = held(kind("ExternalSecret"), "web", json!({"secretStoreRef": reference, "data": data}));
+        state.apply(Change::Carried(kind("ExternalSecret"), CarriedUpdate::Apply("n".into(), reads)));
+        state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+        assert_eq!(paths(&state), Vec::<String>::new());
+        state.apply(Change::Carried(
+            kind("ClusterSecretStore"),
+            CarriedUpdate::Apply("".into(), store("g/a/stage/")),
+        ));
+        assert_eq!(paths(&state), ["g/a/stage/x"]);
+        state.apply(Change::Carried(
+            kind("ClusterSecretStore"),
+            CarriedUpdate::Apply("".into(), store("g/a/stage/deep/")),
+        ));
+        assert_eq!(paths(&state), ["g/a/stage/deep/x"]);
+        state.apply(namespaces(&[("n", Some(&bound("prod")))]));
+        assert_eq!(paths(&state), Vec::<String>::new());
+        assert!(state.snapshot().unwrap().namespaces["n"].filled.is_outside("web"));
+    }
+
+    #[test]
     fn what_is_there_is_judged_again_and_said_once() {
         let (metrics, mut again) = (Metrics::default(), Again::default());
         let config = config::parse("aws: {regions: [us-west-2]}").unwrap();

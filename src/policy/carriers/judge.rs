@@ -105,7 +105,7 @@ impl<'w> Court<'w> {
             self.class(at, name, judged);
         }
         for (at, name) in &reach.secrets {
-            if self.world.foreign(name).is_some() {
+            if self.world.is_foreign(name) {
                 self.refuse(&mut judged.case, at, message::foreign_secret(name));
             }
         }

@@ -10,6 +10,7 @@ pub mod doc;
 mod doppler;
 mod external_secret;
 mod external_secrets;
+pub mod filled;
 pub mod held;
 pub mod json;
 pub mod judge;
