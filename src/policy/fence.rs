@@ -23,6 +23,13 @@ impl Walk<'_, '_> {
                  secretProviderClass may stand in a pod"
             ));
         }
+        if driver == "secrets-store.csi.k8s.io"
+            && let Some(class) = self.world.state.carried.class(text)
+            && class.reads_outside(self.world.binding(), self.world.settings)
+        {
+            // It was there before anybody asked, or the namespace was bound to something else.
+            return Some(format!("SecretProviderClass {text} reads what this namespace may not read"));
+        }
         if driver == "csi.vso.hashicorp.com" {
             return Some("volumes of driver csi.vso.hashicorp.com name paths that RefGate cannot see; write secret:NAME instead".to_owned());
         }

@@ -163,6 +163,11 @@ fn readers(
     case: &mut Case<'_>,
 ) {
     let Some((cluster, name, place)) = changed else { return };
+    if court.world.stale {
+        let subject = format!("{} {}, spec.provider", court.kind.kind, message::cut(name, 80));
+        let text = message::STALE.to_owned();
+        return case.refusals.push(Refusal { pointer: "/spec/provider".to_owned(), subject, text });
+    }
     let own = [(court.world.namespace, court.world.state)];
     let all = snapshot.namespaces.iter().map(|(name, state)| (&**name, &**state));
     let states: Box<dyn Iterator<Item = (&str, &NamespaceState)>> =

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::external_secrets::{CLUSTER_STORE, STORE};
 use super::json::Json;
-use super::place::Place;
+use super::place::{self, Place, Verdict};
 use super::reach::{Reach, Source};
 use super::{Carrier, Foreign, Handling, Kind};
+use crate::policy::snapshot::{Binding, Settings};
 
 /// One object of a watched kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,19 @@ impl Held {
     /// Reads the JSON of an object; `None` where it is none.
     pub fn read(kind: &'static Kind, text: &str) -> Option<Self> {
         Some(Self::new(kind, &Foreign { json: Json::object(text).ok()? }))
+    }
+
+    /// Whether it reads anything outside, as far as the object itself says where.
+    pub fn reads_outside(&self, binding: &Binding, settings: &Settings) -> bool {
+        self.reach.accesses.iter().any(|access| {
+            let Source::Place(place) = &access.source else { return false };
+            match place.remote(access.how, &access.key) {
+                Ok(remote) => {
+                    !matches!(place::judge(&remote, access.how, binding, settings), Verdict::Inside(_))
+                }
+                Err(_) => true,
+            }
+        })
     }
 
     fn key(&self) -> (&'static str, &'static str, &str) {

@@ -4,6 +4,7 @@
 //! [`CARRIERS`]. `judge` holds what it says to the scope of a namespace; `held` is what of it a snapshot keeps.
 
 mod akv2k8s;
+pub mod consul_template;
 mod csi;
 mod decide;
 pub mod doc;

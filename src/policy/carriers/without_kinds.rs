@@ -15,13 +15,13 @@ pub const VAULT_AGENT: Carrier = Carrier {
             ("annotation vault.hashicorp.com/agent-inject-secret-NAME", "read"),
             (
                 "annotation vault.hashicorp.com/agent-inject-template-NAME",
-                "may read any path by its own calls; refused in bound namespaces",
+                "each path in a call of `secret`; refused where a call cannot be understood",
             ),
             ("annotation vault.hashicorp.com/agent-extra-secret, …/tls-secret", "a Secret of the namespace"),
         ],
         enforced: &[
-            "Paths lie inside the namespace's scope.",
-            "Templates, commands, tokens, agent configurations and JSON patches are refused: they reach more than one path that could be compared.",
+            "Paths lie inside the namespace's scope, in a mount that `carriers.mappings` gives it, with `data/` behind it or not.",
+            "Template files, commands, tokens, agent configurations and JSON patches are refused: they reach more than one path that could be compared.",
         ],
         undecidable: &["What the agent's role may read: Vault's policies say it."],
         beside: "One Vault role for each service account, with a policy for its scope alone.",
@@ -40,7 +40,7 @@ pub const BANK_VAULTS: Carrier = Carrier {
             ("annotation secrets-webhook.security.bank-vaults.io/vault-from-path", "read; a list"),
         ],
         enforced: &[
-            "Paths in pods and workloads lie inside the namespace's scope; what only starts like one is refused.",
+            "Paths in pods and workloads lie inside the namespace's scope, in a mount that `carriers.mappings` gives it; what only starts like one is refused.",
             "Agent configurations by annotation are refused.",
         ],
         undecidable: &[

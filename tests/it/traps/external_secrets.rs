@@ -251,6 +251,16 @@ fn e11_a_store_that_is_not_there_is_no_empty_prefix() {
 }
 
 #[test]
+fn a_stale_snapshot_answers_for_no_object() {
+    let mut snapshot = world(&stores(), settings());
+    snapshot.stale = true;
+    for object in [external_secret(data(INSIDE)), store("SecretStore", "new", aws(""))] {
+        let decision = ask(&snapshot, &object, None);
+        assert!(message(&decision).contains("snapshot.maxAge"), "{decision:?}");
+    }
+}
+
+#[test]
 fn e12_generators_that_ask_somebody_are_not_decided() {
     let from = |kind: &str| {
         external_secret(json!({"dataFrom": [{"sourceRef": {"generatorRef": {"kind": kind, "name": "g"}}}]}))

@@ -2,11 +2,13 @@
 
 use refgate::policy::carriers::place::System;
 use refgate::policy::carriers::settings::{Mapping, Mode};
+use refgate::policy::decide;
+use refgate::policy::review::{Endpoint, parse};
 use refgate::policy::snapshot::Settings;
 use serde_json::{Value, json};
 
 use super::external_secrets::{ask, object, settings, world};
-use super::{allowed, create, pod};
+use super::{allowed, create, pod, review};
 
 const INSIDE: &str = "mozmeao/snippets/stage/x";
 const OUTSIDE: &str = "mozmeao/snippets/prod/x";
@@ -367,6 +369,16 @@ fn s12_s13_s15_s17_what_stands_in_pods() {
             ),
             false,
         ),
+        (
+            "S12",
+            annotated(
+                &agent("agent-inject-template-x"),
+                &format!("{{{{ with secret \"{INSIDE}\" }}}}{{{{ end }}}}"),
+            ),
+            true,
+        ),
+        ("S12", annotated(&agent("agent-inject-template-x"), "{{ secrets \"mozmeao/\" }}"), false),
+        ("S12", annotated(&agent("agent-inject-template-file-x"), "/mine"), false),
         ("S13", annotated(&agent("agent-configmap"), "mine"), false),
         ("S13", annotated(&agent("agent-json-patch"), "[]"), false),
         ("S13", annotated(&agent("agent-inject-token"), "true"), false),
@@ -387,5 +399,51 @@ fn s12_s13_s15_s17_what_stands_in_pods() {
     ] {
         let decision = create(&pod);
         assert_eq!(allowed(&decision), expected, "{id} {pod}: {decision:?}");
+    }
+}
+
+/// The same mappings hold for what stands in pods.
+#[test]
+fn s15_s17_mappings_hold_in_pods() {
+    let snapshot = world(&[], mapped());
+    for (id, value, expected) in [
+        ("S15", format!("vault:secret/data/{INSIDE}#k"), true),
+        ("S15", format!("vault:secret/{INSIDE}#k"), true),
+        ("S15", format!("vault:secret/data/{OUTSIDE}#k"), false),
+        ("S15", format!("vault:other/data/{INSIDE}#k"), false),
+        ("S15", "vault:secret/data/mozmeao/snippets/stage/../prod/x#k".to_owned(), false),
+        ("S15", format!("vault:secret/metadata/{INSIDE}#k"), false),
+        (
+            "S17",
+            "gcp:secretmanager:projects/moz-stage/secrets/mozmeao--snippets--stage--x/versions/2".to_owned(),
+            true,
+        ),
+        ("S17", "gcp:secretmanager:projects/moz-stage/secrets/mozmeao--snippets--prod--x".to_owned(), false),
+        ("S17", "gcp:secretmanager:mozmeao--snippets--stage--x".to_owned(), false),
+        ("S17", "op://Snippets Stage/db/password".to_owned(), true),
+        ("S17", "op://Payroll/db/password".to_owned(), false),
+    ] {
+        let request = json!({"object": pod(json!([{"name": "A", "value": value}]))});
+        let body = review(request);
+        let parsed = parse(&body, Endpoint::Validate, &snapshot.settings.kinds).unwrap();
+        let decision = decide(&parsed, &snapshot);
+        assert_eq!(allowed(&decision), expected, "{id} {value}: {decision:?}");
+    }
+}
+
+/// A class that was there before anybody asked is no way in for a pod.
+#[test]
+fn s11_a_pod_does_not_mount_a_class_that_reads_outside() {
+    let one = |name: &str| aws(&format!("- objectName: {name}\n  objectType: secretsmanager\n"));
+    let mut mounts = pod(json!([]));
+    let csi =
+        json!({"driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "web"}});
+    mounts["spec"]["volumes"] = json!([{"name": "v", "csi": csi}]);
+    let body = review(json!({"object": mounts}));
+    for (there, expected) in [(vec![one(INSIDE)], true), (vec![one(OUTSIDE)], false), (vec![], true)] {
+        let snapshot = world(&there, settings());
+        let decision =
+            decide(&parse(&body, Endpoint::Validate, &snapshot.settings.kinds).unwrap(), &snapshot);
+        assert_eq!(allowed(&decision), expected, "S11 {there:?}: {decision:?}");
     }
 }
