@@ -7,6 +7,7 @@ mod calls;
 mod condition;
 mod day;
 pub mod demo;
+mod external_secrets;
 mod faults;
 mod fence;
 mod installation;
@@ -83,6 +84,7 @@ pub const CASES: &[Case] = cases![
     Alone sync::a_manager_that_is_away,
     Alone sync::another_replica_takes_over,
     Alone sync::once_tells_and_does,
+    Alone external_secrets::the_whole_line,
     Alone calls::only_what_can_matter_is_asked,
     Alone load::no_creation_fails_while_everything_changes,
     Alone load::a_large_world_is_judged_right,
