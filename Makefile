@@ -7,14 +7,14 @@
 
 CARGO ?= cargo
 
-.PHONY: test e2e demo bench-e2e control-plane moto
+.PHONY: test e2e demo bench-e2e control-plane moto external-secrets
 
 # Everything.
 test:
 	$(CARGO) test --locked
 	$(MAKE) e2e
 
-e2e: control-plane moto
+e2e: control-plane moto external-secrets
 	$(CARGO) test --locked --features e2e --test e2e -- $(TESTS)
 
 # A cluster to try RefGate in, until Ctrl-C.
@@ -33,3 +33,7 @@ control-plane:
 # The same for AWS Secrets Manager, which is moto's server in a Python environment.
 moto:
 	@tests/e2e/moto/build.sh >/dev/null
+
+# And for External Secrets Operator, which is built from its Go module, once.
+external-secrets:
+	@tests/e2e/external-secrets/build.sh >/dev/null

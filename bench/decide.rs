@@ -12,6 +12,8 @@ use std::sync::Arc;
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher};
 use mimalloc::MiMalloc;
+use refgate::policy::carriers;
+use refgate::policy::carriers::held::{Carried, Held};
 use refgate::policy::decide;
 use refgate::policy::decision::Outcome;
 use refgate::policy::review::{self, Endpoint};
@@ -41,11 +43,12 @@ fn world() -> Snapshot {
     let state = NamespaceState {
         namespace: Arc::new(NamespaceLabels::read(labels, [])),
         catalogue: Arc::new(Catalogue::new(entries, None)),
+        ..NamespaceState::default()
     };
     Snapshot {
         settings: Arc::new(Settings::default()),
         namespaces: HashMap::from([(NAMESPACE.into(), Arc::new(state))]),
-        stale: false,
+        ..Snapshot::default()
     }
 }
 
@@ -91,6 +94,19 @@ fn baseline_value(bencher: Bencher<'_, '_>, row: &str) {
     bencher
         .counter(BytesCount::new(body.len()))
         .bench_local(|| serde_json::from_slice::<Value>(black_box(&body)).is_ok());
+}
+
+/// An ExternalSecret of so many entries, by a store of the cluster.
+#[divan::bench(args = [5, 50])]
+fn external_secret(bencher: Bencher<'_, '_>, entries: usize) {
+    let mut world = world();
+    let kind = carriers::kinds().map(|(_, kind)| kind).find(|kind| kind.kind == "ClusterSecretStore");
+    let store = kind.and_then(|kind| Held::read(kind, &reviews::store().to_string()));
+    world.cluster = Arc::new(Carried::new(store.map(Arc::new)));
+    let body = reviews::carried(&reviews::external_secret("web", entries));
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench_local(|| answer(black_box(&body), Endpoint::Validate, &world));
 }
 
 /// The review with five references, in a cluster of so many namespaces: the world does not show in the time.

@@ -1,6 +1,6 @@
 //! Writes what the benchmarks feed: reviews as JSON, and worlds as `refgate serve --dev` reads them.
 //!
-//! `generate review REFERENCES` and `generate world NAMESPACES ENTRIES`, to standard output. The same arguments give the
+//! `generate review REFERENCES`, `generate world NAMESPACES ENTRIES` and `generate external-secrets COUNT`, to standard output. The same arguments give the
 //! same bytes.
 
 mod reviews;
@@ -28,6 +28,10 @@ fn main() -> ExitCode {
             (Some(namespaces @ 1..), Some(entries)) => world(&mut out, namespaces, entries),
             _ => return usage(),
         },
+        ["external-secrets", count] => match number(count) {
+            Some(count) => external_secrets(&mut out, count),
+            None => return usage(),
+        },
         _ => return usage(),
     };
     match written.and_then(|()| out.flush()) {
@@ -37,7 +41,10 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    let _ = writeln!(io::stderr(), "usage: generate review 0..20|applied; generate world NAMESPACES ENTRIES");
+    let _ = writeln!(
+        io::stderr(),
+        "usage: generate review 0..20|applied; generate world NAMESPACES ENTRIES; generate external-secrets COUNT"
+    );
     ExitCode::from(2)
 }
 
@@ -68,6 +75,22 @@ const SECRETS: [&str; 10] = [
     "kafka/producer",
     "tls",
 ];
+
+/// So many ExternalSecrets of five entries, twenty in each namespace, and their store.
+fn external_secrets(out: &mut impl Write, count: usize) -> io::Result<()> {
+    world(out, count.div_ceil(20).max(1), 0)?;
+    writeln!(out, "---\n{}", reviews::store())?;
+    for number in 0..count {
+        let mut object = reviews::external_secret(&format!("web-{number}"), 5);
+        let home = number / 20;
+        if home > 0 {
+            let (app, env) = (APPS[home % APPS.len()], ENVS[home % ENVS.len()]);
+            object["metadata"]["namespace"] = format!("{app}-{home}-{env}").into();
+        }
+        writeln!(out, "---\n{object}")?;
+    }
+    Ok(())
+}
 
 /// A world whose first namespace is the one of the reviews, with the Secrets that they refer to. The entries are spread
 /// evenly over all namespaces.

@@ -31,6 +31,62 @@ pub const ENV: [(&str, &str); 20] = [
     ("ADMIN_EMAIL", "snippets-admin@example.com"),
 ];
 
+/// An ExternalSecret with so many entries, as the API server sends it.
+#[allow(dead_code, reason = "each benchmark takes what it needs")]
+pub fn external_secret(name: &str, entries: usize) -> Value {
+    let data: Vec<Value> = (0..entries)
+        .map(|number| {
+            json!({
+                "secretKey": format!("SETTING_{number}"),
+                "remoteRef": {
+                    "key": format!("mozmeao/snippets/stage/secret_{number}"), "property": "password",
+                    "conversionStrategy": "Default", "decodingStrategy": "None", "metadataPolicy": "None",
+                },
+            })
+        })
+        .collect();
+    json!({
+        "apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+        "metadata": {
+            "name": name, "namespace": NAMESPACE, "uid": "0a4c1d3e-7f5b-4c39-9d1c-0c1f6b5a2e10", "generation": 1,
+            "creationTimestamp": "2026-11-22T14:28:37Z", "labels": {"app.kubernetes.io/name": "snippets"},
+        },
+        "spec": {
+            "secretStoreRef": {"kind": "ClusterSecretStore", "name": "aws"}, "refreshInterval": "1h0m0s",
+            "target": {"name": format!("{name}-secrets"), "creationPolicy": "Owner", "deletionPolicy": "Retain"},
+            "data": data,
+        },
+    })
+}
+
+/// The store that those are read through, for a world.
+#[allow(dead_code, reason = "each benchmark takes what it needs")]
+pub fn store() -> Value {
+    json!({
+        "apiVersion": "external-secrets.io/v1", "kind": "ClusterSecretStore", "metadata": {"name": "aws"},
+        "spec": {"provider": {"aws": {"service": "SecretsManager", "region": "us-west-2"}}},
+    })
+}
+
+/// A review of an object that is made.
+#[allow(dead_code, reason = "each benchmark takes what it needs")]
+pub fn carried(object: &Value) -> Vec<u8> {
+    let (group, version) =
+        object["apiVersion"].as_str().and_then(|text| text.split_once('/')).unwrap_or_default();
+    let review = json!({
+        "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
+        "request": {
+            "uid": "6f0c4d1e-7f5b-4c39-9d1c-0c1f6b5a2e10",
+            "kind": {"group": group, "version": version, "kind": object["kind"]},
+            "resource": {"group": group, "version": version, "resource": "externalsecrets"},
+            "name": object["metadata"]["name"], "namespace": NAMESPACE, "operation": "CREATE",
+            "userInfo": {"username": "dev", "groups": ["team-snippets", "system:authenticated"]},
+            "object": object, "oldObject": null, "dryRun": false,
+        },
+    });
+    serde_json::to_vec(&review).unwrap_or_default()
+}
+
 /// A pod of a ReplicaSet, as the API server sends it.
 pub fn pod(containers: usize, env: usize, references: usize) -> Value {
     let containers: Vec<Value> = (0..containers)

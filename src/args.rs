@@ -50,6 +50,9 @@ pub enum Command {
     /// Store a value from standard input in the secret manager
     #[command(after_help = help::PUT)]
     Put(secrets::Put),
+    /// List the systems that carry secrets in manifests, or show what is enforced of one
+    #[command(after_help = help::CARRIERS)]
+    Carriers(secrets::Carriers),
     /// List the rules that find plaintext, or show one of them
     #[command(after_help = help::RULES)]
     Rules(Rules),

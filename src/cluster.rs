@@ -142,6 +142,8 @@ enum Failure {
     Gone,
     /// The stream ended, as it does every few minutes.
     End,
+    /// There is no such resource.
+    Missing,
     Error(String),
 }
 
@@ -149,6 +151,7 @@ impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         match &error {
             kube::Error::Api(status) if status.code == 410 => Self::Gone,
+            kube::Error::Api(status) if status.code == 404 => Self::Missing,
             _ => Self::Error(chain(&error)),
         }
     }
@@ -159,6 +162,7 @@ impl From<ListError> for Failure {
         match error {
             // Pages of different moments make no list that a watch can start from.
             ListError::Expired { .. } => Self::Gone,
+            ListError::NotThere => Self::Missing,
             other => Self::Error(other.to_string()),
         }
     }
@@ -220,14 +224,28 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
     /// The next event. Failures are waited out in here; the list that follows a long one makes up for what was missed.
     pub async fn next(&mut self) -> Event<T> {
         loop {
+            match self.next_if_there().await {
+                Some(event) => return event,
+                None => self.recover(Failure::Missing).await,
+            }
+        }
+    }
+
+    /// The same, or `None` where the cluster has no such resource. When to ask again is then the caller's business.
+    pub async fn next_if_there(&mut self) -> Option<Event<T>> {
+        loop {
             match self.step().await {
                 Ok(Some(event)) => {
                     if !matches!(event, Event::Restart(_)) {
                         self.failures = 0;
                     }
-                    return event;
+                    return Some(event);
                 }
                 Ok(None) => {}
+                Err(Failure::Missing) => {
+                    self.state = State::List;
+                    return None;
+                }
                 Err(failure) => self.recover(failure).await,
             }
         }
@@ -272,6 +290,13 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
             }
             Failure::End if first => tracing::debug!(path, "the watch ended; resuming it"),
             Failure::End => {}
+            Failure::Missing => {
+                tracing::warn!(
+                    path,
+                    failures = self.failures,
+                    "the API server does not know what is watched"
+                );
+            }
             Failure::Error(error) => {
                 tracing::warn!(path, error, failures = self.failures, "the watch failed")
             }
@@ -283,7 +308,7 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
             }
             _ => State::List,
         };
-        tokio::time::sleep(self.fetch.pace.wait(self.failures)).await;
+        self.fetch.pace.pause(self.failures).await;
     }
 }
 
@@ -312,6 +337,11 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Fetch<D> {
 }
 
 impl Pace {
+    /// Waits as long as it takes after so many failures.
+    pub async fn pause(&self, failures: u32) {
+        tokio::time::sleep(self.wait(failures)).await;
+    }
+
     /// Doubles with each failure, and is half chance, so that replicas do not come back together.
     fn wait(&self, failures: u32) -> Duration {
         let doubled = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16));

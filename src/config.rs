@@ -14,14 +14,13 @@ use crate::policy::snapshot::{KNOWN_PROXIES, Settings};
 use crate::policy::workload::{CONFIG_MAP, Kind, SECRET};
 use crate::yaml::{self, Document};
 
+mod carriers;
 pub mod follow;
 mod rules;
 pub mod sync;
 
 /// How old the world may get where the configuration does not say. API servers send a bookmark about once a minute.
 const MAX_AGE: Duration = Duration::from_secs(600);
-/// Keys that the format keeps for parts that this version does not have.
-const RESERVED: [&str; 1] = ["carriers"];
 
 /// What the file says.
 #[derive(Debug)]
@@ -86,7 +85,17 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn config(&mut self) -> Config {
         let mut config = Config::default();
-        let keys = ["defaults", "templates", "skipContainers", "rules", "allow", "aws", "snapshot", "sync"];
+        let keys = [
+            "defaults",
+            "templates",
+            "skipContainers",
+            "rules",
+            "allow",
+            "aws",
+            "carriers",
+            "snapshot",
+            "sync",
+        ];
         let mut config_maps = true;
         let Some(root) = self.map("", &self.document.value, &keys) else { return config };
         for (key, value) in root {
@@ -106,6 +115,7 @@ impl<'a> Reader<'a> {
                 }
                 "allow" => config.settings.allow = self.allow(value),
                 "aws" => self.aws(&pointer, value, &mut config.settings),
+                "carriers" => self.carriers(value, &mut config.settings.carriers),
                 "snapshot" => self.snapshot(&pointer, value, &mut config.max_age),
                 "sync" => config.sync = self.sync(value),
                 // Said already.
@@ -135,11 +145,7 @@ impl<'a> Reader<'a> {
         for key in map.keys().filter(|key| !keys.contains(&key.as_str())) {
             let inner = format!("{pointer}/{}", escape(key));
             let key = key.escape_debug();
-            if pointer.is_empty() && RESERVED.iter().any(|reserved| key.to_string() == **reserved) {
-                self.say(&inner, format!("key `{key}` is reserved; this version does not know it yet"));
-            } else {
-                self.say(&inner, format!("unknown key `{key}` in {name}; known are {}", keys.join(", ")));
-            }
+            self.say(&inner, format!("unknown key `{key}` in {name}; known are {}", keys.join(", ")));
         }
         Some(map)
     }

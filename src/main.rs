@@ -34,6 +34,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Bind(args) => cli::bind::run(&args.options()),
         Command::Iam(args) => cli::iam::run(&args.options()),
         Command::Put(args) => cli::put::run(&args.options()),
+        Command::Carriers(args) => cli::carriers::run(args.shown().as_deref()),
         Command::Rules(args) => cli::rules::run(args.shown().as_deref()),
     }
 }

@@ -259,6 +259,15 @@ pub struct FindingLabels {
     pub mode: &'static str,
 }
 
+/// Labels of `refgate_carriers_outside`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CarrierLabels {
+    /// Id of the carrier.
+    pub carrier: &'static str,
+    /// Kind of its objects.
+    pub kind: &'static str,
+}
+
 /// Everything that is measured.
 #[derive(Debug)]
 pub struct Metrics {
@@ -269,6 +278,8 @@ pub struct Metrics {
     pub duration: Histogram,
     /// `refgate_findings_total`.
     pub findings: Family<FindingLabels, Counter>,
+    /// `refgate_carriers_outside`: objects of other sync systems that are there and would be refused if they were made now.
+    pub carriers_outside: Family<CarrierLabels, Gauge>,
     /// `refgate_panics_total`.
     pub panics: Counter,
     /// `refgate_snapshot_age_seconds`: since the last sign of life of the quietest watch.
@@ -288,6 +299,7 @@ impl Default for Metrics {
             reviews: Family::default(),
             duration: Histogram::new(exponential_buckets(16e-6, 2.0, 18)),
             findings: Family::default(),
+            carriers_outside: Family::default(),
             panics: Counter::default(),
             snapshot_age: Gauge::default(),
             config_reload_success: Gauge::default(),
@@ -307,6 +319,8 @@ impl Metrics {
         let help = "Time from the first byte of a review to its answer";
         registry.register("refgate_review_duration_seconds", help, self.duration.clone());
         registry.register("refgate_findings", "Findings, by the way they counted", self.findings.clone());
+        let help = "Objects of other sync systems that are there and would be refused now";
+        registry.register("refgate_carriers_outside", help, self.carriers_outside.clone());
         registry.register("refgate_panics", "Panics while judging", self.panics.clone());
         let help = "Time since the last sign of life of the quietest watch";
         registry.register("refgate_snapshot_age_seconds", help, self.snapshot_age.clone());

@@ -1,4 +1,4 @@
-//! Kubernetes objects to the parts of a snapshot: Namespaces and the ConfigMaps of the catalogue.
+//! Kubernetes objects to the parts of a snapshot: Namespaces, the ConfigMaps of the catalogue, objects of other sync systems.
 //!
 //! One decoder for the watches of `serve` and for the world file of `serve --dev` and the commands. An object that
 //! cannot be read is a problem that names it, and never takes the others with it.
@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::policy::carriers::held::{Carried, Held};
+use crate::policy::carriers::{self, Kind, Known};
 use crate::policy::path::SecretPath;
 use crate::policy::snapshot::{Catalogue, Entry, NamespaceLabels, NamespaceState, Settings, Snapshot};
 use crate::yaml;
@@ -112,6 +114,29 @@ pub fn catalogue(object: &ConfigMap) -> Result<Part<Catalogue>, Problem> {
     Ok(Part { namespace: namespace.into(), value: Catalogue::new(entries, known), problems })
 }
 
+/// Reads an object of another sync system. One of the whole cluster has an empty namespace.
+pub fn carried(kind: &'static Kind, text: &str) -> Result<Part<Held>, Problem> {
+    #[derive(Deserialize)]
+    struct Named {
+        metadata: Name,
+    }
+    #[derive(Deserialize)]
+    struct Name {
+        name: Box<str>,
+        #[serde(default)]
+        namespace: Box<str>,
+    }
+    let label = format!("a {}", kind.kind);
+    let Ok(Named { metadata }) = serde_json::from_str::<Named>(text) else {
+        return Err(problem(&label, "has no name"));
+    };
+    let namespace = if kind.cluster_scoped { "".into() } else { metadata.namespace };
+    match Held::read(kind, text) {
+        Some(value) => Ok(Part { namespace, value, problems: Vec::new() }),
+        None => Err(problem(&format!("{} {}", kind.kind, metadata.name), "cannot be read")),
+    }
+}
+
 fn entry(raw: &RawValue) -> Result<Entry, String> {
     let written: WrittenEntry =
         serde_json::from_str(raw.get()).map_err(|_| "path, secret, keys or version is missing or no text")?;
@@ -131,6 +156,8 @@ pub struct World {
     pub namespaces: HashMap<Box<str>, Arc<NamespaceLabels>>,
     /// By the namespace that they speak of.
     pub catalogues: HashMap<Box<str>, Arc<Catalogue>>,
+    /// Objects of other sync systems, by namespace; those of the whole cluster have none.
+    foreign: Vec<(Box<str>, Arc<Held>)>,
     /// What could not be read.
     pub problems: Vec<Problem>,
 }
@@ -209,8 +236,36 @@ impl World {
                 }
             }
             ("", _) | (_, "") => self.say(line, problem("a document", "has no apiVersion or no kind")),
-            _ => {}
+            (version, kind) => {
+                let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+                if let Some(Known::Kind(_, kind)) = carriers::known(group, kind)
+                    && kind.is_watched()
+                {
+                    self.carry(kind, &value, line);
+                }
+            }
         }
+    }
+
+    fn carry(&mut self, kind: &'static Kind, value: &Value, line: usize) {
+        match carried(kind, &value.to_string()) {
+            Ok(part) => self.hold(part.namespace, Arc::new(part.value)),
+            Err(problem) => self.say(line, problem),
+        }
+    }
+
+    /// Takes in what an object of another sync system reaches; one of the whole cluster has an empty namespace.
+    pub fn hold(&mut self, namespace: Box<str>, held: Arc<Held>) {
+        self.foreign.push((namespace, held));
+    }
+
+    /// Objects of other sync systems, by namespace; those of the whole cluster under an empty name.
+    pub fn carried(&self) -> HashMap<Box<str>, Arc<Carried>> {
+        let mut lists: HashMap<Box<str>, Vec<Arc<Held>>> = HashMap::new();
+        for (namespace, held) in &self.foreign {
+            lists.entry(namespace.clone()).or_default().push(Arc::clone(held));
+        }
+        lists.into_iter().map(|(namespace, list)| (namespace, Arc::new(Carried::new(list)))).collect()
     }
 
     fn take<T>(
@@ -240,10 +295,15 @@ impl World {
     /// The snapshot that decisions rest on.
     pub fn snapshot(&self, settings: Arc<Settings>) -> Snapshot {
         let none = Arc::new(Catalogue::default());
+        let (mut carried, nothing) = (self.carried(), Arc::<Carried>::default());
+        let cluster = carried.remove("").unwrap_or_default();
         let namespaces = self.namespaces.iter().map(|(name, labels)| {
             let catalogue = Arc::clone(self.catalogues.get(name).unwrap_or(&none));
-            (name.clone(), Arc::new(NamespaceState { namespace: Arc::clone(labels), catalogue }))
+            let carried = Arc::clone(carried.get(name).unwrap_or(&nothing));
+            let state = NamespaceState::join(Arc::clone(labels), catalogue, carried, &cluster, &settings);
+            (name.clone(), Arc::new(state))
         });
-        Snapshot { settings, namespaces: namespaces.collect(), stale: false }
+        let namespaces = namespaces.collect();
+        Snapshot { settings, namespaces, cluster, stale: false }
     }
 }

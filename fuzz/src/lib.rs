@@ -51,8 +51,10 @@ pub static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         ("free", NamespaceLabels::default()),
         ("broken", broken),
     ];
-    let state =
-        |namespace| Arc::new(NamespaceState { namespace: Arc::new(namespace), catalogue: catalogue.clone() });
+    let state = |namespace| {
+        let (namespace, catalogue) = (Arc::new(namespace), catalogue.clone());
+        Arc::new(NamespaceState { namespace, catalogue, ..NamespaceState::default() })
+    };
     Snapshot {
         settings: Arc::new(Settings {
             aws_accounts: vec!["111122223333".into()],
@@ -63,7 +65,7 @@ pub static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
             .into_iter()
             .map(|(name, labels)| (name.into(), state(labels)))
             .collect::<HashMap<_, _>>(),
-        stale: false,
+        ..Snapshot::default()
     }
 });
 

@@ -182,6 +182,16 @@ Exit codes:
   2  nothing was stored; standard error says why
 ";
 
+pub(super) const CARRIERS: &str = "\
+Examples:
+  refgate carriers
+  refgate carriers show external-secrets
+
+Exit codes:
+  0  shown
+  2  there is no such carrier, or the command line is wrong
+";
+
 pub(super) const RULES: &str = "\
 Examples:
   refgate rules

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, Subcommand};
 use refgate::cli::{iam, put};
 use refgate::policy::path::Scope;
 use refgate::sync::manager::aws::Settings;
@@ -64,6 +64,28 @@ pub struct Put {
     /// A context of the kubeconfig
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Carriers {
+    #[command(subcommand)]
+    command: Option<CarriersCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CarriersCommand {
+    /// Where one holds paths, what is enforced, and what no admission can decide
+    Show {
+        /// The name of a carrier, as `refgate carriers` lists it
+        name: String,
+    },
+}
+
+impl Carriers {
+    pub fn shown(self) -> Option<String> {
+        self.command.map(|CarriersCommand::Show { name }| name)
+    }
 }
 
 impl Iam {

@@ -32,15 +32,21 @@ pub enum Output {
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mut judge = Judge::load_with_secrets(&options.against)?;
     let mut report = Report::default();
-    let (mut progress, mut documents) = (Progress::new(), 0);
+    let (mut progress, mut documents) = (Progress::new(), Vec::new());
+    // All of them are read before any is judged: an ExternalSecret may stand before its store.
     input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
         match read {
-            Ok(document) => add(&mut report, &mut judge, &document),
+            Ok(document) => {
+                judge.take_in(&document.value);
+                documents.push(document);
+            }
             Err(problem) => report.errors.push(problem),
         }
-        documents += 1;
-        progress.say(|| format!("{documents} documents"));
+        progress.say(|| format!("{} documents", documents.len()));
     });
+    for document in &documents {
+        add(&mut report, &mut judge, document);
+    }
     progress.done();
     let text = match options.output {
         Output::Text => report.text(),

@@ -1,6 +1,7 @@
 //! Asks `policy::decide` about one document, as the API server would: a pod is mutated and what comes out is validated,
 //! any other workload is validated as it is written.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -11,13 +12,17 @@ use serde_json::{Map, Value};
 
 use super::{Against, envelope};
 use crate::config;
+use crate::policy::carriers::held::Held;
+use crate::policy::carriers::{self, Known};
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
 use crate::policy::finding::Finding;
 use crate::policy::level::{Level, LevelLabels};
 use crate::policy::path::Scope;
 use crate::policy::review::{self, Endpoint, ParseError};
-use crate::policy::snapshot::{Binding, Catalogue, LabelSet, NamespaceState, Settings, Snapshot};
+use crate::policy::snapshot::{
+    Binding, Catalogue, LabelSet, NamespaceLabels, NamespaceState, Settings, Snapshot,
+};
 use crate::policy::verdict;
 use crate::policy::wishes::Refusal;
 use crate::policy::workload::{Kind, SECRET};
@@ -33,9 +38,11 @@ pub struct Judge {
     level: Option<Level>,
     /// The namespaces of `snapshot` that the flags were applied to.
     ready: BTreeSet<String>,
+    /// Whether what the world's objects fill is worked out.
+    is_joined: bool,
 }
 
-/// A document that is judged: it carries a pod template, or data.
+/// A document that is judged: it carries a pod template, or data, or it is an object of another sync system.
 pub struct Workload<'a> {
     /// Where in it the template stands.
     pub kind: Kind,
@@ -45,6 +52,8 @@ pub struct Workload<'a> {
     pub namespace: String,
     /// Its name, or what its name starts with.
     pub name: String,
+    /// Whether it is an object of another sync system, which has no template.
+    pub is_carried: bool,
     object: &'a Value,
 }
 
@@ -109,6 +118,7 @@ impl Judge {
             namespace: against.namespace.clone(),
             level: against.level,
             ready: BTreeSet::new(),
+            is_joined: true,
         }
     }
 
@@ -154,12 +164,23 @@ impl Judge {
         };
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let known = self.snapshot.settings.judged.iter().filter(same_kind).find(|known| known.group == group);
-        let Some(known) = known else { return Ok(None) };
+        let carried = carriers::known(group, kind);
+        let (known, is_namespaced) = match (carried, known) {
+            (Some(Known::Kind(_, row)), _) => {
+                (workload_of(row.group, row.kind, row.resource), !row.cluster_scoped)
+            }
+            // Of an unknown kind nobody knows whether it lives in namespaces: who names one means one.
+            (Some(Known::Group(_)), _) => (workload_of(group, kind, ""), true),
+            (None, Some(known)) => (known.clone(), true),
+            (None, None) => return Ok(None),
+        };
         let metadata = |key: &str| object.get("metadata")?.get(key)?.as_str();
         let namespace = metadata("namespace").filter(|name| !name.is_empty()).unwrap_or(&self.namespace);
+        let namespace = if is_namespaced { namespace } else { "" };
         let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default();
         Ok(Some(Workload {
-            kind: known.clone(),
+            kind: known,
+            is_carried: carried.is_some(),
             api_version,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -170,6 +191,7 @@ impl Judge {
     /// Judges a workload as the API server would have it judged.
     pub fn judge(&mut self, workload: &Workload<'_>) -> Result<Judged, Unjudged> {
         self.prepare(&workload.namespace)?;
+        self.join();
         let decision = if workload.kind.is_pod() {
             self.pod(workload)?
         } else {
@@ -195,9 +217,11 @@ impl Judge {
     /// What the mutating webhook says of a pod that comes of the workload: the patch that injects, or a refusal.
     pub fn mutate(&mut self, workload: &Workload<'_>, pod: &Value) -> Result<Decision, Unjudged> {
         self.prepare(&workload.namespace)?;
+        self.join();
         let as_pod = Workload {
             kind: Kind { group: "".into(), kind: "Pod".into(), resource: "pods".into(), pointer: "".into() },
             api_version: "v1",
+            is_carried: false,
             namespace: workload.namespace.clone(),
             name: if workload.kind.is_pod() { workload.name.clone() } else { String::new() },
             object: pod,
@@ -261,6 +285,7 @@ impl Judge {
         let as_template = Workload {
             kind,
             api_version: workload.api_version,
+            is_carried: false,
             namespace: workload.namespace.clone(),
             name: workload.name.clone(),
             object: &wrapped,
@@ -300,6 +325,16 @@ impl Judge {
         if self.ready.contains(name) {
             return Ok(());
         }
+        if name.is_empty() {
+            // An object of the whole cluster: without a world and a scope nothing is said of it.
+            if self.world.is_none() && self.scope.is_none() {
+                let labels = NamespaceLabels { binding: Binding::Unknown, ..NamespaceLabels::default() };
+                let state = NamespaceState { namespace: Arc::new(labels), ..NamespaceState::default() };
+                self.snapshot.namespaces.insert("".into(), Arc::new(state));
+            }
+            self.ready.insert(String::new());
+            return Ok(());
+        }
         let mut state = match (self.snapshot.namespaces.get(name), &self.world) {
             (Some(state), _) => NamespaceState::clone(state),
             (None, Some(world)) if self.scope.is_none() => {
@@ -333,7 +368,39 @@ impl Judge {
         }
         self.snapshot.namespaces.insert(name.into(), Arc::new(state));
         self.ready.insert(name.to_owned());
+        self.is_joined = false;
         Ok(())
+    }
+
+    /// Takes an object of another sync system into the world: files that come together are judged together.
+    pub fn take_in(&mut self, object: &Value) {
+        let Ok(Some(workload)) = self.workload(object) else { return };
+        let Some(Known::Kind(_, kind)) = carriers::known(&workload.kind.group, &workload.kind.kind) else {
+            return;
+        };
+        let Some(held) = Held::read(kind, &object.to_string()).filter(|_| kind.is_watched()) else { return };
+        let namespace = workload.namespace;
+        if self.prepare(&namespace).is_err() {
+            return;
+        }
+        if kind.cluster_scoped {
+            Arc::make_mut(&mut self.snapshot.cluster).insert(Arc::new(held));
+        } else if let Some(state) = self.snapshot.namespaces.get_mut(&*namespace) {
+            Arc::make_mut(&mut Arc::make_mut(state).carried).insert(Arc::new(held));
+        }
+        self.is_joined = false;
+    }
+
+    /// Works out what the objects that were taken in fill.
+    fn join(&mut self) {
+        if std::mem::replace(&mut self.is_joined, true) {
+            return;
+        }
+        let Snapshot { settings, namespaces, cluster, .. } = &mut self.snapshot;
+        for state in namespaces.values_mut().filter(|state| !state.carried.objects().is_empty()) {
+            let NamespaceState { namespace, catalogue, carried, .. } = (**state).clone();
+            *state = Arc::new(NamespaceState::join(namespace, catalogue, carried, cluster, settings));
+        }
     }
 
     /// Whether a namespace is bound by a flag alone, so that nobody can say what is synced there.
@@ -346,6 +413,12 @@ impl Judge {
         let labels = self.snapshot.namespaces.get(namespace).map(|state| state.namespace.levels);
         labels.unwrap_or_default().over(defaults).enforce
     }
+}
+
+/// The row that an object without a template has: its pointer leads nowhere.
+pub(super) fn workload_of(group: &str, kind: &str, resource: &str) -> Kind {
+    let own = |text: &str| Cow::Owned(text.to_owned());
+    Kind { group: own(group), kind: own(kind), resource: own(resource), pointer: Cow::Borrowed("/-") }
 }
 
 /// What the configuration of the webhook says; its defaults without one.

@@ -2,7 +2,7 @@
 //!
 //! `input` makes documents of files, `judge` asks `policy::decide` about each of them, in the world that the flags
 //! describe; `check` and `render` say what came of it, through `report`, `diff` and `emit`. `scan` asks about the objects
-//! of a cluster, and `tally` keeps what is worth saying of them. `bind`, `iam` and `rules` show, and judge nothing. `put`
+//! of a cluster, and `tally` keeps what is worth saying of them. `bind`, `iam`, `rules` and `carriers` show, and judge nothing. `put`
 //! stores a value in the secret manager, and `status` says how the sync is doing.
 
 use std::io::{self, IsTerminal as _, Write};
@@ -15,6 +15,7 @@ use crate::policy::level::Level;
 use crate::policy::path::Scope;
 
 pub mod bind;
+pub mod carriers;
 pub mod check;
 pub mod diff;
 pub mod emit;

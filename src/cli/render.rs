@@ -115,7 +115,8 @@ impl Renderer {
     }
 
     fn render(&mut self, document: &Document) -> Result<Rendered, Unjudged> {
-        let Some(workload) = self.judge.workload(&document.value)? else { return Ok(Rendered::NoWorkload) };
+        let workload = self.judge.workload(&document.value)?.filter(|workload| !workload.is_carried);
+        let Some(workload) = workload else { return Ok(Rendered::NoWorkload) };
         let what = format!("{} in {}", workload.title(), workload.namespace);
         let judged = self.judge.judge(&workload)?;
         if let Some(why) = judged.denial {

@@ -2,7 +2,9 @@
 //!
 //! Each list is read page by page, and of a page only what is refused is kept (`tally`).
 
-use std::collections::BTreeSet;
+mod carried;
+
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -60,7 +62,8 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<Report> {
     let reader = Reader::connect(options.kubeconfig.clone(), options.context.clone()).await?;
     let mut tally = Tally::default();
-    let world = read_world(&reader, &options.own_namespace, &mut tally).await?;
+    let mut world = read_world(&reader, &options.own_namespace, &mut tally).await?;
+    let served = carried::read(&reader, &mut world, &mut tally).await;
     check_own_namespace(&options.own_namespace, &world)?;
     let judged = judged_namespaces(options, &world)?;
     let against = Against { level: options.level, ..Against::default() };
@@ -75,6 +78,7 @@ async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<Rep
     for kind in makers_first(&scan.settings.judged) {
         scan.kind(&kind).await;
     }
+    scan.carried(&served).await;
     scan.progress.done();
     Ok(scan.tally.report())
 }
@@ -275,7 +279,10 @@ impl Scan {
         map.insert("kind".into(), kind.kind.as_ref().into());
         let object = Value::Object(map);
         let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
-        if !self.judged.contains(namespace) {
+        // What is of the whole cluster has no namespace.
+        let is_seen =
+            self.judged.contains(namespace) || (namespace.is_empty() && carried::is_of_cluster(kind));
+        if !is_seen {
             return;
         }
         if is_over(kind, &object, &self.settings.kinds) {

@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
 }
 
 /// `group/app/env`, each a segment of a scope or `*`.
-fn pattern_segments(text: &str) -> Option<[Option<String>; 3]> {
+pub(super) fn pattern_segments(text: &str) -> Option<[Option<String>; 3]> {
     let segments: Vec<&str> = text.split('/').collect();
     let [group, app, env] = segments[..] else { return None };
     // With something legal in the place of each star it is a scope.

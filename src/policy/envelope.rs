@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::carriers::{self, json::Json, json::Root};
 use super::workload::Kind;
 use super::workload::json::{Nullable, Text};
 use super::workload::object::{Object, ObjectSeed};
@@ -56,6 +57,8 @@ pub enum Slot<'a> {
     Empty,
     /// Read; `None` for `null`, and for a kind without a pod template.
     Read(Option<Object<'a>>),
+    /// Read; an object of another sync system.
+    Foreign(Json<'a>),
     /// It came before its kind.
     Raw(&'a RawValue),
 }
@@ -69,6 +72,8 @@ pub struct GroupKind<'a> {
     pub group: Option<Text<'a>>,
     /// Kind.
     pub kind: Option<Text<'a>>,
+    /// Version of the group.
+    pub version: Option<Text<'a>>,
 }
 
 /// `request.userInfo`.
@@ -87,6 +92,12 @@ impl GroupKind<'_> {
     pub fn row<'k>(&self, kinds: &'k [Kind]) -> Option<&'k Kind> {
         let (group, kind) = (self.group.as_deref().unwrap_or_default(), self.kind.as_deref()?);
         kinds.iter().find(|row| row.kind == kind && row.group == group)
+    }
+
+    /// Whether it is of another sync system; that goes before a row of the configuration.
+    pub fn is_carried(&self) -> bool {
+        let (group, kind) = (self.group.as_deref(), self.kind.as_deref());
+        carriers::known(group.unwrap_or_default(), kind.unwrap_or_default()).is_some()
     }
 }
 
@@ -190,6 +201,7 @@ impl RequestSeed<'_> {
         }
         match &request.kind {
             None => map.next_value().map(Slot::Raw),
+            Some(kind) if kind.is_carried() => map.next_value_seed(Root).map(Slot::Foreign),
             Some(kind) => match kind.row(self.kinds) {
                 Some(row) => map.next_value_seed(ObjectSeed(row)).map(Slot::Read),
                 None => map.next_value::<IgnoredAny>().map(|_| Slot::Read(None)),

@@ -23,6 +23,13 @@ impl Walk<'_, '_> {
                  secretProviderClass may stand in a pod"
             ));
         }
+        if driver == "secrets-store.csi.k8s.io"
+            && let Some(class) = self.world.state.carried.class(text)
+            && class.reads_outside(self.world.binding(), self.world.settings)
+        {
+            // It was there before anybody asked, or the namespace was bound to something else.
+            return Some(format!("SecretProviderClass {text} reads what this namespace may not read"));
+        }
         if driver == "csi.vso.hashicorp.com" {
             return Some("volumes of driver csi.vso.hashicorp.com name paths that RefGate cannot see; write secret:NAME instead".to_owned());
         }
@@ -40,12 +47,15 @@ impl Walk<'_, '_> {
         pointer: &dyn Fn() -> String,
         subject: &dyn Fn() -> String,
     ) {
-        let mut entries = self.world.state.catalogue.by_secret(name).peekable();
-        if entries.peek().is_none() {
-            return;
+        let foreign = self.world.is_foreign(name);
+        for row in self.world.state.filled.by_secret(name) {
+            if key.is_none_or(|key| row.fills(key)) {
+                let (path, secret) = (Some(row.path.to_string()), Some(name.to_owned()));
+                let (pointer, key) = (pointer(), key.map(str::to_owned));
+                self.report(ReferenceReport { pointer, path, secret, key, verdict: Verdict::Allowed });
+            }
         }
-        let foreign = self.world.foreign(name).is_some();
-        for entry in entries {
+        for entry in self.world.state.catalogue.by_secret(name) {
             let verdict =
                 if self.world.binding().contains(&entry.path) { Verdict::Allowed } else { Verdict::Denied };
             self.report(ReferenceReport {

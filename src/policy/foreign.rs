@@ -7,9 +7,13 @@
 //! GoogleCloudPlatform/berglas `pkg/berglas/reference.go`, helmfile/vals README, hashicorp/vault-k8s
 //! `agent-inject/agent/annotations.go`.
 
+use super::carriers::consul_template;
+use super::carriers::place::{self, Place, System};
+use super::carriers::reach::How;
 use super::message;
 use super::path::SecretPath;
 use super::resolve::World;
+use super::snapshot::{Binding, Settings};
 
 /// A reference in another system's syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,8 +252,8 @@ impl Foreign<'_> {
         let advice = "write secret:NAME for a secret of its own scope";
         let inside = |path: &str| SecretPath::absolute(path).is_ok() && binding.contains(path);
         match &self.target {
-            Target::Path(path) if inside(path) => Ok(()),
-            Target::Arn(arn) => arn.judge(world).map_err(|why| format!("{why}; {advice}")),
+            Target::Path(path) if inside(path) || self.is_mapped(path, world) => Ok(()),
+            Target::Arn(arn) => arn.judge(binding, world.settings).map_err(|why| format!("{why}; {advice}")),
             Target::Path(_) | Target::Opaque => {
                 let what = self.path().map(|path| format!(" to {path}")).unwrap_or_default();
                 Err(format!(
@@ -257,6 +261,32 @@ impl Foreign<'_> {
                 ))
             }
         }
+    }
+}
+
+impl Foreign<'_> {
+    /// Whether a row of `carriers.mappings` gives it to the namespace: a path of Vault in a mount, with `data/` behind it or
+    /// not, a name of Google's, an item of 1Password.
+    fn is_mapped(&self, path: &str, world: &World<'_>) -> bool {
+        let (place, key) = match self.system {
+            "Vault" | "OpenBao" | "Vault Agent" | "bank-vaults" => (Place::new(System::Vault, ""), path),
+            "Google Secret Manager" => match path.split('/').collect::<Vec<_>>()[..] {
+                ["projects", project, "secrets", name]
+                | ["projects", project, "secrets", name, "versions", _] => {
+                    (Place::new(System::Google, project), name)
+                }
+                _ => return false,
+            },
+            "1Password" => match path.split('/').collect::<Vec<_>>()[..] {
+                [vault, item, _] | [vault, item, _, _] => (Place::new(System::OnePassword, vault), item),
+                _ => return false,
+            },
+            _ => return false,
+        };
+        place.remote(How::Read, key).is_ok_and(|remote| {
+            let verdict = place::judge(&remote, How::Read, world.binding(), world.settings);
+            matches!(verdict, place::Verdict::Inside(_))
+        })
     }
 }
 
@@ -269,8 +299,7 @@ impl<'a> Arn<'a> {
 
     /// An ARN ends in a hyphen and six random characters, which a partial ARN leaves out: `…/my-secret` can be read both
     /// ways, so both readings have to lie inside (AWS Secrets Manager user guide, troubleshooting of partial ARNs).
-    fn judge(&self, world: &World<'_>) -> Result<(), String> {
-        let settings = world.settings;
+    fn judge(&self, binding: &Binding, settings: &Settings) -> Result<(), String> {
         if !settings.aws_accounts.iter().any(|account| account == self.account) {
             return Err("this ARN is of an AWS account that aws.accounts of the configuration does not list"
                 .to_owned());
@@ -290,12 +319,29 @@ impl<'a> Arn<'a> {
         if readings
             .into_iter()
             .flatten()
-            .all(|path| SecretPath::absolute(path).is_ok() && world.binding().contains(path))
+            .all(|path| SecretPath::absolute(path).is_ok() && binding.contains(path))
         {
             Ok(())
         } else {
-            Err(message::outside(whole.as_str(), world.binding()))
+            Err(message::outside(whole.as_str(), binding))
         }
+    }
+}
+
+/// An ARN of AWS Secrets Manager, as an object of another system names it: the path that it means, or the path where it can
+/// be shown and why the namespace may not have it.
+pub fn arn(text: &str, binding: &Binding, settings: &Settings) -> Result<String, (Option<String>, String)> {
+    match aws(text).map(|foreign| foreign.target) {
+        Some(Target::Arn(arn)) => {
+            let path = SecretPath::absolute(arn.cut().unwrap_or(arn.rest)).ok();
+            let path = path.map(|path| path.as_str().to_owned());
+            match (arn.judge(binding, settings), path) {
+                (Ok(()), Some(path)) => Ok(path),
+                (Ok(()), None) => Err((None, "this ARN names no path".to_owned())),
+                (Err(why), path) => Err((path, why)),
+            }
+        }
+        _ => Err((None, "this is no ARN of a secret in AWS Secrets Manager".to_owned())),
     }
 }
 
@@ -314,14 +360,17 @@ enum Meaning {
     Paths,
     /// Its value is an ARN.
     Arn,
+    /// Its value is a template, whose calls name paths.
+    Template,
     /// It gives a container more than one path that could be compared: templates, tokens, patches.
     Anything,
 }
 
 /// Annotations of other systems that bring secrets into a pod, by the beginning of their keys.
-const ANNOTATIONS: [(&str, &str, Meaning); 17] = [
+const ANNOTATIONS: [(&str, &str, Meaning); 18] = [
     ("Vault Agent", "vault.hashicorp.com/agent-inject-secret-", Meaning::Paths),
-    ("Vault Agent", "vault.hashicorp.com/agent-inject-template-", Meaning::Anything),
+    ("Vault Agent", "vault.hashicorp.com/agent-inject-template-file-", Meaning::Anything),
+    ("Vault Agent", "vault.hashicorp.com/agent-inject-template-", Meaning::Template),
     ("Vault Agent", "vault.hashicorp.com/agent-inject-command-", Meaning::Anything),
     ("Vault Agent", "vault.hashicorp.com/agent-inject-token", Meaning::Anything),
     ("Vault Agent", "vault.hashicorp.com/agent-configmap", Meaning::Anything),
@@ -351,7 +400,7 @@ pub const SECRET_ANNOTATIONS: [&str; 4] = [
 pub fn holds_paths(key: &str) -> bool {
     ANNOTATIONS
         .iter()
-        .any(|(_, start, meaning)| key.starts_with(start) && !matches!(meaning, Meaning::Anything))
+        .any(|(_, start, meaning)| key.starts_with(start) && matches!(meaning, Meaning::Paths | Meaning::Arn))
 }
 
 /// Most paths that one annotation lists.
@@ -366,6 +415,13 @@ pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
     match meaning {
         Meaning::Anything => opaque(),
         Meaning::Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),
+        // One that may read anything else is refused like a token.
+        Meaning::Template => match consul_template::paths(value) {
+            Some(paths) if paths.len() <= LISTED => {
+                paths.into_iter().map(|path| Foreign { system, target: Target::Path(path) }).collect()
+            }
+            _ => opaque(),
+        },
         // A list that nobody would write cannot be compared path by path.
         Meaning::Paths if value.split(',').nth(LISTED).is_some() => opaque(),
         Meaning::Paths => value
@@ -377,89 +433,4 @@ pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn well_formed_references_are_recognised() {
-        for (text, system) in [
-            ("vault:secret/data/a/b#key", "Vault"),
-            (">>vault:pki/issue/x#certificate#{}", "Vault"),
-            ("vault:secret/data/a#${.user}:${.pass}", "Vault"),
-            ("bao:secret/a#k#2", "OpenBao"),
-            ("vault:login", "Vault"),
-            ("op://vault/item/field", "1Password"),
-            ("op://vault/item/section/field", "1Password"),
-            ("sm://project/name#1", "Berglas"),
-            ("berglas://bucket/object", "Berglas"),
-            ("arn:aws:secretsmanager:us-west-2:111122223333:secret:a/b-AbCdEf", "AWS Secrets Manager"),
-            ("arn:aws-cn:secretsmanager:cn-north-1:111122223333:secret:a", "AWS Secrets Manager"),
-            ("arn:aws:ssm:us-west-2:111122223333:parameter/a/b", "AWS Parameter Store"),
-            ("gcp:secretmanager:projects/p/secrets/s/versions/2", "Google Secret Manager"),
-            ("my-secret@azurekeyvault", "Azure Key Vault"),
-            ("my-secret@azurekeyvault?tls.crt", "Azure Key Vault"),
-            ("ref+vault://secret/a#/key", "vals"),
-            ("ref+awssecrets://a/b/c/d?region=x", "vals"),
-        ] {
-            let Reading::Reference(foreign) = read(text) else { panic!("{text}") };
-            assert_eq!(foreign.system, system, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_only_starts_like_one_is_none() {
-        for text in [
-            "vault:hunter2",
-            "vault:hunter2#x",
-            "vault:",
-            "vaults:a/b#c",
-            "op://hunter2",
-            "op://a//b/c",
-            "sm://x",
-            "arn:aws:secretsmanager:hunter2",
-            "arn:aws:s3:::bucket",
-            "arn:gcp:secretmanager:r:a:secret:x",
-            "gcp:secretmanager:",
-            "gcp:secretmanager:hunter 2!",
-            "Passw0rd!@azurekeyvault",
-            "a@azurekeyvault.example.com",
-            "ref+://x",
-            "ref+hunter2",
-            "",
-        ] {
-            assert!(!matches!(read(text), Reading::Reference(_)), "{text}");
-        }
-    }
-
-    #[test]
-    fn references_inside_a_text_are_found() {
-        let found = inline(
-            "postgres://${vault:secret/a#user}:${>>vault:secret/b#pw}@${HOST}/x${vault:no}${vault:a b/../c#d}",
-        );
-        let paths: Vec<Option<&str>> = found
-            .iter()
-            .map(|reading| match reading {
-                Reading::Reference(foreign) => foreign.path(),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(paths, [Some("secret/a"), Some("secret/b"), None, None]);
-    }
-
-    #[test]
-    fn what_a_tool_would_try_is_told_apart_from_plain_text() {
-        for (text, system) in [
-            ("vault:a b/../secret/data/payroll/prod/x#k", Some("Vault")),
-            ("arn:aws:ssm:us-west-2:parameter/:/mozmeao/payroll/prod/x", Some("AWS")),
-            ("gcp:secretmanager:projects/example.com:payroll/secrets/x", Some("Google Secret Manager")),
-            ("berglas://bucket/signing key", Some("Berglas")),
-            ("Passw0rd@azurekeyvault", Some("Azure Key Vault")),
-            ("ref+echo://hunter2", Some("vals")),
-            ("vault: our storage", None),
-            ("operator", None),
-        ] {
-            let expected = system.map_or(Reading::None, Reading::Malformed);
-            assert_eq!(read(text), expected, "{text}");
-        }
-    }
-}
+mod tests;

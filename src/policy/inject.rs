@@ -343,7 +343,12 @@ struct Paths<'p, 't, 'a> {
 
 impl Paths<'_, '_, '_> {
     /// The path that a Secret holds, if the namespace may read it.
-    fn of(&self, secret: &str) -> Option<&str> {
+    fn of(&self, secret: &str, key: &str) -> Option<&str> {
+        // What other systems fill holds a path for each key.
+        let mut filled = self.world.state.filled.by_secret(secret).peekable();
+        if filled.peek().is_some() && self.world.entry(secret).is_none() {
+            return filled.find(|row| row.fills(key)).map(|row| &*row.path);
+        }
         let planned = self.plan.paths.get(secret).map(String::as_str);
         let catalogued = || self.world.entry(secret).map(|entry| &*entry.path);
         planned.or_else(catalogued).or_else(|| self.claims.get(secret).map(String::as_str))
@@ -354,7 +359,7 @@ impl Paths<'_, '_, '_> {
         if reads.looks > READS {
             return;
         }
-        if let Some(path) = self.of(secret) {
+        if let Some(path) = self.of(secret, key) {
             reads
                 .rows
                 .entry((path.to_owned(), secret.to_owned(), key.to_owned(), wanted))

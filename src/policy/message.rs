@@ -93,6 +93,27 @@ pub fn two_sources(path: &str, first: &str, second: &str) -> String {
     format!("two Secrets hold {path}: {first} and {second}; {first} is used, because it sorts first")
 }
 
+/// Only other systems fill Secrets here, and none of their objects fills one from this path.
+pub fn nobody_fills(path: &str, similar: Option<&str>) -> String {
+    let hint = similar.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    format!(
+        "no object of the sync systems in this namespace fills a Secret from {path}; add one, such as an ExternalSecret{hint}"
+    )
+}
+
+/// Another system fills a Secret from the path, but no key of it with what the reference asks for.
+pub fn no_key_holds(
+    path: &str,
+    by: &str,
+    secret: &str,
+    property: Option<&str>,
+    similar: Option<&str>,
+) -> String {
+    let what = property.map_or("the whole value".to_owned(), |property| format!("property {property}"));
+    let hint = similar.map(|name| format!("; did you mean #{name}?")).unwrap_or_default();
+    format!("{by} fills Secret {secret} from {path}, and no key of it holds {what}{hint}")
+}
+
 /// `env-from` of a secret that is not there yet.
 pub fn env_from_not_synced(path: &str, bare_pod: bool) -> String {
     let hint = if bare_pod {

@@ -5,6 +5,7 @@
 
 pub mod allow;
 mod annotation;
+pub mod carriers;
 pub mod decision;
 mod entries;
 mod envelope;
@@ -31,6 +32,7 @@ pub mod workload;
 
 use std::collections::BTreeSet;
 
+use carriers::Known;
 use decision::{Decision, Outcome};
 use judge::{Seen, judge};
 use plan::{Plan, plan};
@@ -44,7 +46,13 @@ use workload::{CONFIG_MAP, KINDS, Kind};
 
 /// What one review comes to, in the world that `snapshot` shows. Total: whatever the review holds, there is a decision.
 pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
-    let Some(object) = judged(review) else { return Decision::allow() };
+    if !is_judged(review) {
+        return Decision::allow();
+    }
+    if let Some(known) = carriers::known(&review.group, &review.kind) {
+        return carried(review, known, snapshot);
+    }
+    let Some(object) = &review.object else { return Decision::allow() };
     let nowhere = NamespaceState::default();
     let namespace = review.namespace.as_deref().unwrap_or_default();
     let state = match snapshot.namespaces.get(namespace) {
@@ -73,11 +81,27 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
 const IGNORED_SUBRESOURCES: [&str; 9] =
     ["status", "scale", "resize", "binding", "eviction", "exec", "attach", "portforward", "proxy"];
 
-/// The object to judge; `None` where there is nothing to judge. One without a pod template still has annotations.
-fn judged<'r, 'a>(review: &'r Review<'a>) -> Option<&'r Object<'a>> {
+/// Whether there is anything to judge. An object without a pod template still has annotations.
+fn is_judged(review: &Review<'_>) -> bool {
     let is_change = matches!(&*review.operation, "CREATE" | "UPDATE");
-    let is_ignored = IGNORED_SUBRESOURCES.contains(&&*review.sub_resource);
-    if is_change && !is_ignored { review.object.as_ref() } else { None }
+    is_change && !IGNORED_SUBRESOURCES.contains(&&*review.sub_resource)
+}
+
+/// An object of another sync system. It is judged once, by the validating webhook.
+fn carried(review: &Review<'_>, known: Known, snapshot: &Snapshot) -> Decision {
+    let nowhere = NamespaceState::default();
+    let namespace = review.namespace.as_deref().unwrap_or_default();
+    let state = match snapshot.namespaces.get(namespace) {
+        _ if review.endpoint == Endpoint::Mutate => return Decision::allow(),
+        Some(state) => state,
+        None if !namespace.is_empty() => return not_seen_yet(namespace),
+        None if matches!(known, Known::Kind(_, kind) if !kind.cluster_scoped) => {
+            return review::unreadable("/request/namespace", "it is missing");
+        }
+        None => &nowhere,
+    };
+    let world = World { settings: &snapshot.settings, state, namespace, stale: snapshot.stale };
+    carriers::decide(review, known, &world, snapshot)
 }
 
 fn not_seen_yet(namespace: &str) -> Decision {

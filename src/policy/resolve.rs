@@ -1,5 +1,6 @@
 //! From a reference, the scope and the catalogue to a synced Secret and key, or to a refusal.
 
+use super::carriers::filled::Row;
 use super::finding::Certainty;
 use super::message;
 use super::path::{self, key_property, secret_name};
@@ -69,6 +70,11 @@ impl<'s> World<'s> {
             .find(|path| !self.binding().contains(path) && *self.binding() != Binding::Unknown)
     }
 
+    /// Whether a Secret holds what the namespace may not read, by the catalogue or by what another system fills.
+    pub fn is_foreign(&self, secret: &str) -> bool {
+        self.foreign(secret).is_some() || self.state.filled.is_outside(secret)
+    }
+
     /// The entry of a Secret whose path the namespace may read.
     pub fn entry(&self, secret: &str) -> Option<&'s Entry> {
         self.catalogue().by_secret(secret).find(|entry| self.binding().contains(&entry.path))
@@ -101,6 +107,16 @@ impl<'s> World<'s> {
             return refused(Some(path), why);
         }
         let entries = self.catalogue().by_path(&path);
+        let filled = self.state.filled.by_path(&path);
+        if entries.is_empty() && !filled.is_empty() {
+            return by_others(reference, path, filled, suggest);
+        }
+        if entries.is_empty() && self.catalogue().is_absent() && !self.state.filled.is_empty() {
+            let names = self.state.filled.rows().iter().filter_map(|row| row.path.strip_prefix(own.as_str()));
+            let names = names.filter_map(|name| name.strip_prefix('/'));
+            let meant = if suggest { similar(reference.path, names) } else { None };
+            return refused(Some(path.clone()), message::nobody_fills(&path, meant));
+        }
         let secret =
             entries.first().map_or_else(|| secret_name(&path), |entry| entry.secret.clone().into_string());
         if let Some(other) = self.catalogue().by_secret(&secret).find(|entry| *entry.path != *path) {
@@ -112,6 +128,11 @@ impl<'s> World<'s> {
         let note = match entries {
             [] if self.catalogue().is_unknown() => None,
             [] => Some(self.missing(&path, own.as_str(), suggest, reference.optional)),
+            [entry, ..] if !filled.is_empty() => Some(message::two_sources(
+                &path,
+                &entry.secret,
+                &format!("{} of {}", filled[0].secret, filled[0].by),
+            )),
             [entry] => missing_key(entry, &key, reference, suggest),
             [first, second, ..] => Some(message::two_sources(&path, &first.secret, &second.secret)),
         };
@@ -143,6 +164,25 @@ impl<'s> World<'s> {
         let names = known.iter().map(|name| &**name).chain(synced);
         message::not_known(path, optional, if suggest { similar(name, names) } else { None })
     }
+}
+
+/// A reference to a path that other systems fill. Of several the first by Secret and name counts, and that is said.
+fn by_others<'s>(reference: &Reference<'_>, path: String, rows: &[Row], suggest: bool) -> Resolution<'s> {
+    let mut fitting = rows.iter().filter_map(|row| Some((row, row.key_of(reference.property)?)));
+    let Some((row, key)) = fitting.next() else {
+        let row = &rows[0];
+        let names = rows.iter().filter_map(|row| row.property.as_deref());
+        let meant = reference.property.filter(|_| suggest).and_then(|property| similar(property, names));
+        let why = message::no_key_holds(&path, &row.by, &row.secret, reference.property, meant);
+        return Resolution::Refused { path: Some(path), why };
+    };
+    let other = fitting.find(|(other, _)| other.secret != row.secret || other.by != row.by);
+    let note = other.map(|(other, _)| {
+        let named = |row: &Row| format!("{} of {}", row.secret, row.by);
+        message::two_sources(&path, &named(row), &named(other))
+    });
+    let (secret, key) = (row.secret.to_string(), key.to_owned());
+    Resolution::Found(Found { path, secret, key, entry: None, note })
 }
 
 /// What to say of a key that a Secret does not have.

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
+use super::carriers::Foreign;
+use super::carriers::json::{Json, Root};
 use super::decision::{Decision, Outcome};
 use super::envelope::{Envelope, EnvelopeSeed, GroupKind, Slot};
 use super::message;
@@ -53,6 +55,8 @@ pub struct Review<'a> {
     pub kind: Cow<'a, str>,
     /// Its API group.
     pub group: Cow<'a, str>,
+    /// Its version.
+    pub version: Cow<'a, str>,
     /// Subresource that was asked for; empty for the object itself.
     pub sub_resource: Cow<'a, str>,
     /// Namespace of the request; `None` for a cluster-scoped object.
@@ -71,6 +75,10 @@ pub struct Review<'a> {
     pub object: Option<Object<'a>>,
     /// What it was before, likewise.
     pub old_object: Option<Object<'a>>,
+    /// The object, if its kind is one of another sync system.
+    pub foreign: Option<Foreign<'a>>,
+    /// What it was before, likewise.
+    pub old_foreign: Option<Foreign<'a>>,
 }
 
 /// Why a body could not be judged.
@@ -127,13 +135,27 @@ impl<'a> Envelope<'a> {
         let kind = request.kind.unwrap_or_default();
         let row = kind.row(kinds);
         let read = |slot: Slot<'a>, field: &str| match slot {
-            Slot::Empty => Ok(None),
-            Slot::Read(object) => Ok(object),
-            Slot::Raw(raw) => row.map_or(Ok(None), |row| read_raw(raw, row, field, &request.uid)),
+            Slot::Empty => Ok((None, None)),
+            Slot::Read(object) => Ok((object, None)),
+            Slot::Foreign(json) => Ok((None, Some(json))),
+            Slot::Raw(raw) if kind.is_carried() => {
+                Ok((None, Some(read_raw(raw, Root, field, &request.uid)?)))
+            }
+            Slot::Raw(raw) => match row {
+                Some(row) => Ok((read_raw(raw, ObjectSeed(row), field, &request.uid)?, None)),
+                None => Ok((None, None)),
+            },
         };
-        let object = read(request.object, "")?;
-        let old_object = read(request.old_object, "/oldObject")?;
+        let foreign = |json: Json<'a>| Some(Foreign { json }).filter(|object| !object.json.is_null());
+        let (object, json) = read(request.object, "")?;
+        let (old_object, old_json) = read(request.old_object, "/oldObject")?;
+        let (foreign, old_foreign) = (json.and_then(foreign), old_json.and_then(foreign));
         let name = request.name.filter(|name| !name.is_empty()).or_else(|| {
+            if let Some(foreign) = &foreign {
+                let made =
+                    [foreign.name(), foreign.generate_name()].into_iter().find(|name| !name.is_empty());
+                return made.map(|name| Text(Cow::Owned(name.to_owned())));
+            }
             let metadata = &object.as_ref()?.metadata;
             metadata.name.clone().or_else(|| metadata.generate_name.clone())
         });
@@ -143,6 +165,7 @@ impl<'a> Envelope<'a> {
             operation: request.operation.0,
             kind: kind.kind.unwrap_or_default().0,
             group: kind.group.unwrap_or_default().0,
+            version: kind.version.unwrap_or_default().0,
             sub_resource: request.sub_resource.unwrap_or_default().0,
             namespace: request.namespace.map(|text| text.0).filter(|namespace| !namespace.is_empty()),
             name: name.unwrap_or_default().0,
@@ -152,26 +175,28 @@ impl<'a> Envelope<'a> {
             is_workload: row.is_some(),
             object,
             old_object,
+            foreign,
+            old_foreign,
         })
     }
 }
 
 /// Reads an object on its own; a fault gets the pointer into it.
-fn read_raw<'a>(
+fn read_raw<'a, S: DeserializeSeed<'a>>(
     raw: &'a RawValue,
-    kind: &Kind,
+    seed: S,
     field: &str,
     uid: &str,
-) -> Result<Option<Object<'a>>, ParseError> {
+) -> Result<S::Value, ParseError> {
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
     let mut track = serde_path_to_error::Track::new();
-    ObjectSeed(kind)
-        .deserialize(serde_path_to_error::Deserializer::new(&mut deserializer, &mut track))
-        .map_err(|error| ParseError::Object {
+    seed.deserialize(serde_path_to_error::Deserializer::new(&mut deserializer, &mut track)).map_err(|error| {
+        ParseError::Object {
             uid: uid.to_owned(),
             pointer: format!("{field}{}", pointer(&track.path())),
             problem: describe(&error),
-        })
+        }
+    })
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -247,11 +272,17 @@ fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
     };
     let kind: Option<GroupKind<'_>> =
         request.get("kind").and_then(|raw| serde_json::from_str(raw.get()).ok());
-    if let Some(row) = kind.and_then(|kind| kind.row(kinds)) {
-        for (name, field) in [("object", ""), ("oldObject", "/oldObject")] {
-            if let Some(Err(error)) = request.get(name).map(|raw| read_raw(raw, row, field, &uid)) {
-                return error;
-            }
+    let (row, is_carried) =
+        (kind.as_ref().and_then(|kind| kind.row(kinds)), kind.as_ref().is_some_and(GroupKind::is_carried));
+    for (name, field) in [("object", ""), ("oldObject", "/oldObject")] {
+        let Some(raw) = request.get(name) else { continue };
+        let read = match row {
+            _ if is_carried => read_raw(raw, Root, field, &uid).map(drop),
+            Some(row) => read_raw(raw, ObjectSeed(row), field, &uid).map(drop),
+            None => Ok(()),
+        };
+        if let Err(error) = read {
+            return error;
         }
     }
     ParseError::Object {

@@ -6,6 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::allow::Allow;
+use super::carriers::filled::Filled;
+use super::carriers::held::Carried;
+use super::carriers::settings::Settings as Carriers;
 use super::level::{Level, LevelLabels, Levels};
 use super::path::{Scope, SecretPath};
 use super::rules::Detector;
@@ -15,12 +18,14 @@ use super::workload::{CONFIG_MAP, KINDS, Kind};
 pub const PREFIX: &str = "refgate.dev/";
 
 /// All that a decision may depend on, besides the review itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// From the configuration.
     pub settings: Arc<Settings>,
     /// What is known of each namespace. One that is not here is not known yet: nothing is judged by a default.
     pub namespaces: HashMap<Box<str>, Arc<NamespaceState>>,
+    /// Objects of other sync systems that are of the whole cluster.
+    pub cluster: Arc<Carried>,
     /// Whether the watches have been silent for longer than `snapshot.maxAge`: then references are denied.
     pub stale: bool,
 }
@@ -44,6 +49,8 @@ pub struct Settings {
     pub detector: Detector,
     /// What passes though a rule strikes.
     pub allow: Vec<Allow>,
+    /// What becomes of what carriers cannot decide, and what scopes may read in other systems.
+    pub carriers: Carriers,
 }
 
 /// Containers that proxies inject under well-known names; they read no application secrets.
@@ -61,6 +68,7 @@ impl Default for Settings {
             aws_regions: Vec::new(),
             detector: Detector::new(&[]),
             allow: Vec::new(),
+            carriers: Carriers::default(),
         }
     }
 }
@@ -72,6 +80,27 @@ pub struct NamespaceState {
     pub namespace: Arc<NamespaceLabels>,
     /// From its catalogue; empty where there is none.
     pub catalogue: Arc<Catalogue>,
+    /// Objects of other sync systems in it.
+    pub carried: Arc<Carried>,
+    /// Which Secrets those fill from which paths: `join` keeps it in step.
+    pub filled: Arc<Filled>,
+}
+
+impl NamespaceState {
+    /// A namespace with its catalogue and the objects of other sync systems in it.
+    pub fn join(
+        namespace: Arc<NamespaceLabels>,
+        catalogue: Arc<Catalogue>,
+        carried: Arc<Carried>,
+        cluster: &Carried,
+        settings: &Settings,
+    ) -> Self {
+        let filled = match carried.objects() {
+            [] => Filled::default(),
+            _ => Filled::new(&namespace, &carried, cluster, settings),
+        };
+        Self { namespace, catalogue, carried, filled: Arc::new(filled) }
+    }
 }
 
 /// What a Namespace object says.
@@ -305,6 +334,11 @@ impl Catalogue {
         let at = |index: &u32| &self.entries[*index as usize];
         let start = self.by_secret.partition_point(|index| &*at(index).secret < secret);
         self.by_secret[start..].iter().map(at).take_while(move |entry| &*entry.secret == secret)
+    }
+
+    /// Whether no sync of RefGate's own ever wrote one.
+    pub fn is_absent(&self) -> bool {
+        self.entries.is_empty() && self.known.is_none() && !self.unknown
     }
 
     /// Names of the scope that the secret manager has and nobody has synced; `None` where nobody listed them.

@@ -120,7 +120,7 @@ fn is_certain(hit: &Hit) -> bool {
 }
 
 /// What was struck of a text.
-fn part(text: &str, hit: &Hit) -> String {
+pub(super) fn part(text: &str, hit: &Hit) -> String {
     let bytes = text.as_bytes().get(hit.span.clone()).unwrap_or_default();
     String::from_utf8_lossy(bytes).into_owned()
 }

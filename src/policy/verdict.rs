@@ -44,6 +44,8 @@ pub enum Subject {
     Workload,
     /// Something that holds data.
     Data,
+    /// An object of another sync system.
+    Carrier,
 }
 
 impl<'t> Case<'t> {
@@ -125,7 +127,7 @@ pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
         let what = match subject {
             Subject::Pod => "pod",
             Subject::Workload => "workload",
-            Subject::Data => "object",
+            Subject::Data | Subject::Carrier => "object",
         };
         refusals.push(Refusal { pointer: String::new(), subject: what.to_owned(), text: text.to_owned() });
     }
@@ -280,7 +282,7 @@ fn warnings(
     let left_alone = match subject {
         Subject::Pod => None,
         Subject::Workload => Some("this was there before and is left alone, but new pods are refused for it"),
-        Subject::Data => Some("this was there before and is left alone"),
+        Subject::Data | Subject::Carrier => Some("this was there before and is left alone"),
     };
     all.extend(
         left_alone.into_iter().flat_map(|why| unchanged.iter().map(move |text| format!("{why}: {text}"))),

@@ -43,7 +43,10 @@ async fn ready(State(health): State<Arc<Health>>) -> Response<Body> {
         return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
     if health.snapshots.borrow().is_none() {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "namespaces and catalogues are not all read yet\n");
+        return text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "namespaces, catalogues and objects of other sync systems are not all read yet\n",
+        );
     }
     text(StatusCode::OK, "ready\n")
 }

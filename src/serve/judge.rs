@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use tokio::time::Instant;
 
+use crate::policy::carriers::{self, Known};
 use crate::policy::decision::{Decision, Outcome};
 use crate::policy::review::{self, Endpoint, ParseError, Review};
 use crate::policy::snapshot::Snapshot;
@@ -98,9 +99,13 @@ impl Job {
         let settings = &self.snapshot.settings;
         let known =
             settings.judged.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
+        let carried = match carriers::known(&review.group, &review.kind) {
+            Some(Known::Kind(_, kind)) => Some(kind.kind),
+            _ => None,
+        };
         let kind = match known {
             Some(known) => known.kind.clone(),
-            None => Cow::Borrowed("other"),
+            None => Cow::Borrowed(carried.unwrap_or("other")),
         };
         self.count(operation, kind, decision.verdict());
         self.count_findings(review, decision);

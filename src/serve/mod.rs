@@ -24,6 +24,7 @@ pub mod health;
 pub mod http;
 pub mod intake;
 mod judge;
+pub mod rejudge;
 pub mod state;
 pub mod tls;
 pub mod watch;
@@ -286,7 +287,7 @@ impl Server {
         let Self { options, listener, health, identity, metrics, configuration, origin, .. } = self;
         let (changes, queue) = mpsc::channel(QUEUE);
         let (publish, snapshots) = channel::channel(None);
-        let watches = if matches!(origin, Origin::Cluster { .. }) { watch::WATCHES } else { 0 };
+        let watches = if matches!(origin, Origin::Cluster { .. }) { watch::count() } else { 0 };
         let freshness = Arc::new(Freshness::new(watches));
         let (config, text) = configuration;
         let mut state = State::new(config);
@@ -301,8 +302,13 @@ impl Server {
                 let feed = watch::Feed { changes, freshness, snapshots };
                 let namespaces = watch::namespaces(client.clone(), Pace::default(), feed.clone());
                 tasks.spawn("the watch of namespaces", namespaces);
-                let catalogues = watch::catalogues(client, namespace, Pace::default(), feed);
+                let catalogues = watch::catalogues(client.clone(), namespace, Pace::default(), feed.clone());
                 tasks.spawn("the watch of catalogues", catalogues);
+                state = state.awaiting(watch::carried_kinds());
+                for (number, kind) in watch::carried_kinds().enumerate() {
+                    let carried = watch::carried(client.clone(), number, kind, Pace::default(), feed.clone());
+                    tasks.spawn(kind.resource, carried);
+                }
                 let follow = reloader.run(options.poll, Arc::clone(&metrics));
                 tasks.spawn("the reading of the certificate", follow);
             }
@@ -313,6 +319,8 @@ impl Server {
                 tasks.spawn("the reading of the world file", follow);
             }
         }
+        let again = rejudge::run(snapshots.clone(), Arc::clone(&metrics));
+        tasks.spawn("the judging of what is there", again);
         tasks.spawn("the writer of snapshots", state::run(state, queue, publish, Arc::clone(&freshness)));
         let plain = health::Health {
             snapshots: snapshots.clone(),

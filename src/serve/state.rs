@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::policy::carriers::Kind;
+use crate::policy::carriers::held::{Carried, Held};
 use crate::policy::snapshot::{Catalogue, NamespaceLabels, NamespaceState, Settings, Snapshot};
 use crate::world::World;
 
@@ -27,6 +29,8 @@ pub enum Change {
     Namespaces(Update<NamespaceLabels>),
     /// Something happened to catalogues; by the namespace that they speak of.
     Catalogues(Update<Catalogue>),
+    /// Something happened to objects of another sync system, of this kind.
+    Carried(&'static Kind, CarriedUpdate),
     /// The configuration was read.
     Configuration(Box<Config>),
     /// The world file was read: all namespaces and catalogues there are.
@@ -42,6 +46,20 @@ pub enum Update<T> {
     Apply(Box<str>, Arc<T>),
     /// One is gone.
     Delete(Box<str>),
+}
+
+/// An object of a list: its namespace, its name, and what it reaches.
+pub type Listed = (Box<str>, Box<str>, Option<Arc<Held>>);
+
+/// What happened to objects of one kind of another sync system; those of the whole cluster have an empty namespace.
+#[derive(Debug)]
+pub enum CarriedUpdate {
+    /// The whole list, by namespace and name. What is in it without a value could not be read, and stays as it was.
+    Restart(Vec<Listed>),
+    /// One came or changed.
+    Apply(Box<str>, Arc<Held>),
+    /// One is gone.
+    Delete(Box<str>, Box<str>),
 }
 
 /// When each watch last gave a sign of life.
@@ -90,9 +108,14 @@ pub struct State {
     complete: (bool, bool),
     /// All catalogues, those of namespaces that nobody has seen yet included.
     catalogues: HashMap<Box<str>, Arc<Catalogue>>,
+    /// All objects of other sync systems, by namespace.
+    carried: HashMap<Box<str>, Arc<Carried>>,
+    /// Kinds of those whose whole list is still to come.
+    awaited: Vec<&'static Kind>,
     /// All namespaces, with their catalogue.
     namespaces: HashMap<Box<str>, Arc<NamespaceState>>,
     none: Arc<Catalogue>,
+    nothing: Arc<Carried>,
     stale: bool,
 }
 
@@ -105,10 +128,18 @@ impl State {
             max_age,
             complete: (false, false),
             catalogues: HashMap::new(),
+            carried: HashMap::new(),
+            awaited: Vec::new(),
             namespaces: HashMap::new(),
             none: Arc::default(),
+            nothing: Arc::default(),
             stale: false,
         }
+    }
+
+    /// Nothing is whole before a list of each of these kinds was seen, or that the cluster has no such kind.
+    pub fn awaiting(self, kinds: impl IntoIterator<Item = &'static Kind>) -> Self {
+        Self { awaited: kinds.into_iter().collect(), ..self }
     }
 
     /// Takes a change in. Returns whether anything is different now: most events of a Namespace are not about us.
@@ -126,11 +157,15 @@ impl State {
             }
             Change::Namespaces(update) => self.namespaces(update),
             Change::Catalogues(update) => self.catalogues(update),
+            Change::Carried(kind, update) => self.carry(kind, update),
             Change::Configuration(config) => {
                 self.settings = Arc::new(config.settings);
                 self.max_age = config.max_age;
+                self.join_carried();
             }
             Change::World(world) => {
+                self.carried = world.carried();
+                self.awaited.clear();
                 let some = |(name, value)| (name, Some(value));
                 self.catalogues(Update::Restart(world.catalogues.into_iter().map(some).collect()));
                 let some = |(name, value)| (name, Some(value));
@@ -163,7 +198,71 @@ impl State {
 
     fn join(&mut self, name: Box<str>, labels: Arc<NamespaceLabels>) {
         let catalogue = Arc::clone(self.catalogues.get(&name).unwrap_or(&self.none));
-        self.namespaces.insert(name, Arc::new(NamespaceState { namespace: labels, catalogue }));
+        let carried = Arc::clone(self.carried.get(&name).unwrap_or(&self.nothing));
+        let cluster = self.carried.get("").unwrap_or(&self.nothing);
+        let state = NamespaceState::join(labels, catalogue, carried, cluster, &self.settings);
+        self.namespaces.insert(name, Arc::new(state));
+    }
+
+    fn carry(&mut self, kind: &'static Kind, update: CarriedUpdate) {
+        let touched: Vec<Box<str>> = match update {
+            CarriedUpdate::Restart(list) => {
+                self.awaited.retain(|awaited| *awaited != kind);
+                self.carry_all(kind, list)
+            }
+            CarriedUpdate::Apply(namespace, held) => {
+                Arc::make_mut(self.carried.entry(namespace.clone()).or_default()).insert(held);
+                vec![namespace]
+            }
+            CarriedUpdate::Delete(namespace, name) => {
+                if let Some(carried) = self.carried.get_mut(&namespace) {
+                    Arc::make_mut(carried).remove(kind, &name);
+                }
+                vec![namespace]
+            }
+        };
+        if touched.iter().any(|name| name.is_empty()) {
+            self.join_carried();
+        }
+        for name in touched {
+            if let Some(state) = self.namespaces.get(&name) {
+                let labels = Arc::clone(&state.namespace);
+                self.join(name, labels);
+            }
+        }
+    }
+
+    /// A store of the cluster or a line of the configuration changes what is filled from where.
+    fn join_carried(&mut self) {
+        let concerned = self.namespaces.iter().filter(|(_, state)| !state.carried.objects().is_empty());
+        let concerned: Vec<_> =
+            concerned.map(|(name, state)| (name.clone(), Arc::clone(&state.namespace))).collect();
+        for (name, labels) in concerned {
+            self.join(name, labels);
+        }
+    }
+
+    /// Puts a whole list in the place of all objects of its kind. Gives the namespaces that it touches.
+    fn carry_all(&mut self, kind: &'static Kind, list: Vec<Listed>) -> Vec<Box<str>> {
+        let mut lists: HashMap<Box<str>, Vec<Arc<Held>>> = HashMap::new();
+        for (namespace, name, held) in list {
+            let known = || self.carried.get(&namespace)?.shared(kind, &name);
+            if let Some(held) = held.or_else(known) {
+                lists.entry(namespace).or_default().push(held);
+            }
+        }
+        // Those of before whose last object is gone are touched too.
+        for (namespace, carried) in &self.carried {
+            if carried.objects().iter().any(|held| held.kind == kind) {
+                lists.entry(namespace.clone()).or_default();
+            }
+        }
+        for (namespace, new) in &mut lists {
+            let carried = self.carried.entry(namespace.clone()).or_default();
+            let others = carried.objects().iter().filter(|held| held.kind != kind).cloned();
+            *carried = Arc::new(Carried::new(others.chain(new.drain(..))));
+        }
+        lists.into_keys().collect()
     }
 
     fn catalogues(&mut self, update: Update<Catalogue>) {
@@ -201,9 +300,10 @@ impl State {
 
     /// What is known, as a whole; `None` before it is whole.
     pub fn snapshot(&self) -> Option<Snapshot> {
-        (self.complete == (true, true)).then(|| Snapshot {
+        (self.complete == (true, true) && self.awaited.is_empty()).then(|| Snapshot {
             settings: Arc::clone(&self.settings),
             namespaces: self.namespaces.clone(),
+            cluster: Arc::clone(self.carried.get("").unwrap_or(&self.nothing)),
             stale: self.stale,
         })
     }

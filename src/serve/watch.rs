@@ -1,4 +1,5 @@
-//! Events to changes: the watches of Namespaces and catalogues, and the files that are polled instead.
+//! Events to changes: the watches of Namespaces, catalogues and objects of other sync systems, and the files that are polled
+//! instead.
 //!
 //! `cluster` reports what happened, `world` reads the objects, `state` takes what comes of it.
 
@@ -10,17 +11,29 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 
-use super::state::{Change, Freshness, Update};
+use super::state::{CarriedUpdate, Change, Freshness, Update};
+use crate::cluster::list::{ListError, Reader};
 use crate::cluster::{Event, Pace, Source, Watcher};
 use crate::config::follow::{Follower, Reload};
+use crate::policy::carriers::{self, Kind};
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::world::{self, CATALOGUE_LABEL, CATALOGUE_PREFIX, Part, Problem};
 
-/// Watches there are: namespaces and catalogues. Their numbers in [`Freshness`].
+/// Watches there are besides those of carriers: namespaces and catalogues. Their numbers in [`Freshness`].
 pub const WATCHES: usize = 2;
 const NAMESPACES: usize = 0;
 const CATALOGUES: usize = 1;
+
+/// Kinds of other sync systems that are watched where the cluster has them.
+pub fn carried_kinds() -> impl Iterator<Item = &'static Kind> {
+    carriers::kinds().map(|(_, kind)| kind).filter(|kind| kind.is_watched())
+}
+
+/// All watches there are.
+pub fn count() -> usize {
+    WATCHES + carried_kinds().count()
+}
 
 /// Where changes go, and what is known already.
 #[derive(Clone)]
@@ -75,6 +88,93 @@ pub async fn catalogues(client: kube::Client, own_namespace: String, pace: Pace,
             return;
         }
     }
+}
+
+/// Watches the objects of one kind of another sync system, for ever. While the cluster has no such kind there are none, and
+/// that is asked again every so often: a CRD may come later, go, or be served in another version.
+pub async fn carried(client: kube::Client, number: usize, kind: &'static Kind, pace: Pace, feed: Feed) {
+    let reader = Reader::new(client.clone());
+    let nothing = || Change::Carried(kind, CarriedUpdate::Restart(Vec::new()));
+    let mut failures = 0;
+    loop {
+        let change = match reader.versions(kind.group).await {
+            Ok(served) => {
+                failures = 0;
+                let version =
+                    kind.versions.iter().find(|version| served.iter().any(|known| known == *version));
+                match version {
+                    Some(version) => follow(&client, number, kind, version, &pace, &feed).await,
+                    None => Some(nothing()),
+                }
+            }
+            Err(ListError::NotThere) => Some(nothing()),
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(group = kind.group, %error, failures, "an API group cannot be looked up");
+                pace.pause(failures).await;
+                continue;
+            }
+        };
+        feed.freshness.touch(WATCHES + number);
+        let Some(change) = change else { return };
+        if feed.changes.send(change).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(pace.longest).await;
+    }
+}
+
+/// Follows a kind in one version until the cluster does not have it any more, and gives what that comes to; `None` when
+/// nobody takes changes any more.
+async fn follow(
+    client: &kube::Client,
+    number: usize,
+    kind: &'static Kind,
+    version: &str,
+    pace: &Pace,
+    feed: &Feed,
+) -> Option<Change> {
+    let path = format!("/apis/{}/{version}/{}", kind.group, kind.resource);
+    let source = Source { path, labels: None };
+    let decode = |raw: &RawValue| match world::carried(kind, raw.get()) {
+        Ok(part) => {
+            let held = Arc::new(part.value);
+            Some((part.namespace, held.name.clone(), Some(held)))
+        }
+        Err(problem) => {
+            tracing::error!(%problem, "an object was skipped; what was known of it stays");
+            let name = serde_json::from_str::<Placed>(raw.get()).ok()?.metadata;
+            Some((name.namespace, name.name, None))
+        }
+    };
+    let mut watcher = Watcher::new(client.clone(), source, pace.clone(), decode);
+    loop {
+        let event = watcher.next_if_there().await;
+        feed.freshness.touch(WATCHES + number);
+        let Some(event) = event else {
+            return Some(Change::Carried(kind, CarriedUpdate::Restart(Vec::new())));
+        };
+        let update = match event {
+            Event::Restart(list) => CarriedUpdate::Restart(list),
+            Event::Apply((namespace, _, Some(held))) => CarriedUpdate::Apply(namespace, held),
+            Event::Apply((.., None)) | Event::Alive => continue,
+            Event::Delete { namespace, name } => CarriedUpdate::Delete(namespace.into(), name.into()),
+        };
+        feed.changes.send(Change::Carried(kind, update)).await.ok()?;
+    }
+}
+
+/// Where an object is.
+#[derive(Deserialize)]
+struct Placed {
+    metadata: Name,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: Box<str>,
+    #[serde(default)]
+    namespace: Box<str>,
 }
 
 /// The namespace that a catalogue speaks of, by the name of its ConfigMap.

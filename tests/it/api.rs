@@ -37,7 +37,7 @@ struct Script {
     accepted: Vec<String>,
 }
 
-/// The server. A path that has no reply left is met with silence.
+/// The server. A path that has no reply left is met with silence, and an API group that no reply was ever written for with 404.
 #[derive(Clone)]
 pub struct Api {
     script: Arc<Mutex<Script>>,
@@ -93,10 +93,14 @@ impl Api {
         let path = request.uri().path().to_owned();
         let reply = {
             let mut script = self.script.lock().unwrap();
-            script.asked.push(request.uri().to_string());
             let accept = request.headers().get("accept").map(|value| value.to_str().unwrap());
-            script.accepted.push(accept.unwrap_or_default().to_owned());
-            script.replies.get_mut(&path).and_then(VecDeque::pop_front).unwrap_or(Reply::Silence)
+            let is_group = path.starts_with("/apis/") && !script.replies.contains_key(&path);
+            if !is_group {
+                script.asked.push(request.uri().to_string());
+                script.accepted.push(accept.unwrap_or_default().to_owned());
+            }
+            let otherwise = if is_group { Reply::Status(404) } else { Reply::Silence };
+            script.replies.get_mut(&path).and_then(VecDeque::pop_front).unwrap_or(otherwise)
         };
         let (status, body) = match reply {
             Reply::Json(value) => (200, Body::from(value.to_string())),

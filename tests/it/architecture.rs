@@ -30,7 +30,7 @@ const OWN_CRATES: [(&str, &[&str]); 11] = [
     ("k8s_openapi", &["world", "cluster", "serve", "sync"]),
     ("kube", &["cluster", "serve", "sync"]),
     ("rustls", &["serve"]),
-    ("saphyr_parser", &["yaml"]),
+    ("saphyr_parser", &["policy", "yaml"]),
     ("tokio_rustls", &["serve"]),
 ];
 

@@ -101,6 +101,7 @@ fn world() -> Snapshot {
         Arc::new(NamespaceState {
             namespace: Arc::new(NamespaceLabels::read(labels.iter().copied(), shared)),
             catalogue: Arc::new(catalogue.clone()),
+            ..NamespaceState::default()
         })
     };
     let settings = Settings {
@@ -115,7 +116,7 @@ fn world() -> Snapshot {
             ("nobody".into(), state(&[], &catalogue)),
             ("broken".into(), state(&[BOUND[0], BOUND[1], ("refgate.dev/env", "Stage!")], &catalogue)),
         ]),
-        stale: false,
+        ..Snapshot::default()
     }
 }
 

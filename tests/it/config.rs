@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use refgate::config::sync::{Choice, Restart, Rotation, Sync};
 use refgate::config::{Config, duration, parse};
+use refgate::policy::carriers::place::System;
+use refgate::policy::carriers::settings::Mode;
 use refgate::policy::level::Level;
 
 fn problems(text: &str) -> Vec<String> {
@@ -43,6 +45,25 @@ snapshot: {maxAge: 1h30m}
 }
 
 #[test]
+fn what_becomes_of_carriers() {
+    let text = r#"
+carriers:
+  unbound: audit
+  undecided: {external-secrets: audit}
+  mappings:
+  - {system: vault, match: "*/*/*", place: secret}
+  - {system: google, match: mozmeao/snippets/prod, place: moz-prod, separator: "--"}
+"#;
+    let carriers = parse(text).unwrap().settings.carriers;
+    assert_eq!((carriers.unbound, carriers.cluster_scoped), (Mode::Audit, Mode::Deny));
+    assert_eq!(carriers.undecided("external-secrets"), Mode::Audit);
+    assert_eq!(carriers.undecided("anything-else"), Mode::Deny);
+    let rows: Vec<_> =
+        carriers.mappings.iter().map(|row| (row.system, &*row.place, row.separator.as_deref())).collect();
+    assert_eq!(rows, [(System::Vault, "secret", None), (System::Google, "moz-prod", Some("--"))]);
+}
+
+#[test]
 fn nothing_said_is_the_defaults() {
     let usual = Config::default();
     for text in ["", "# nothing\n", "---\n", "{}", "defaults:\ntemplates:\nrules:\naws: {}\n"] {
@@ -66,9 +87,37 @@ fn each_problem_is_said_with_its_line() {
         ),
         (
             "\nfoo: 1\n",
-            "2: unknown key `foo` in the configuration; known are defaults, templates, skipContainers, rules, allow, aws, snapshot, sync",
+            "2: unknown key `foo` in the configuration; known are defaults, templates, skipContainers, rules, allow, aws, carriers, snapshot, sync",
         ),
-        ("carriers: {}\n", "1: key `carriers` is reserved; this version does not know it yet"),
+        ("carriers: {unbound: maybe}\n", "1: carriers.unbound must be deny or audit"),
+        (
+            "carriers:\n  unbond: deny\n",
+            "2: unknown key `unbond` in carriers; known are unbound, clusterScoped, undecided, mappings",
+        ),
+        (
+            "carriers:\n  undecided:\n    external-secrets: allow\n",
+            "3: carriers.undecided.external-secrets must be deny or audit",
+        ),
+        (
+            "carriers: {mappings: [{system: aws-secrets-manager, match: a/b/c}]}\n",
+            "1: carriers.mappings[0].system must be one of aws-parameter-store, vault, google, azure, 1password, doppler",
+        ),
+        (
+            "carriers: {mappings: [{system: vault, match: a/b, place: secret}]}\n",
+            "1: carriers.mappings[0].match must be group/app/env, where * stands for any one segment",
+        ),
+        (
+            "carriers: {mappings: [{system: google, match: a/b/c}]}\n",
+            "1: carriers.mappings[0].place must name the project, the vault or the mount that those scopes may read",
+        ),
+        (
+            "carriers: {mappings: [{system: google, match: a/b/c, place: p, separator: x}]}\n",
+            "1: carriers.mappings[0].separator must be of the characters - _ . such as \"--\"",
+        ),
+        (
+            "carriers: {mappings: [{system: vault, match: a/b/c, place: p, separator: --}]}\n",
+            "1: names of Vault have slashes; leave the separator out",
+        ),
         (
             "sync:\n  manger: aws\n",
             "2: unknown key `manger` in sync; known are manager, file, refresh, forgetAfter, rebindGrace, scopes, restart, rotation",
@@ -97,11 +146,11 @@ fn each_problem_is_said_with_its_line() {
         ),
         (
             "a/b: 1",
-            "1: unknown key `a/b` in the configuration; known are defaults, templates, skipContainers, rules, allow, aws, snapshot, sync",
+            "1: unknown key `a/b` in the configuration; known are defaults, templates, skipContainers, rules, allow, aws, carriers, snapshot, sync",
         ),
         (
             "[]",
-            "1: the configuration must be a map with the keys defaults, templates, skipContainers, rules, allow, aws, snapshot, sync",
+            "1: the configuration must be a map with the keys defaults, templates, skipContainers, rules, allow, aws, carriers, snapshot, sync",
         ),
         ("templates: {}\n", "1: templates must be a list"),
         ("templates:\n- {group: a, kind: B, resource: c}\n", "2: templates[0] has no key `pointer`"),

@@ -4,18 +4,21 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use refgate::policy::carriers;
 use refgate::policy::rules::{RULES, SCAN_LIMIT};
 use refgate::policy::workload::json::{CONTAINERS, ENTRIES, VOLUMES};
 use refgate::serve::{connection, http};
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "bench/README.md",
+    "docs/carriers.md",
     "docs/detector.md",
     "docs/operators.md",
     "docs/reference.md",
     "docs/rules.md",
+    "docs/rotation.md",
     "docs/tour.md",
     "manifests/README.md",
 ];
@@ -102,6 +105,16 @@ fn metrics_are_those_that_are_served() {
         }
     }
     assert!(seen.len() > 6, "{seen:?}");
+}
+
+/// `UPDATE_CASES=1 cargo test --test it docs` writes it anew.
+#[test]
+fn the_pages_of_carriers_are_those_of_the_code() {
+    let pages = carriers::doc::pages();
+    if std::env::var_os("UPDATE_CASES").is_some() {
+        fs::write(root().join("docs/carriers.md"), &pages).unwrap();
+    }
+    assert!(page("docs/carriers.md") == pages, "UPDATE_CASES=1 would write docs/carriers.md anew");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use refgate::config::{self, Config};
+use refgate::policy::carriers::{self, Handling};
 use refgate::policy::level::Level;
 use refgate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
 use refgate::yaml;
@@ -133,13 +134,49 @@ fn the_validating_webhook_asks_about_every_kind_that_is_judged() {
     assert_eq!(data, [(String::new(), "configmaps".to_owned())].into(), "Secrets are never sent");
     let mut with_debug = workloads.clone();
     with_debug.insert((String::new(), "pods/ephemeralcontainers".to_owned()));
-    for webhook in list(&only("ValidatingWebhookConfiguration"), "/webhooks") {
+    for webhook in &list(&only("ValidatingWebhookConfiguration"), "/webhooks")[..4] {
         let is_data = text(webhook, "/name").starts_with("judge-data");
         let (created, updated) = if is_data { (&data, &data) } else { (&workloads, &with_debug) };
         assert_eq!(resources(webhook, "CREATE"), *created);
         assert_eq!(resources(webhook, "UPDATE"), *updated);
         assert_eq!(resources(webhook, "DELETE"), BTreeSet::new());
     }
+}
+
+#[test]
+fn whatever_carries_secrets_is_asked_about_everywhere() {
+    let configuration = only("ValidatingWebhookConfiguration");
+    let carried = list(&configuration, "/webhooks").last().unwrap();
+    assert_eq!(carried["name"], "carry.refgate.dev");
+    assert_eq!((&carried["failurePolicy"], &carried["matchPolicy"]), (&json!("Fail"), &json!("Equivalent")));
+    assert!(carried.get("matchConditions").is_none(), "nothing is left out");
+    let selector = json!({"matchExpressions": [
+        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": NAMESPACES_LEFT_OUT},
+    ]});
+    assert_eq!(carried["namespaceSelector"], selector);
+    let [rule] = list(carried, "/rules") else { panic!("one rule") };
+    for key in ["apiVersions", "resources"] {
+        assert_eq!(rule[key], json!(["*"]), "what is new in a group is not let through");
+    }
+    assert_eq!((&rule["scope"], &rule["operations"]), (&json!("*"), &json!(["CREATE", "UPDATE"])));
+    assert_eq!(texts(rule, "/apiGroups"), carriers::groups());
+}
+
+#[test]
+fn the_webhook_may_watch_what_a_snapshot_holds() {
+    let mut watched = BTreeSet::new();
+    for rule in list(&role("ClusterRole", "refgate"), "/rules") {
+        assert_eq!(texts(rule, "/verbs"), ["list", "watch"], "{rule}");
+        for group in texts(rule, "/apiGroups") {
+            watched.extend(
+                texts(rule, "/resources").into_iter().map(|resource| (group.to_owned(), resource.to_owned())),
+            );
+        }
+    }
+    assert!(watched.remove(&(String::new(), "namespaces".to_owned())));
+    let kinds = carriers::kinds().filter(|(_, kind)| kind.is_watched());
+    let kinds = kinds.map(|(_, kind)| (kind.group.to_owned(), kind.resource.to_owned()));
+    assert_eq!(watched, kinds.collect());
 }
 
 #[test]
@@ -157,7 +194,8 @@ fn the_two_entries_of_a_webhook_differ_in_what_fail_and_ignore_ask_for() {
         [("MutatingWebhookConfiguration", "/mutate"), ("ValidatingWebhookConfiguration", "/validate")]
     {
         let configuration = only(kind);
-        for pair in list(&configuration, "/webhooks").chunks(2) {
+        let pairs = if kind == "MutatingWebhookConfiguration" { 1 } else { 2 };
+        for pair in list(&configuration, "/webhooks").chunks(2).take(pairs) {
             two_of_a_pair(kind, path, pair);
         }
     }
@@ -235,6 +273,15 @@ fn every_account_has_the_rights_of_its_job() {
     }
     let expected = [
         ("refgate by ClusterRole: namespaces", "list,watch"),
+        ("refgate by ClusterRole: externalsecrets", "list,watch"),
+        ("refgate by ClusterRole: onepassworditems", "list,watch"),
+        ("refgate by ClusterRole: secretproviderclasses", "list,watch"),
+        ("refgate by ClusterRole: vaultstaticsecrets", "list,watch"),
+        ("refgate by ClusterRole: azurekeyvaultsecrets", "list,watch"),
+        (
+            "refgate by ClusterRole: externalsecrets,secretstores,clustersecretstores,pushsecrets",
+            "list,watch",
+        ),
         ("refgate-sync by ClusterRole: namespaces,pods,replicationcontrollers", "list,watch"),
         ("refgate-sync by ClusterRole: deployments,statefulsets,daemonsets,replicasets", "list,watch"),
         ("refgate-sync by ClusterRole: jobs,cronjobs", "list,watch"),
@@ -269,7 +316,9 @@ fn the_scanner_may_list_what_is_judged_and_nothing_else() {
     assert!(listed.remove(&(String::new(), "namespaces".to_owned())));
     let kinds = shipped_configuration().settings.judged;
     let kinds = kinds.iter().map(|kind| (kind.group.to_string(), kind.resource.to_string()));
-    assert_eq!(listed, kinds.collect(), "ConfigMaps among them, Secrets not");
+    let carried = carriers::kinds().filter(|(_, kind)| !matches!(kind.handling, Handling::Harmless));
+    let carried = carried.map(|(_, kind)| (kind.group.to_owned(), kind.resource.to_owned()));
+    assert_eq!(listed, kinds.chain(carried).collect(), "ConfigMaps among them, Secrets not");
     let catalogue = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]);
     assert_eq!(role("Role", "refgate-scanner")["rules"], catalogue);
 }

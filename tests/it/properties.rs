@@ -2,6 +2,7 @@
 //!
 //! Every run tries the same inputs. `PROPTEST_RNG_SEED=7` tries others, `PROPTEST_CASES=25600` a hundred times as many.
 
+mod carriers;
 mod envelope;
 mod fence;
 mod generate;

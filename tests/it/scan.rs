@@ -55,6 +55,36 @@ async fn every_kind_is_judged_and_said_as_check_says_it() {
 }
 
 #[tokio::test]
+async fn objects_of_other_systems_are_judged_by_the_stores_that_are_there() {
+    let version = json!({"groupVersion": "external-secrets.io/v1", "version": "v1"});
+    let group = json!({"kind": "APIGroup", "versions": [version], "preferredVersion": version});
+    let aws = json!({"service": "SecretsManager", "region": "us-west-2", "prefix": "mozmeao/snippets/stage"});
+    let store = json!({"metadata": {"name": "aws"}, "spec": {"provider": {"aws": aws}}});
+    let reads = |name: &str, key: &str| {
+        let spec = json!({
+            "secretStoreRef": {"kind": "ClusterSecretStore", "name": "aws"},
+            "data": [{"secretKey": "k", "remoteRef": {"key": key}}],
+        });
+        json!({"metadata": {"name": name, "namespace": "web"}, "spec": spec})
+    };
+    let v1 = |resource: &str| format!("/apis/external-secrets.io/v1/{resource}");
+    let mut cluster = Cluster::new().reply("/apis/external-secrets.io", Reply::Json(group));
+    // The world is read first, then each object is judged.
+    for _ in 0..2 {
+        cluster = cluster
+            .list(&v1("externalsecrets"), &[reads("good", "/x"), reads("bad", "-old/x")])
+            .list(&v1("clustersecretstores"), std::slice::from_ref(&store));
+    }
+    let ran = cluster.json(&[]).await;
+    assert_eq!(
+        (ran.code, ran.found()),
+        (Some(1), vec!["ClusterSecretStore/aws".to_owned(), "ExternalSecret/bad".to_owned()])
+    );
+    assert!(ran.out.contains("mozmeao/snippets/stage-old/x is outside"), "{}", ran.out);
+    assert_eq!(ran.counts(), [3, 2, 0]);
+}
+
+#[tokio::test]
 async fn text_names_the_namespace_where_check_names_the_file() {
     let controlled = |name: &str| owned(pod(name, BAD), "apps/v1", "DaemonSet", "agent");
     let cluster = Cluster::new().list(PODS, &[controlled("one"), controlled("two"), pod("clean", CLEAN)]);

@@ -182,3 +182,147 @@ async fn a_world_file_is_never_stale() {
     assert!(!writer.snapshots.borrow().as_ref().unwrap().stale);
     assert_eq!(writer.freshness.age(), Duration::ZERO);
 }
+
+mod carried {
+    use refgate::policy::carriers::held::Held;
+    use refgate::policy::carriers::{self, Kind};
+    use refgate::serve::rejudge::Again;
+    use refgate::serve::state::CarriedUpdate;
+    use refgate::telemetry::Metrics;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn kind(name: &str) -> &'static Kind {
+        carriers::kinds().map(|(_, kind)| kind).find(|kind| kind.kind == name).unwrap()
+    }
+
+    fn held(kind: &'static Kind, name: &str, spec: Value) -> Arc<Held> {
+        let object = json!({"metadata": {"name": name, "namespace": "n"}, "spec": spec});
+        Arc::new(Held::read(kind, &object.to_string()).unwrap())
+    }
+
+    fn store(prefix: &str) -> Arc<Held> {
+        let aws = json!({"service": "SecretsManager", "region": "us-west-2", "prefix": prefix});
+        held(kind("SecretStore"), "aws", json!({"provider": {"aws": aws}}))
+    }
+
+    fn external_secret(name: &str, key: &str) -> Arc<Held> {
+        let data = json!([{"secretKey": "k", "remoteRef": {"key": key}}]);
+        held(kind("ExternalSecret"), name, json!({"secretStoreRef": {"name": "aws"}, "data": data}))
+    }
+
+    fn names(state: &State) -> Vec<String> {
+        let snapshot = state.snapshot().unwrap();
+        snapshot.namespaces["n"].carried.objects().iter().map(|held| held.name.to_string()).collect()
+    }
+
+    fn list(objects: &[Arc<Held>]) -> CarriedUpdate {
+        let listed = |held: &Arc<Held>| ("n".into(), held.name.clone(), Some(Arc::clone(held)));
+        CarriedUpdate::Restart(objects.iter().map(listed).collect())
+    }
+
+    #[test]
+    fn nothing_is_whole_before_each_kind_was_listed() {
+        let kinds = [kind("SecretStore"), kind("ExternalSecret")];
+        let config = config::parse("aws: {regions: [us-west-2]}").unwrap();
+        let mut state = State::new(config).awaiting(kinds);
+        state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+        state.apply(catalogues(&[]));
+        assert!(state.snapshot().is_none());
+        state.apply(Change::Carried(kinds[0], list(&[store("")])));
+        assert!(state.snapshot().is_none());
+        state.apply(Change::Carried(kinds[1], list(&[])));
+        assert_eq!(names(&state), ["aws"]);
+    }
+
+    #[test]
+    fn a_list_replaces_its_kind_alone_and_keeps_what_cannot_be_read() {
+        let mut state = State::new(Config::default());
+        state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+        state.apply(catalogues(&[]));
+        let secrets = kind("ExternalSecret");
+        state.apply(Change::Carried(kind("SecretStore"), list(&[store("")])));
+        state.apply(Change::Carried(secrets, list(&[external_secret("b", "x"), external_secret("a", "x")])));
+        assert_eq!(names(&state), ["a", "b", "aws"]);
+        let unreadable = ("n".into(), "b".into(), None);
+        state.apply(Change::Carried(secrets, CarriedUpdate::Restart(vec![unreadable])));
+        assert_eq!(names(&state), ["b", "aws"]);
+        state.apply(Change::Carried(secrets, CarriedUpdate::Apply("n".into(), external_secret("c", "x"))));
+        state.apply(Change::Carried(secrets, CarriedUpdate::Delete("n".into(), "b".into())));
+        assert_eq!(names(&state), ["c", "aws"]);
+        state.apply(Change::Carried(secrets, list(&[])));
+        assert_eq!(names(&state), ["aws"]);
+    }
+
+    #[test]
+    fn what_is_filled_follows_stores_configuration_and_binding() {
+        let mut state = State::new(Config::default());
+        state.apply(catalogues(&[]));
+        let paths = |state: &State| {
+            let snapshot = state.snapshot().unwrap();
+            snapshot.namespaces["n"].filled.rows().iter().map(|row| row.path.to_string()).collect::<Vec<_>>()
+        };
+        // The objects come before their namespace and their store.
+        let store = |prefix: &str| {
+            let aws = json!({"service": "SecretsManager", "region": "us-west-2", "prefix": prefix});
+            held(kind("ClusterSecretStore"), "aws", json!({"provider": {"aws": aws}}))
+        };
+        let data = json!([{"secretKey": "k", "remoteRef": {"key": "x"}}]);
+        let reference = json!({"kind": "ClusterSecretStore", "name": "aws"});
+        let reads = held(kind("ExternalSecret"), "web", json!({"secretStoreRef": reference, "data": data}));
+        state.apply(Change::Carried(kind("ExternalSecret"), CarriedUpdate::Apply("n".into(), reads)));
+        state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+        assert_eq!(paths(&state), Vec::<String>::new());
+        state.apply(Change::Carried(
+            kind("ClusterSecretStore"),
+            CarriedUpdate::Apply("".into(), store("g/a/stage/")),
+        ));
+        assert_eq!(paths(&state), ["g/a/stage/x"]);
+        state.apply(Change::Carried(
+            kind("ClusterSecretStore"),
+            CarriedUpdate::Apply("".into(), store("g/a/stage/deep/")),
+        ));
+        assert_eq!(paths(&state), ["g/a/stage/deep/x"]);
+        state.apply(namespaces(&[("n", Some(&bound("prod")))]));
+        assert_eq!(paths(&state), Vec::<String>::new());
+        assert!(state.snapshot().unwrap().namespaces["n"].filled.is_outside("web"));
+    }
+
+    #[test]
+    fn what_is_there_is_judged_again_and_said_once() {
+        let (metrics, mut again) = (Metrics::default(), Again::default());
+        let config = config::parse("aws: {regions: [us-west-2]}").unwrap();
+        let mut state = State::new(config);
+        state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+        state.apply(catalogues(&[]));
+        state.apply(Change::Carried(kind("SecretStore"), list(&[store("g/a/stage/")])));
+        state.apply(Change::Carried(kind("ExternalSecret"), list(&[external_secret("web", "x")])));
+        let mut look = |state: &State| {
+            let lines = again.judge(&Arc::new(state.snapshot().unwrap()), &metrics);
+            let text = metrics.render();
+            let count = text.lines().filter_map(|line| {
+                line.strip_prefix(
+                    "refgate_carriers_outside{carrier=\"external-secrets\",kind=\"ExternalSecret\"} ",
+                )
+                .map(str::to_owned)
+            });
+            (lines, count.collect::<Vec<_>>())
+        };
+        assert_eq!(look(&state), (vec![], vec!["0".to_owned()]));
+        // Each of two changes passed on what was there before: nobody asks about the ExternalSecret again.
+        state.apply(Change::Carried(
+            kind("SecretStore"),
+            CarriedUpdate::Apply("n".into(), store("g/a/prod/")),
+        ));
+        let (lines, count) = look(&state);
+        assert_eq!(count, ["1"]);
+        assert!(
+            lines[0].contains("namespace n: ExternalSecret web") && lines[0].contains("g/a/prod/x"),
+            "{lines:?}"
+        );
+        assert_eq!(look(&state), (vec![], vec!["1".to_owned()]), "said once");
+        state.apply(namespaces(&[("n", Some(&bound("prod")))]));
+        assert_eq!(look(&state), (vec![], vec!["0".to_owned()]));
+    }
+}

@@ -1,8 +1,11 @@
-//! Known ways around a path fence, each by the id that it has in our catalogue of them: `N` for the path itself, `P` for
-//! the mechanics of pods.
+//! Known ways around a path fence, each by the id that it has in our catalogue of them: `N` for the path itself, `E` for
+//! External Secrets Operator, `S` for other systems, `P` for the mechanics of pods.
 //!
 //! P18 and P19, a Namespace whose binding is removed, or made foreign at creation, are not here: who may write those
 //! labels is said by the ValidatingAdmissionPolicy on Namespaces in `manifests/policies/`, not by the webhook.
+
+mod external_secrets;
+mod other_systems;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +34,8 @@ fn world() -> Snapshot {
     let namespace = NamespaceLabels { binding, ..NamespaceLabels::default() };
     // The foreign path is what an earlier binding left behind.
     let catalogue = Catalogue::new(vec![entry("mozmeao/snippets/stage/x"), entry(FOREIGN)], None);
-    let state = NamespaceState { namespace: Arc::new(namespace), catalogue: Arc::new(catalogue) };
+    let (namespace, catalogue) = (Arc::new(namespace), Arc::new(catalogue));
+    let state = NamespaceState { namespace, catalogue, ..NamespaceState::default() };
     let settings = Settings {
         aws_accounts: vec!["111122223333".into()],
         aws_regions: vec!["us-west-2".into()],
@@ -40,7 +44,7 @@ fn world() -> Snapshot {
     Snapshot {
         settings: Arc::new(settings),
         namespaces: HashMap::from([("snippets-stage".into(), Arc::new(state))]),
-        stale: false,
+        ..Snapshot::default()
     }
 }
 

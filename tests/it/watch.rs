@@ -391,8 +391,8 @@ async fn the_process_is_ready_when_it_can_answer_and_judges_by_what_it_watches()
     let process = Process::start(&api).await;
     // Namespaces are there and catalogues are not: alive, not ready, and a review is a failure of ours.
     assert_eq!(process.get("/livez").await.0, StatusCode::OK);
-    let unready =
-        (StatusCode::SERVICE_UNAVAILABLE, "namespaces and catalogues are not all read yet\n".to_owned());
+    let waiting = "namespaces, catalogues and objects of other sync systems are not all read yet\n";
+    let unready = (StatusCode::SERVICE_UNAVAILABLE, waiting.to_owned());
     assert_eq!(process.get("/readyz").await, unready);
     assert_eq!(process.ask().await.status(), StatusCode::SERVICE_UNAVAILABLE);
 
@@ -420,4 +420,60 @@ async fn the_process_is_ready_when_it_can_answer_and_judges_by_what_it_watches()
     process.stop.send(()).unwrap();
     process.ended.await.unwrap().unwrap();
     assert!(tokio::net::TcpStream::connect(process.address).await.is_err());
+}
+
+const GROUP: &str = "/apis/external-secrets.io";
+const STORES: &str = "/apis/external-secrets.io/v1beta1/secretstores";
+
+fn store(name: &str, version: &str, prefix: &str) -> serde_json::Value {
+    let aws = json!({"service": "SecretsManager", "region": "us-west-2", "prefix": prefix});
+    let metadata = json!({"name": name, "namespace": "good", "resourceVersion": version});
+    json!({
+        "apiVersion": "external-secrets.io/v1beta1", "kind": "SecretStore",
+        "metadata": metadata, "spec": {"provider": {"aws": aws}},
+    })
+}
+
+fn prefix_of(snapshot: &Snapshot) -> Option<String> {
+    Some(snapshot.namespaces.get("good")?.carried.store(false, "aws")?.prefix.to_string())
+}
+
+#[tokio::test]
+async fn kinds_of_other_systems_are_watched_where_they_are_and_when_they_come() {
+    let api = Api::start().await;
+    // Not installed; then another version of it; then one that is known.
+    api.reply(GROUP, Reply::Status(404));
+    let served = |version: &str| {
+        let version = json!({"groupVersion": format!("external-secrets.io/{version}"), "version": version});
+        Reply::Json(json!({
+            "kind": "APIGroup", "name": "external-secrets.io", "versions": [version], "preferredVersion": version,
+        }))
+    };
+    api.reply(GROUP, served("v9"));
+    api.reply(GROUP, served("v1beta1"));
+    api.reply(STORES, page("5", "", &[store("aws", "1", "one/")]));
+    let stores = api.stream(STORES);
+    api.reply(NAMESPACES, page("5", "", &[object("good", "1")]));
+    api.reply(CATALOGUES, page("5", "", &[]));
+
+    let (number, kind) =
+        watches::carried_kinds().enumerate().find(|(_, kind)| kind.kind == "SecretStore").unwrap();
+    let (changes, queue) = mpsc::channel(64);
+    let (publish, mut snapshots) = watch::channel(None);
+    let freshness = Arc::new(Freshness::new(watches::count()));
+    let feed = Feed { changes, freshness: Arc::clone(&freshness), snapshots: snapshots.clone() };
+    let state = State::new(Default::default()).awaiting([kind]);
+    tokio::spawn(state::run(state, queue, publish, freshness));
+    tokio::spawn(watches::namespaces(api.client(), quick(), feed.clone()));
+    tokio::spawn(watches::catalogues(api.client(), "refgate-system".to_owned(), quick(), feed.clone()));
+    tokio::spawn(watches::carried(api.client(), number, kind, quick(), feed));
+
+    when(&mut snapshots, |snapshot| prefix_of(snapshot).as_deref() == Some("one/")).await;
+    stores.send(event("MODIFIED", &store("aws", "6", "two/")));
+    when(&mut snapshots, |snapshot| prefix_of(snapshot).as_deref() == Some("two/")).await;
+    // The CRD goes: the stream ends, and there is nothing to list.
+    api.reply(STORES, Reply::Status(404));
+    api.reply(GROUP, Reply::Status(404));
+    drop(stores);
+    when(&mut snapshots, |snapshot| prefix_of(snapshot).is_none()).await;
 }

@@ -7,6 +7,7 @@ mod calls;
 mod condition;
 mod day;
 pub mod demo;
+mod external_secrets;
 mod faults;
 mod fence;
 mod installation;
@@ -100,6 +101,7 @@ pub const CASES: &[Case] = cases![
     Alone sync_tenants::a_namespace_whose_writes_hang,
     Alone sync_faults::nothing_is_lost_foreign_or_written_twice,
     Alone status::tells_what_is_and_what_is_missing,
+    Alone external_secrets::the_whole_line,
     Alone calls::only_what_can_matter_is_asked,
     Alone load::no_creation_fails_while_everything_changes,
     Alone load::a_large_world_is_judged_right,

@@ -115,10 +115,12 @@ pub fn snapshot_at(world: &World, levels: LevelLabels) -> Snapshot {
     let state = NamespaceState {
         namespace: Arc::new(NamespaceLabels { levels, ..read }),
         catalogue: Arc::new(Catalogue::new(entries.collect(), Some(known))),
+        ..NamespaceState::default()
     };
     Snapshot {
         settings: SETTINGS.clone(),
         namespaces: HashMap::from([(NAMESPACE.into(), Arc::new(state))]),
         stale: world.stale,
+        ..Snapshot::default()
     }
 }

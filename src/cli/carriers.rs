@@ -1,0 +1,59 @@
+//! `refgate carriers`: the systems that carry secrets in manifests, and what is enforced of each.
+
+use std::fmt::Write as _;
+
+use anyhow::bail;
+
+use super::{CLEAN, Screen};
+use crate::policy::carriers::doc;
+use crate::policy::carriers::{CARRIERS, Carrier};
+
+/// Names that are at least this alike are worth a "did you mean".
+const ALIKE: f64 = 0.7;
+
+/// Lists the carriers, or shows the one with this id.
+pub fn run(id: Option<&str>) -> anyhow::Result<u8> {
+    let text = match id {
+        None => list(),
+        Some(id) => match CARRIERS.iter().find(|carrier| carrier.id == id) {
+            Some(carrier) => doc::page(carrier),
+            None => bail!("there is no carrier {id}{} (`refgate carriers` lists all)", similar(id)),
+        },
+    };
+    Screen::new().print(&text)?;
+    Ok(CLEAN)
+}
+
+fn similar(id: &str) -> String {
+    let alike = |carrier: &&&Carrier| strsim::jaro_winkler(carrier.id, id);
+    let best = CARRIERS.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    match best.filter(|carrier| alike(carrier) >= ALIKE) {
+        Some(carrier) => format!(", did you mean {}?", carrier.id),
+        None => String::new(),
+    }
+}
+
+fn list() -> String {
+    let width = CARRIERS.iter().map(|carrier| carrier.id.len()).max().unwrap_or_default();
+    let mut out = String::new();
+    for carrier in CARRIERS {
+        let _ = writeln!(out, "\x1b[1m{:width$}\x1b[0m  {}", carrier.id, carrier.title);
+        let mut kinds = carrier
+            .kinds
+            .iter()
+            .map(|kind| format!("{} ({})", kind.kind, doc::word(kind)))
+            .collect::<Vec<_>>();
+        if let Some(more) = kinds.len().checked_sub(8).filter(|more| *more > 0) {
+            kinds.truncate(8);
+            kinds.push(format!("and {more} more kinds"));
+        }
+        if !kinds.is_empty() {
+            let _ = writeln!(out, "{:width$}  {}", "", kinds.join(", "));
+        }
+    }
+    let _ = writeln!(
+        out,
+        "\n`refgate carriers show NAME` says where it holds paths, what is enforced, and what nobody can decide."
+    );
+    out
+}

@@ -1,0 +1,346 @@
+//! Secrets Store CSI driver: SecretProviderClass for AWS, Google, Azure and Vault, and SecretSync.
+//!
+//! Which secrets a class mounts stands in YAML inside a string. A pod's own attributes override a class; `policy::fence` lets
+//! none but the class's name stand there. Sources: kubernetes-sigs/secrets-store-csi-driver `pkg/secrets-store/nodeserver.go`,
+//! the providers' own `SecretDescriptor`, `config.go` and `types`.
+
+use std::sync::Arc;
+
+use super::doc::Doc;
+use super::json::Json;
+use super::place::{Place, System};
+use super::reach::{Fill, How, Identity, Pointer, Reach};
+use super::secret_store::vault_name;
+use super::strict_yaml;
+use super::{Carrier, Foreign, Handling, Kind};
+
+/// Kind of a class.
+pub const CLASS: &str = "SecretProviderClass";
+const GROUP: &str = "secrets-store.csi.x-k8s.io";
+
+/// The carrier.
+pub const CARRIER: Carrier = Carrier {
+    id: "secrets-store-csi",
+    title: "Secrets Store CSI driver",
+    kinds: &[
+        Kind {
+            group: GROUP,
+            versions: &["v1", "v1alpha1"],
+            kind: CLASS,
+            resource: "secretproviderclasses",
+            cluster_scoped: false,
+            handling: Handling::Judged { read: class, watched: true },
+        },
+        // The driver writes down what it has mounted.
+        Kind {
+            group: GROUP,
+            versions: &["v1", "v1alpha1"],
+            kind: "SecretProviderClassPodStatus",
+            resource: "secretproviderclasspodstatuses",
+            cluster_scoped: false,
+            handling: Handling::Harmless,
+        },
+        Kind {
+            group: "secret-sync.x-k8s.io",
+            versions: &["v1alpha1"],
+            kind: "SecretSync",
+            resource: "secretsyncs",
+            cluster_scoped: false,
+            handling: Handling::Judged { read: secret_sync, watched: false },
+        },
+    ],
+    doc: Doc {
+        summary: "a class names what pods mount, in YAML inside a string; RefGate reads it strictly and holds each name to the scope",
+        fields: &[
+            ("aws: objects[].objectName, objects[].failoverObject.objectName", "read; a name or an ARN"),
+            ("gcp: secrets[].resourceName", "read; by a row of `carriers.mappings`"),
+            ("azure: objects.array[].objectName, keyvaultName", "read; by a row of `carriers.mappings`"),
+            ("vault: objects[].secretPath", "read; by a row of `carriers.mappings`"),
+            ("Pod spec.volumes[].csi.volumeAttributes", "only `secretProviderClass` may stand there"),
+            ("SecretSync spec.secretProviderClassName", "the class that it names is judged"),
+        ],
+        enforced: &[
+            "Each name lies inside the namespace's scope or its shared paths, that of a failover too.",
+            "YAML in strings has no anchors, tags, merge keys, doubled keys, further documents, and no key in another spelling.",
+            "A pod's attributes do not override its class.",
+            "Regions are those of `aws.regions`.",
+        ],
+        undecidable: &[
+            "Other providers, and parameters that this version does not know: see `carriers.undecided`.",
+            "Which identity mounts: the pod's service account, which IAM or Vault must hold to its scope.",
+        ],
+        beside: "The pods' service accounts read by IRSA or Pod Identity: one role for each scope, as `refgate iam GROUP/APP/ENV` prints it.",
+    },
+};
+
+fn class(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    reach.known("/spec", spec, &["parameters", "provider", "secretObjects"]);
+    let parameters = spec.get("parameters");
+    let names = match reach.text(|| Pointer::to("/spec/provider"), spec.get("provider")) {
+        Some("aws") => aws(&mut reach, parameters),
+        Some("gcp") => google(&mut reach, parameters),
+        Some("azure") => azure(&mut reach, parameters),
+        Some("vault") => vault(&mut reach, parameters),
+        _ => {
+            reach.doubt(
+                "/spec/provider",
+                "this provider is none of aws, gcp, azure and vault, so what it mounts cannot be said",
+            );
+            Vec::new()
+        }
+    };
+    secret_objects(&mut reach, spec.get("secretObjects"), &names);
+    reach
+}
+
+/// The name of a mounted file, and the access that it comes from.
+type Mounted = (String, u32);
+
+/// A parameter that holds YAML.
+fn yaml(reach: &mut Reach, parameters: &Json<'_>, key: &str) -> Json<'static> {
+    let at = format!("/spec/parameters/{key}");
+    let Some(text) = reach.text(|| Pointer::to(&*at), parameters.get(key)) else { return Json::Null };
+    parsed(reach, &at, text)
+}
+
+fn parsed(reach: &mut Reach, at: &str, text: &str) -> Json<'static> {
+    strict_yaml::read(text).unwrap_or_else(|why| {
+        reach.fault(at, format!("the YAML in it cannot be judged: {why}; write it plainly"));
+        Json::Null
+    })
+}
+
+/// Fields that no provider knows in this spelling: one that looks at no case may take them all the same.
+fn exact(reach: &mut Reach, at: &str, entry: &Json<'_>, known: &[&str]) {
+    if !matches!(entry, Json::Map(_)) {
+        return reach.fault(at, "each entry of the YAML in it must be a map");
+    }
+    for (key, _) in entry.fields() {
+        if !known.contains(&&**key) {
+            reach.fault(at, "the YAML in it has a key that this provider does not have in this spelling; write it as its documentation does");
+        }
+    }
+}
+
+fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
+    let known =
+        ["failoverRegion", "objects", "pathTranslation", "preferredAddressType", "region", "usePodIdentity"];
+    reach.known("/spec/parameters", parameters, &known);
+    for key in ["region", "failoverRegion"] {
+        if let Some(text) = reach.text(|| Pointer::to("/spec/parameters"), parameters.get(key)) {
+            reach.identities.push((
+                Pointer::to(format!("/spec/parameters/{key}")),
+                Identity::Region,
+                text.into(),
+            ));
+        }
+    }
+    let at = "/spec/parameters/objects";
+    let objects = yaml(reach, parameters, "objects");
+    let mut names = Vec::new();
+    let (secrets, parameter_store) = (
+        Arc::new(Place::new(System::AwsSecretsManager, "")),
+        Arc::new(Place::new(System::AwsParameterStore, "")),
+    );
+    for entry in reach.list(at, &objects) {
+        let known = [
+            "failoverObject",
+            "filePermission",
+            "jmesPath",
+            "objectAlias",
+            "objectName",
+            "objectType",
+            "objectVersion",
+            "objectVersionLabel",
+        ];
+        exact(reach, at, entry, &known);
+        let name = entry.get("objectName").text().unwrap_or_default();
+        let place = match entry.get("objectType").text() {
+            Some("ssmparameter") => &parameter_store,
+            Some("secretsmanager") => &secrets,
+            None if name.starts_with("arn:") && name.contains(":secretsmanager:") => &secrets,
+            _ => {
+                reach.fault(at, "objectType of an entry must be secretsmanager or ssmparameter");
+                continue;
+            }
+        };
+        let access = reach.access(Pointer::to(at), place, How::Read, name);
+        let alias = entry.get("objectAlias").text().unwrap_or(name);
+        names.push((alias.to_owned(), access));
+        let failover = entry.get("failoverObject");
+        if !failover.is_null() {
+            exact(reach, at, failover, &["objectName", "objectVersion", "objectVersionLabel"]);
+            reach.access(
+                Pointer::to(at),
+                place,
+                How::Read,
+                failover.get("objectName").text().unwrap_or_default(),
+            );
+        }
+        for part in entry.get("jmesPath").items() {
+            exact(reach, at, part, &["filePermission", "objectAlias", "path"]);
+        }
+    }
+    names
+}
+
+/// `projects/P/secrets/S/versions/V`, with `locations/L/` behind the project or not.
+fn google(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
+    reach.known("/spec/parameters", parameters, &["auth", "secrets"]);
+    let at = "/spec/parameters/secrets";
+    let secrets = yaml(reach, parameters, "secrets");
+    let mut names = Vec::new();
+    for entry in reach.list(at, &secrets) {
+        exact(
+            reach,
+            at,
+            entry,
+            &["extractJSONKey", "extractYAMLKey", "fileName", "mode", "path", "resourceName"],
+        );
+        let name = entry.get("resourceName").text().unwrap_or_default();
+        let parts: Vec<&str> = name.split('/').collect();
+        let (project, secret) = match parts[..] {
+            ["projects", project, "secrets", secret, "versions", _]
+            | ["projects", project, "locations", _, "secrets", secret, "versions", _] => (project, secret),
+            _ => {
+                reach.fault(
+                    at,
+                    "resourceName of an entry must be projects/PROJECT/secrets/NAME/versions/VERSION",
+                );
+                continue;
+            }
+        };
+        let place = Arc::new(Place::new(System::Google, project));
+        let access = reach.access(Pointer::to(at), &place, How::Read, secret);
+        let file = entry.get("fileName").text().or(entry.get("path").text()).unwrap_or_default();
+        names.push((file.to_owned(), access));
+    }
+    names
+}
+
+/// A map with one list, `array`, of strings that are YAML again.
+fn azure(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
+    let known = [
+        "clientID",
+        "cloudName",
+        "keyvaultName",
+        "objects",
+        "tenantID",
+        "tenantId",
+        "usePodIdentity",
+        "useVMManagedIdentity",
+        "userAssignedIdentityID",
+    ];
+    reach.known("/spec/parameters", parameters, &known);
+    let vault = reach.text(|| Pointer::to("/spec/parameters/keyvaultName"), parameters.get("keyvaultName"));
+    let place = Arc::new(Place::new(System::Azure, &vault_name(vault.unwrap_or_default())));
+    let at = "/spec/parameters/objects";
+    let objects = yaml(reach, parameters, "objects");
+    exact(reach, at, &objects, &["array"]);
+    let mut names = Vec::new();
+    for text in reach.list(at, objects.get("array")) {
+        let Some(text) = text.text() else {
+            reach.fault(at, "each element of array must be a string that holds YAML");
+            continue;
+        };
+        let entry = parsed(reach, at, text);
+        let known = [
+            "filePermission",
+            "objectAlias",
+            "objectEncoding",
+            "objectFormat",
+            "objectName",
+            "objectType",
+            "objectVersion",
+            "objectVersionHistory",
+        ];
+        exact(reach, at, &entry, &known);
+        let name = entry.get("objectName").text().unwrap_or_default();
+        if name.contains('/') {
+            reach.fault(at, "names of Azure Key Vault have no slash");
+        }
+        let access = reach.access(Pointer::to(at), &place, How::Read, name);
+        names.push((entry.get("objectAlias").text().unwrap_or(name).to_owned(), access));
+    }
+    names
+}
+
+fn vault(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
+    let known = [
+        "audience",
+        "objects",
+        "roleName",
+        "vaultAddress",
+        "vaultAuthMountPath",
+        "vaultCACertDirectory",
+        "vaultCACertPath",
+        "vaultKubernetesMountPath",
+        "vaultNamespace",
+        "vaultSkipTLSVerify",
+        "vaultTLSClientCertPath",
+        "vaultTLSClientKeyPath",
+        "vaultTLSServerName",
+    ];
+    reach.known("/spec/parameters", parameters, &known);
+    let tree = parameters.get("vaultNamespace").text().unwrap_or_default().trim_matches('/');
+    let place = Arc::new(Place { tree: tree.into(), ..Place::new(System::Vault, "") });
+    let at = "/spec/parameters/objects";
+    let objects = yaml(reach, parameters, "objects");
+    let mut names = Vec::new();
+    for entry in reach.list(at, &objects) {
+        let known =
+            ["encoding", "filePermission", "method", "objectName", "secretArgs", "secretKey", "secretPath"];
+        exact(reach, at, entry, &known);
+        let reads = entry.get("method").text().is_none_or(|method| method.eq_ignore_ascii_case("GET"));
+        if !reads || !entry.get("secretArgs").is_null() {
+            reach.doubt(at, "an entry with method or secretArgs asks an engine to make something, which a path does not say");
+        }
+        let path = entry.get("secretPath").text().unwrap_or_default().trim_start_matches('/');
+        let access = reach.access(Pointer::to(at), &place, How::Read, path);
+        names.push((entry.get("objectName").text().unwrap_or_default().to_owned(), access));
+    }
+    names
+}
+
+/// Secrets that the driver makes while a pod mounts the class.
+fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
+    let base = "/spec/secretObjects";
+    for (index, object) in reach.list(base, objects).iter().enumerate() {
+        let at = format!("{base}/{index}");
+        reach.known(&at, object, &["annotations", "data", "labels", "secretName", "type"]);
+        reach.copiers(&format!("{at}/annotations"), object.get("annotations"));
+        reach.texts(&format!("{at}/annotations"), object.get("annotations"));
+        let Some(secret) = reach.text(|| Pointer::to(format!("{at}/secretName")), object.get("secretName"))
+        else {
+            continue;
+        };
+        for entry in reach.list(&format!("{at}/data"), object.get("data")) {
+            let (Some(name), Some(key)) = (entry.get("objectName").text(), entry.get("key").text()) else {
+                continue;
+            };
+            if let Some((_, access)) = names.iter().find(|(known, _)| known == name) {
+                let (key, secret) = (Some(key.into()), Some(secret.into()));
+                reach.fills.push(Fill { key, secret, access: *access, property: None });
+            }
+        }
+    }
+}
+
+fn secret_sync(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    let spec = object.json.get("spec");
+    let known = ["forceSynchronization", "secretObject", "secretProviderClassName", "serviceAccountName"];
+    reach.known("/spec", spec, &known);
+    let at = || Pointer::to("/spec/secretProviderClassName");
+    match reach.text(at, spec.get("secretProviderClassName")) {
+        Some(name) => reach.classes.push((at(), name.into())),
+        None => reach.faults.push((at(), "the class is missing".to_owned())),
+    }
+    let secret = spec.get("secretObject");
+    reach.copiers("/spec/secretObject/annotations", secret.get("annotations"));
+    reach.texts("/spec/secretObject/annotations", secret.get("annotations"));
+    reach
+}

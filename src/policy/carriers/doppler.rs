@@ -1,0 +1,92 @@
+//! Doppler operator: DopplerSecrets, which name a project, a config, and a namespace to fill.
+//!
+//! Source: DopplerHQ/kubernetes-operator `api/v1alpha1`.
+
+use std::sync::Arc;
+
+use super::doc::Doc;
+use super::place::{Place, System};
+use super::reach::{How, Pointer, Reach};
+use super::{Carrier, Foreign, Handling, Kind};
+
+/// The carrier.
+pub const CARRIER: Carrier = Carrier {
+    id: "doppler",
+    title: "Doppler operator",
+    kinds: &[Kind {
+        group: "secrets.doppler.com",
+        versions: &["v1alpha1"],
+        kind: "DopplerSecret",
+        resource: "dopplersecrets",
+        cluster_scoped: false,
+        handling: Handling::Judged { read, watched: false },
+    }],
+    doc: Doc {
+        summary: "a project and its config; a row of `carriers.mappings` gives them to a scope",
+        fields: &[
+            (
+                "DopplerSecret spec.project, spec.config, spec.secrets[]",
+                "read; all of them without `secrets`",
+            ),
+            (
+                "spec.tokenSecret, spec.managedSecret",
+                "the Secret with the token, and the one that is filled: each with a namespace",
+            ),
+        ],
+        enforced: &[
+            "Project and config are what `carriers.mappings` gives to the namespace's scope.",
+            "Both Secrets are of the object's own namespace: nothing is filled or read elsewhere.",
+        ],
+        undecidable: &["Without project and config the token says what is read: see `carriers.undecided`."],
+        beside: "A service token of one config for each namespace.",
+    },
+};
+
+fn read(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    let known = [
+        "config",
+        "format",
+        "managedSecret",
+        "nameTransformer",
+        "processors",
+        "project",
+        "resyncSeconds",
+        "secrets",
+        "tokenSecret",
+        "verifyTLS",
+    ];
+    reach.known("/spec", spec, &known);
+    let own = object.json.get("metadata").get("namespace").text().unwrap_or_default();
+    for field in ["tokenSecret", "managedSecret"] {
+        let at = format!("/spec/{field}");
+        let secret = spec.get(field);
+        let namespace = reach.text(|| Pointer::to(format!("{at}/namespace")), secret.get("namespace"));
+        if namespace.is_some_and(|namespace| !namespace.is_empty() && namespace != own) {
+            reach.fault(
+                &format!("{at}/namespace"),
+                "this Secret is of another namespace; write this one, or leave it out",
+            );
+        }
+        if let Some(name) = reach.text(|| Pointer::to(format!("{at}/name")), secret.get("name")) {
+            reach.secrets.push((Pointer::to(format!("{at}/name")), name.into()));
+        }
+    }
+    let (project, config) = (spec.get("project").text(), spec.get("config").text());
+    let (Some(project), Some(config)) = (project, config) else {
+        reach.doubt("/spec/project", "without project and config its token says what is read; write both");
+        return reach;
+    };
+    let place = Arc::new(Place::new(System::Doppler, &format!("{project}/{config}")));
+    let names = reach.list("/spec/secrets", spec.get("secrets"));
+    for (index, name) in (0..).zip(names) {
+        let at = Pointer::Item("/spec/secrets", index, "");
+        reach.access(at, &place, How::Read, name.text().unwrap_or_default());
+    }
+    if names.is_empty() {
+        reach.access(Pointer::to("/spec/config"), &place, How::Find, "");
+    }
+    reach
+}

@@ -1,0 +1,316 @@
+//! ExternalSecret and ClusterExternalSecret of External Secrets Operator: what is read, and which Secret it fills.
+//!
+//! Source: external-secrets/external-secrets `apis/externalsecrets/v1`, `pkg/controllers/externalsecret`.
+
+use std::sync::Arc;
+
+use super::json::Json;
+use super::reach::{Access, Fill, How, Pointer, Reach, Source};
+use super::template::{handed_on, has_actions};
+use super::{Foreign, secret_store};
+use crate::policy::workload::json::escape;
+
+const SPEC: [&str; 7] =
+    ["data", "dataFrom", "refreshInterval", "refreshPolicy", "secretStoreRef", "syncWindows", "target"];
+const REMOTE: [&str; 7] = [
+    "conversionStrategy",
+    "decodingStrategy",
+    "key",
+    "metadataPolicy",
+    "nullBytePolicy",
+    "property",
+    "version",
+];
+const TARGET: [&str; 6] = ["creationPolicy", "deletionPolicy", "immutable", "manifest", "name", "template"];
+const TEMPLATE: [&str; 6] = ["data", "engineVersion", "mergePolicy", "metadata", "templateFrom", "type"];
+
+/// Where the spec of an ExternalSecret stands: its lists need pointers that are known beforehand.
+struct At {
+    spec: &'static str,
+    data: &'static str,
+    data_from: &'static str,
+}
+
+const OWN: At = At { spec: "/spec", data: "/spec/data", data_from: "/spec/dataFrom" };
+const INNER: At = At {
+    spec: "/spec/externalSecretSpec",
+    data: "/spec/externalSecretSpec/data",
+    data_from: "/spec/externalSecretSpec/dataFrom",
+};
+
+/// An ExternalSecret.
+pub fn external_secret(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    // Without a template its own annotations are those of the Secret.
+    reach.copiers("/metadata/annotations", object.json.get("metadata").get("annotations"));
+    spec(&mut reach, &OWN, object.json.get("spec"), Some(object.name()));
+    reach
+}
+
+/// A ClusterExternalSecret. Its ExternalSecrets are judged in their namespaces, whoever makes them.
+pub fn cluster_external_secret(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    let around = object.json.get("spec");
+    spec(&mut reach, &INNER, around.get("externalSecretSpec"), None);
+    reach
+}
+
+fn spec(reach: &mut Reach, at: &At, spec: &Json<'_>, name: Option<&str>) {
+    reach.known(at.spec, spec, &SPEC);
+    let usual = store(reach, &|| format!("{}/secretStoreRef", at.spec), spec.get("secretStoreRef"));
+    let list = spec.get("data");
+    reach.list(at.data, list);
+    let mut entries = Vec::with_capacity(list.items().len());
+    for (index, entry) in (0..).zip(list.items()) {
+        data(reach, at.data, index, entry, usual.as_ref(), &mut entries);
+    }
+    let list = spec.get("dataFrom");
+    reach.list(at.data_from, list);
+    for (index, entry) in (0..).zip(list.items()) {
+        data_from(reach, at.data_from, index, entry, usual.as_ref(), &mut entries);
+    }
+    target(reach, at.spec, spec.get("target"), name, entries);
+}
+
+/// The store that a reference names; its kind is SecretStore where it says none.
+pub(super) fn store(reach: &mut Reach, at: &dyn Fn() -> String, reference: &Json<'_>) -> Option<Source> {
+    if reference.is_null() {
+        return None;
+    }
+    reach.known(Lazy(at), reference, &["name", "kind"]);
+    let name = reach.text(|| Pointer::to(at()), reference.get("name"))?;
+    let cluster = match reach.text(|| Pointer::to(at()), reference.get("kind")) {
+        None | Some("" | "SecretStore") => false,
+        Some("ClusterSecretStore") => true,
+        Some(_) => {
+            reach.doubt(&at(), "this kind of store is none that RefGate knows");
+            return None;
+        }
+    };
+    Some(Source::Store { cluster, name: Arc::from(name) })
+}
+
+/// Writes a pointer only where it is shown.
+struct Lazy<'f>(&'f dyn Fn() -> String);
+
+impl std::fmt::Display for Lazy<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&(self.0)())
+    }
+}
+
+/// `sourceRef` of an entry: a store in the place of the usual one, or a generator. `None` where nothing is read by it.
+fn source(
+    reach: &mut Reach,
+    at: &dyn Fn() -> String,
+    reference: &Json<'_>,
+    usual: Option<&Source>,
+) -> Option<Source> {
+    if reference.is_null() {
+        return usual.cloned();
+    }
+    let inner = |field: &str| format!("{}/{field}", at());
+    reach.known(Lazy(at), reference, &["storeRef", "generatorRef"]);
+    let generator = reference.get("generatorRef");
+    if !generator.is_null() {
+        secret_store::generator(reach, &inner("generatorRef"), generator);
+    }
+    match store(reach, &|| inner("storeRef"), reference.get("storeRef")) {
+        Some(store) => Some(store),
+        // A generator alone asks no store.
+        None if !generator.is_null() => None,
+        None => usual.cloned(),
+    }
+}
+
+const NO_STORE: &str = "no store is named, neither here nor in secretStoreRef";
+
+/// An entry of `data`: one key of the Secret from one remote path.
+fn data(
+    reach: &mut Reach,
+    base: &'static str,
+    index: u32,
+    entry: &Json<'_>,
+    usual: Option<&Source>,
+    fills: &mut Vec<Fill>,
+) {
+    let at = || format!("{base}/{index}");
+    let item = |tail: &'static str| Pointer::Item(base, index, tail);
+    reach.known(Lazy(&at), entry, &["remoteRef", "secretKey", "sourceRef"]);
+    let remote = entry.get("remoteRef");
+    reach.known(Lazy(&|| format!("{base}/{index}/remoteRef")), remote, &REMOTE);
+    let source = source(reach, &|| format!("{base}/{index}/sourceRef"), entry.get("sourceRef"), usual);
+    let property = reach.text(|| item("remoteRef/property"), remote.get("property"));
+    let key = reach.text(|| item("remoteRef/key"), remote.get("key"));
+    let secret_key = reach.text(|| item("secretKey"), entry.get("secretKey"));
+    let Some(source) = source else {
+        return reach.faults.push((item("remoteRef/key"), NO_STORE.to_owned()));
+    };
+    let Some(key) = key else {
+        return reach.faults.push((item("remoteRef/key"), "the remote path is missing".to_owned()));
+    };
+    let access = u32::try_from(reach.accesses.len()).unwrap_or(u32::MAX);
+    // Tags in the place of the value are no value that a reference could mean.
+    let is_value = is_plain(remote);
+    reach.accesses.push(Access { at: item("remoteRef/key"), source, how: How::Read, key: key.into() });
+    if let (Some(secret_key), true) = (secret_key, is_value) {
+        let property = property.filter(|property| !property.is_empty()).map(Into::into);
+        fills.push(Fill { key: Some(secret_key.into()), secret: None, access, property });
+    }
+}
+
+/// Whether what arrives is the value as the secret manager has it.
+fn is_plain(remote: &Json<'_>) -> bool {
+    matches!(remote.get("metadataPolicy").text(), None | Some("" | "None"))
+        && matches!(remote.get("decodingStrategy").text(), None | Some("" | "None"))
+}
+
+/// An entry of `dataFrom`: all properties of one path, all paths that are found, or what a generator makes.
+fn data_from(
+    reach: &mut Reach,
+    base: &'static str,
+    index: u32,
+    entry: &Json<'_>,
+    usual: Option<&Source>,
+    fills: &mut Vec<Fill>,
+) {
+    let at = |field: &str| format!("{base}/{index}/{field}");
+    let item = |tail: &'static str| Pointer::Item(base, index, tail);
+    reach.known(format_args!("{base}/{index}"), entry, &["extract", "find", "rewrite", "sourceRef"]);
+    let source = source(reach, &|| at("sourceRef"), entry.get("sourceRef"), usual);
+    let (extract, find) = (entry.get("extract"), entry.get("find"));
+    if extract.is_null() && find.is_null() {
+        return;
+    }
+    let Some(source) = source else {
+        return reach.faults.push((item("sourceRef"), NO_STORE.to_owned()));
+    };
+    let access = u32::try_from(reach.accesses.len()).unwrap_or(u32::MAX);
+    if !extract.is_null() {
+        reach.known(Lazy(&|| at("extract")), extract, &REMOTE);
+        let property = reach.text(|| item("extract/property"), extract.get("property"));
+        match reach.text(|| item("extract/key"), extract.get("key")) {
+            None => reach.faults.push((item("extract/key"), "the remote path is missing".to_owned())),
+            Some(key) => {
+                let source = source.clone();
+                reach.accesses.push(Access {
+                    at: item("extract/key"),
+                    source,
+                    how: How::Read,
+                    key: key.into(),
+                });
+                let is_whole = property.is_none_or(str::is_empty);
+                if is_whole && entry.get("rewrite").items().is_empty() && is_plain(extract) {
+                    fills.push(Fill { key: None, secret: None, access, property: None });
+                }
+            }
+        }
+    }
+    if !find.is_null() {
+        let known = ["conversionStrategy", "decodingStrategy", "name", "nullBytePolicy", "path", "tags"];
+        reach.known(Lazy(&|| at("find")), find, &known);
+        match reach.text(|| item("find/path"), find.get("path")) {
+            Some(path) if !path.is_empty() => {
+                let key = path.into();
+                reach.accesses.push(Access { at: item("find/path"), source, how: How::Find, key });
+            }
+            _ => {
+                let why = "without a path it looks through everything that the store can read; write find.path: \
+                           GROUP/APP/ENV/, with the slash at its end";
+                reach.faults.push((item("find"), why.to_owned()));
+            }
+        }
+    }
+}
+
+/// What is filled, and what a template makes of it.
+fn target(reach: &mut Reach, base: &str, target: &Json<'_>, name: Option<&str>, entries: Vec<Fill>) {
+    let at = format!("{base}/target");
+    reach.known(&at, target, &TARGET);
+    let given = reach.text(|| Pointer::to(format!("{at}/name")), target.get("name"));
+    let target_name = given.filter(|given| !given.is_empty()).or(name);
+    if !target.get("manifest").is_null() {
+        reach.fault(
+            &format!("{at}/manifest"),
+            "it writes secrets into an object that is no Secret, where whoever may read that kind reads them; leave it out",
+        );
+    }
+    let template = target.get("template");
+    let data = template.get("data");
+    let merges = matches!(template.get("mergePolicy").text(), Some("Merge"));
+    let has_template = !data.fields().is_empty() || !template.get("templateFrom").items().is_empty();
+    if !template.is_null() {
+        self::template(reach, &format!("{at}/template"), template);
+    }
+    let writes = !matches!(target.get("creationPolicy").text(), Some("None"));
+    if let Some(target_name) = target_name.filter(|_| writes && target.get("manifest").is_null()) {
+        reach.target = Some(target_name.into());
+        reach.fills = if has_template { renamed(data, &entries, merges) } else { entries };
+    }
+}
+
+/// The keys that a template hands on; those that it makes something of hold no path any more.
+fn renamed(data: &Json<'_>, entries: &[Fill], merges: bool) -> Vec<Fill> {
+    let mut fills = Vec::new();
+    for (key, text) in data.fields() {
+        let Some(name) = text.text().and_then(handed_on) else { continue };
+        if let Some(entry) = entries.iter().find(|entry| entry.key.as_deref() == Some(name)) {
+            fills.push(Fill { key: Some((**key).into()), ..entry.clone() });
+        } else if let [only] = entries
+            && only.key.is_none()
+        {
+            // The one entry that brings all properties brings this one.
+            fills.push(Fill { key: Some((**key).into()), property: Some(name.into()), ..only.clone() });
+        }
+    }
+    if merges {
+        let taken = |entry: &&Fill| entry.key.as_deref().is_none_or(|key| data.get(key).is_null());
+        fills.extend(entries.iter().filter(taken).cloned());
+    }
+    fills
+}
+
+/// A template over what was read. It can call nothing, so it reads no further path; but it may hold plaintext, take in other
+/// objects of the namespace, and put secrets where everybody looks.
+pub(super) fn template(reach: &mut Reach, at: &str, template: &Json<'_>) {
+    reach.known(at, template, &TEMPLATE);
+    reach.texts(&format!("{at}/data"), template.get("data"));
+    let metadata = template.get("metadata");
+    reach.known(format_args!("{at}/metadata"), metadata, &["annotations", "finalizers", "labels"]);
+    for part in ["annotations", "labels"] {
+        let at = format!("{at}/metadata/{part}");
+        for (key, text) in metadata.get(part).fields() {
+            if text.text().is_some_and(has_actions) {
+                reach.fault(
+                    &format!("{at}/{}", escape(key)),
+                    "a template writes into metadata, where whoever may list Secrets' metadata reads it; leave it out",
+                );
+            }
+        }
+        reach.texts(&at, metadata.get(part));
+    }
+    reach.copiers(&format!("{at}/metadata/annotations"), metadata.get("annotations"));
+    let list_at = format!("{at}/templateFrom");
+    for (index, from) in template.get("templateFrom").items().iter().enumerate() {
+        template_from(reach, &format!("{list_at}/{index}"), from);
+    }
+    reach.list(&list_at, template.get("templateFrom"));
+}
+
+fn template_from(reach: &mut Reach, at: &str, from: &Json<'_>) {
+    reach.known(at, from, &["configMap", "secret", "literal", "target", "valuesDecodingStrategy"]);
+    if !matches!(from.get("target").text(), None | Some("" | "Data")) {
+        reach.fault(
+            &format!("{at}/target"),
+            "it puts secrets where they are no data of a Secret, and others read them there; leave it out, or write Data",
+        );
+    }
+    if let Some(text) = reach.text(|| Pointer::to(format!("{at}/literal")), from.get("literal")) {
+        reach.literal(Pointer::to(format!("{at}/literal")), None, text);
+    }
+    let secret = from.get("secret");
+    if let Some(name) = reach.text(|| Pointer::to(format!("{at}/secret/name")), secret.get("name")) {
+        reach.secrets.push((Pointer::to(format!("{at}/secret/name")), name.into()));
+    }
+}

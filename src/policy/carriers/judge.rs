@@ -1,0 +1,291 @@
+//! A reach against a scope: which of its paths a namespace may not have, what cannot be decided, and what is plaintext.
+//!
+//! `decide` asks this of a review, `serve` of what its watches bring.
+
+use std::borrow::Cow;
+
+use super::held::{Carried, store_kind};
+use super::place::{self, Place};
+use super::reach::{Access, How, Identity, Pointer, Reach, Source};
+use super::settings::Mode;
+use super::{Carrier, Kind};
+use crate::policy::allow::Context;
+use crate::policy::decision::{ReferenceReport, Verdict};
+use crate::policy::judge::{MANY, Struck};
+use crate::policy::message;
+use crate::policy::resolve::World;
+use crate::policy::rules::{Candidate, Extent, Place as At};
+use crate::policy::snapshot::Binding;
+use crate::policy::spot::{finding, part};
+use crate::policy::verdict::Case;
+use crate::policy::wishes::Refusal;
+
+/// Audit annotation of what is allowed though it cannot be decided.
+pub const UNDECIDED: &str = "carrier-undecided";
+
+/// Where a reach is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Court<'w> {
+    /// The namespace, and the settings.
+    pub world: &'w World<'w>,
+    /// The objects of the whole cluster.
+    pub cluster: &'w Carried,
+    /// The carrier whose object it is.
+    pub carrier: &'static Carrier,
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// Its name, for messages.
+    pub name: &'w str,
+    /// A store as a change would have it: whether it is of the cluster, its name, and where it leads.
+    pub store: Option<(bool, &'w str, Option<&'w Place>)>,
+}
+
+/// What judging comes to, besides the case.
+#[derive(Debug, Default)]
+pub struct Judged<'t> {
+    /// Refusals, references and plaintext.
+    pub case: Case<'t>,
+    /// Whether something was let through that cannot be decided.
+    pub is_audited: bool,
+}
+
+/// By which store something is reached: whether it is of the whole cluster, and its name. `None` for a place of the object's own.
+type By<'p> = Option<(bool, &'p str)>;
+
+/// Longest name of an object in a message.
+const NAME_CHARACTERS: usize = 80;
+/// What to write where a path is outside.
+fn advice(how: How) -> &'static str {
+    match how {
+        How::Write => "write a path of its own scope",
+        How::Read | How::Find => {
+            "write a path of its own scope, or ask an operator for refgate.dev/shared-paths"
+        }
+    }
+}
+
+impl<'w> Court<'w> {
+    fn subject(&self, at: &Pointer) -> String {
+        let name = message::cut(self.name, NAME_CHARACTERS);
+        let gap = if name.is_empty() { "" } else { " " };
+        format!("{}{gap}{name}, {}", self.kind.kind, at.words())
+    }
+
+    /// Judges all of it, in a namespace that is bound, or of which nothing is known.
+    pub fn judge<'t>(&self, reach: &'t Reach) -> Judged<'t> {
+        let mut judged = Judged::default();
+        // Files without a world and without a scope: what is inside, nobody can say.
+        if *self.world.binding() == Binding::Unknown {
+            self.unknown(reach, &mut judged.case);
+        } else {
+            self.bound(reach, &mut judged);
+        }
+        self.literals(reach, &mut judged.case);
+        judged.case.notes.extend(reach.notes.iter().map(|(at, text)| (self.subject(at), text.clone())));
+        judged
+    }
+
+    fn unknown(&self, reach: &Reach, case: &mut Case<'_>) {
+        for access in reach.accesses.iter().take(MANY) {
+            case.references.push(report(access, None, Verdict::Unknown));
+        }
+    }
+
+    fn bound(&self, reach: &Reach, judged: &mut Judged<'_>) {
+        for (at, text) in &reach.faults {
+            self.refuse(&mut judged.case, at, text.clone());
+        }
+        for access in &reach.accesses {
+            self.access(access, judged);
+        }
+        for (at, identity, text) in &reach.identities {
+            if let Err(why) = self.identity(*identity, text) {
+                self.refuse(&mut judged.case, at, why);
+            }
+        }
+        for (at, name) in &reach.classes {
+            self.class(at, name, judged);
+        }
+        for (at, name) in &reach.secrets {
+            if self.world.is_foreign(name) {
+                self.refuse(&mut judged.case, at, message::foreign_secret(name));
+            }
+        }
+        for (at, text) in &reach.doubts {
+            self.doubt(at, text.clone(), judged);
+        }
+        if let Some(target) = &reach.target
+            && self.world.state.catalogue.by_secret(target).next().is_some()
+        {
+            let text = format!(
+                "Secret {target} is one that RefGate syncs, and this object would overwrite it; name another"
+            );
+            self.refuse(&mut judged.case, &Pointer::to("/spec/target/name"), text);
+        }
+    }
+
+    /// One remote path.
+    fn access(&self, access: &Access, judged: &mut Judged<'_>) {
+        let (place, by) = match self.place(&access.source) {
+            Ok(found) => found,
+            Err(why) => {
+                self.reference(&mut judged.case, access, None, Verdict::Denied);
+                return self.doubt(&access.at, why, judged);
+            }
+        };
+        let verdict = match place.remote(access.how, &access.key) {
+            _ if self.world.stale => place::Verdict::Outside(None, message::STALE.to_owned()),
+            Ok(remote) => place::judge(&remote, access.how, self.world.binding(), self.world.settings),
+            Err(why) => place::Verdict::Outside(None, why),
+        };
+        match verdict {
+            place::Verdict::Inside(path) => self.reference(&mut judged.case, access, path, Verdict::Allowed),
+            place::Verdict::Outside(path, why) => {
+                let by = self.by(place, by, access);
+                self.reference(&mut judged.case, access, path, Verdict::Denied);
+                self.refuse(&mut judged.case, &access.at, format!("{why}{by}; {}", advice(access.how)));
+            }
+        }
+    }
+
+    /// How the path came about, where it is not what is written.
+    fn by(&self, place: &Place, store: By<'_>, access: &Access) -> String {
+        let Some((cluster, name)) = store else { return String::new() };
+        let kind = store_kind(cluster);
+        match access.how {
+            How::Find if !place.prefix.is_empty() => {
+                format!(" (the prefix of {kind} {name} does not count for find)")
+            }
+            _ if !place.prefix.is_empty() => format!(" (with the prefix of {kind} {name})"),
+            _ => format!(" (by {kind} {name})"),
+        }
+    }
+
+    /// A SecretProviderClass that is named: whoever names it reads what it reads.
+    fn class(&self, at: &Pointer, name: &str, judged: &mut Judged<'_>) {
+        let Some(class) = self.world.state.carried.class(name) else {
+            let text = format!(
+                "SecretProviderClass {name} is not there, so what it reads cannot be said; make the class first"
+            );
+            return self.doubt(at, text, judged);
+        };
+        let mut inner = Judged::default();
+        // A class names no class, so this ends.
+        self.bound(&class.reach, &mut inner);
+        if let Some(first) = inner.case.refusals.first() {
+            let text = format!(
+                "SecretProviderClass {name} reaches what this namespace may not read: {}",
+                first.text
+            );
+            self.refuse(&mut judged.case, at, text);
+        }
+    }
+
+    /// Where a source leads, and by which store.
+    fn place<'p>(&'p self, source: &'p Source) -> Result<(&'p Place, By<'p>), String> {
+        let (cluster, name) = match source {
+            Source::Place(place) => return Ok((place, None)),
+            Source::Store { cluster, name } => (*cluster, &**name),
+        };
+        let changed = self.store.filter(|(of, store, _)| (*of, *store) == (cluster, name));
+        let carried = if cluster { self.cluster } else { &self.world.state.carried };
+        let place = match changed {
+            Some((.., place)) => place,
+            None => carried.store(cluster, name),
+        };
+        let kind = store_kind(cluster);
+        place.map(|place| (place, Some((cluster, name)))).ok_or_else(|| {
+            format!(
+                "{kind} {name} is not there, so which path it asks for cannot be said; make the store first"
+            )
+        })
+    }
+
+    fn identity(&self, identity: Identity, text: &str) -> Result<(), String> {
+        let settings = self.world.settings;
+        match identity {
+            Identity::Region if settings.aws_regions.iter().any(|region| region == text) => Ok(()),
+            Identity::Region => {
+                Err("this region is none that aws.regions of the configuration lists".to_owned())
+            }
+            Identity::Role => {
+                // arn:aws:iam::ACCOUNT:role/NAME
+                let account = text.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(3));
+                let is_listed =
+                    account.is_some_and(|account| settings.aws_accounts.iter().any(|known| known == account));
+                let why = "this role is of no account that aws.accounts of the configuration lists";
+                if is_listed { Ok(()) } else { Err(why.to_owned()) }
+            }
+        }
+    }
+
+    fn refuse(&self, case: &mut Case<'_>, at: &Pointer, text: String) {
+        if case.refusals.len() < MANY {
+            case.refusals.push(Refusal { pointer: at.to_string(), subject: self.subject(at), text });
+        } else {
+            case.dropped += 1;
+        }
+    }
+
+    /// What cannot be decided is denied, or said and let through.
+    fn doubt(&self, at: &Pointer, text: String, judged: &mut Judged<'_>) {
+        match self.world.settings.carriers.undecided(self.carrier.id) {
+            Mode::Deny => {
+                let setting = format!("carriers.undecided.{}", self.carrier.id);
+                self.refuse(
+                    &mut judged.case,
+                    at,
+                    format!("{text} (the setting {setting} says what becomes of that)"),
+                );
+            }
+            Mode::Audit => {
+                judged.is_audited = true;
+                if judged.case.notes.len() < MANY {
+                    judged.case.notes.push((self.subject(at), format!("let through undecided: {text}")));
+                }
+            }
+        }
+    }
+
+    fn reference(&self, case: &mut Case<'_>, access: &Access, path: Option<String>, verdict: Verdict) {
+        if case.references.len() < MANY {
+            case.references.push(report(access, path, verdict));
+        }
+    }
+
+    /// Plaintext counts by the levels of the namespace, as everywhere.
+    pub fn literals<'t>(&self, reach: &'t Reach, case: &mut Case<'t>) {
+        let mut hits = Vec::new();
+        for literal in &reach.literals {
+            let pointer = literal.at.to_string();
+            let name = literal.name.as_deref();
+            let candidate = Candidate { place: At::ConfigMap, name, value: &literal.text, before: None };
+            if self.world.settings.detector.scan(&candidate, &mut hits) == Extent::Clipped {
+                case.notes.push((pointer.clone(), message::CLIPPED.to_owned()));
+            }
+            let room = MANY.saturating_sub(case.struck.len());
+            case.unlisted += hits.len().saturating_sub(room);
+            let labels = &self.world.state.namespace.labels;
+            let context = Context { labels, image: None, account: None, marked: &[] };
+            case.struck.extend(hits.drain(..).take(room).map(|hit| {
+                let part = part(candidate.value, &hit);
+                let texts = [candidate.value, &*part];
+                let mut rows = self.world.settings.allow.iter();
+                let allowed = rows.find_map(|row| row.passes(&context, hit.rule.id, name, &texts));
+                let finding = finding(hit, &candidate, None, pointer.clone(), self.world.binding());
+                Struck { finding, text: Cow::Borrowed(&literal.text), is_applied: false, allowed }
+            }));
+        }
+    }
+
+    /// Whether one remote path may not be had.
+    pub(super) fn is_refused(&self, access: &Access) -> bool {
+        let mut judged = Judged::default();
+        self.access(access, &mut judged);
+        !judged.case.refusals.is_empty()
+    }
+}
+
+fn report(access: &Access, path: Option<String>, verdict: Verdict) -> ReferenceReport {
+    ReferenceReport { pointer: access.at.to_string(), path, secret: None, key: None, verdict }
+}

@@ -1,0 +1,172 @@
+//! kubernetes-external-secrets (archived): ExternalSecret of another group than External Secrets Operator's.
+//!
+//! Source: external-secrets/kubernetes-external-secrets `lib/poller.js`, `lib/backends`, `charts/…/crds`.
+
+use std::sync::Arc;
+
+use super::doc::Doc;
+use super::json::Json;
+use super::place::{Place, System};
+use super::reach::{Fill, How, Identity, Pointer, Reach};
+use super::secret_store::vault_name;
+use super::{Carrier, Foreign, Handling, Kind};
+use crate::policy::workload::json::escape;
+
+/// The carrier.
+pub const CARRIER: Carrier = Carrier {
+    id: "kubernetes-external-secrets",
+    title: "kubernetes-external-secrets",
+    kinds: &[Kind {
+        group: "kubernetes-client.io",
+        versions: &["v1"],
+        kind: "ExternalSecret",
+        resource: "externalsecrets",
+        cluster_scoped: false,
+        handling: Handling::Judged { read, watched: true },
+    }],
+    doc: Doc {
+        summary: "its ExternalSecrets name a path and a role themselves, and its own check of namespaces has holes; RefGate judges all of them",
+        fields: &[
+            ("spec.data[].key", "read"),
+            ("spec.data[].path", "the beginning of what is read"),
+            ("spec.dataFrom[]", "read; all properties"),
+            ("spec.dataFromWithOptions[].key", "read; all properties"),
+            ("spec.roleArn, spec.region", "whose secrets"),
+            ("spec.template", "merged into the Secret"),
+        ],
+        enforced: &[
+            "Paths lie inside the namespace's scope or its shared paths.",
+            "Roles are of accounts in `aws.accounts`, regions are in `aws.regions`.",
+            "Templates hold no lodash (`<% %>`): it is JavaScript that the controller runs.",
+            "Plaintext in templates is judged like that of a ConfigMap.",
+        ],
+        undecidable: &["Alibaba, IBM and Akeyless: their paths are none that RefGate judges."],
+        beside: "Give the controller's role the scopes of this cluster only, and set ENFORCE_NAMESPACE_ANNOTATIONS for roles.",
+    },
+};
+
+const SPEC: [&str; 15] = [
+    "backendType",
+    "controllerId",
+    "data",
+    "dataFrom",
+    "dataFromWithOptions",
+    "keyByName",
+    "keyVaultName",
+    "kvVersion",
+    "projectId",
+    "region",
+    "roleArn",
+    "template",
+    "type",
+    "vaultMountPoint",
+    "vaultRole",
+];
+
+fn read(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    // `secretDescriptor` in the place of `spec` is still read by the controller.
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    reach.known("/spec", spec, &SPEC);
+    for (key, identity) in [("region", Identity::Region), ("roleArn", Identity::Role)] {
+        let at = || Pointer::to(format!("/spec/{key}"));
+        if let Some(text) = reach.text(at, spec.get(key)) {
+            reach.identities.push((at(), identity, text.into()));
+        }
+    }
+    let place = Arc::new(place(&mut reach, spec));
+    reach.target = Some(object.name().into());
+    data(&mut reach, spec, &place);
+    for (index, entry) in (0..).zip(reach.list("/spec/dataFrom", spec.get("dataFrom"))) {
+        let at = || Pointer::Item("/spec/dataFrom", index, "");
+        match entry.text() {
+            Some(key) => all_properties(&mut reach, at(), &place, key),
+            None => reach.faults.push((at(), "text belongs here".to_owned())),
+        }
+    }
+    for (index, entry) in (0..).zip(reach.list("/spec/dataFromWithOptions", spec.get("dataFromWithOptions")))
+    {
+        let at = || Pointer::Item("/spec/dataFromWithOptions", index, "key");
+        reach.known(
+            format_args!("/spec/dataFromWithOptions/{index}"),
+            entry,
+            &["isBinary", "key", "versionId", "versionStage"],
+        );
+        match reach.text(at, entry.get("key")) {
+            Some(key) => all_properties(&mut reach, at(), &place, key),
+            None => reach.faults.push((at(), "the remote path is missing".to_owned())),
+        }
+    }
+    let template = spec.get("template");
+    reach.copiers("/spec/template/metadata/annotations", template.get("metadata").get("annotations"));
+    walk(&mut reach, "/spec/template", None, template);
+    reach
+}
+
+fn all_properties(reach: &mut Reach, at: Pointer, place: &Arc<Place>, key: &str) {
+    let access = reach.access(at, place, How::Read, key);
+    reach.fills.push(Fill { key: None, secret: None, access, property: None });
+}
+
+fn place(reach: &mut Reach, spec: &Json<'_>) -> Place {
+    let text = |key: &str| spec.get(key).text().unwrap_or_default();
+    match reach.text(|| Pointer::to("/spec/backendType"), spec.get("backendType")) {
+        Some("secretsManager") => Place::new(System::AwsSecretsManager, ""),
+        Some("systemManager") => Place::new(System::AwsParameterStore, text("region")),
+        // `vaultMountPoint` is where it logs in; the mount of the secrets stands in each key.
+        Some("vault") => Place::new(System::Vault, ""),
+        Some("azureKeyVault") => Place::new(System::Azure, &vault_name(text("keyVaultName"))),
+        Some("gcpSecretsManager") => Place::new(System::Google, text("projectId")),
+        other => Place::unknown(other.unwrap_or_default()),
+    }
+}
+
+fn data(reach: &mut Reach, spec: &Json<'_>, place: &Arc<Place>) {
+    let known = [
+        "isBinary",
+        "key",
+        "name",
+        "path",
+        "property",
+        "recursive",
+        "secretType",
+        "version",
+        "versionId",
+        "versionStage",
+    ];
+    for (index, entry) in (0..).zip(reach.list("/spec/data", spec.get("data"))) {
+        reach.known(format_args!("/spec/data/{index}"), entry, &known);
+        let at = |tail: &'static str| Pointer::Item("/spec/data", index, tail);
+        let key = reach.text(|| at("key"), entry.get("key"));
+        let path = reach.text(|| at("path"), entry.get("path"));
+        if key.is_none() && path.is_none() {
+            reach.faults.push((at("key"), "the remote path is missing".to_owned()));
+        }
+        if let Some(path) = path {
+            reach.access(at("path"), place, How::Find, path);
+        }
+        let Some(key) = key else { continue };
+        let access = reach.access(at("key"), place, How::Read, key);
+        let property = reach.text(|| at("property"), entry.get("property")).map(Into::into);
+        if let Some(name) = reach.text(|| at("name"), entry.get("name")) {
+            reach.fills.push(Fill { key: Some(name.into()), secret: None, access, property });
+        }
+    }
+}
+
+/// A template is merged into the Secret, whatever stands in it.
+fn walk(reach: &mut Reach, at: &str, name: Option<&str>, value: &Json<'_>) {
+    for (key, inner) in value.fields() {
+        walk(reach, &format!("{at}/{}", escape(key)), Some(key), inner);
+    }
+    for (index, inner) in value.items().iter().enumerate() {
+        walk(reach, &format!("{at}/{index}"), name, inner);
+    }
+    if let Some(text) = value.text() {
+        if text.contains("<%") || text.contains("${") {
+            reach.fault(at, "a lodash template is JavaScript that the controller runs; leave it out");
+        }
+        reach.literal(Pointer::to(at), name, text);
+    }
+}

@@ -1,0 +1,144 @@
+//! PushSecret and ClusterPushSecret of External Secrets Operator: what is written into a secret manager, and from where.
+//!
+//! Source: external-secrets/external-secrets `apis/externalsecrets/v1alpha1/pushsecret_types.go`.
+
+use super::external_secret::{store, template};
+use super::json::Json;
+use super::reach::{Access, How, Pointer, Reach, Source};
+use super::{Foreign, secret_store};
+
+const PUSH: [&str; 9] = [
+    "data",
+    "dataTo",
+    "deletionPolicy",
+    "refreshInterval",
+    "secretStoreRefs",
+    "selector",
+    "template",
+    "updatePolicy",
+    "secretStoreRef",
+];
+
+/// A PushSecret.
+pub fn push_secret(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    reach.known("/spec", spec, &PUSH);
+    let targets = push_stores(&mut reach, spec);
+    for (index, entry) in (0..).zip(reach.list("/spec/data", spec.get("data")).iter()) {
+        push_data(&mut reach, index, entry, &targets);
+    }
+    for (index, entry) in (0..).zip(reach.list("/spec/dataTo", spec.get("dataTo")).iter()) {
+        push_all(&mut reach, index, entry, &targets);
+    }
+    push_selector(&mut reach, spec.get("selector"));
+    if !spec.get("template").is_null() {
+        template(&mut reach, "/spec/template", spec.get("template"));
+    }
+    reach
+}
+
+/// A ClusterPushSecret. Its PushSecrets are judged in their namespaces.
+pub fn cluster_push_secret(_: &Foreign<'_>) -> Reach {
+    Reach::default()
+}
+
+fn push_stores(reach: &mut Reach, spec: &Json<'_>) -> Vec<Source> {
+    let mut targets = Vec::new();
+    for (index, reference) in
+        reach.list("/spec/secretStoreRefs", spec.get("secretStoreRefs")).iter().enumerate()
+    {
+        let at = format!("/spec/secretStoreRefs/{index}");
+        if !reference.get("labelSelector").is_null() {
+            reach.doubt(&at, "which stores a label selector chooses, others decide later; name the store");
+            continue;
+        }
+        match store(reach, &|| at.clone(), reference) {
+            Some(source) => targets.push(source),
+            None => reach.fault(&at, "no store is named"),
+        }
+    }
+    targets
+}
+
+fn push_data(reach: &mut Reach, index: u32, entry: &Json<'_>, targets: &[Source]) {
+    const TAIL: &str = "match/remoteRef/remoteKey";
+    let item = |tail: &'static str| Pointer::Item("/spec/data", index, tail);
+    reach.known(format_args!("/spec/data/{index}"), entry, &["conversionStrategy", "match", "metadata"]);
+    let matched = entry.get("match");
+    reach.known(format_args!("/spec/data/{index}/match"), matched, &["remoteRef", "secretKey"]);
+    let remote = matched.get("remoteRef");
+    reach.known(format_args!("/spec/data/{index}/match/remoteRef"), remote, &["property", "remoteKey"]);
+    match reach.text(|| item(TAIL), remote.get("remoteKey")) {
+        Some(key) => push(reach, item(TAIL), key, targets),
+        None => reach.faults.push((item(TAIL), "the remote path is missing".to_owned())),
+    }
+    push_metadata(reach, &format!("/spec/data/{index}/metadata"), entry.get("metadata"));
+}
+
+fn push(reach: &mut Reach, at: Pointer, key: &str, targets: &[Source]) {
+    let access =
+        |source: &Source| Access { at: at.clone(), source: source.clone(), how: How::Write, key: key.into() };
+    reach.accesses.extend(targets.iter().map(access));
+}
+
+/// `dataTo`: all keys at once. Without a `remoteKey` each key becomes a remote secret of its own, whose name nobody sees here.
+fn push_all(reach: &mut Reach, index: u32, entry: &Json<'_>, targets: &[Source]) {
+    let at = format!("/spec/dataTo/{index}");
+    let known = ["conversionStrategy", "match", "metadata", "remoteKey", "rewrite", "storeRef"];
+    reach.known(&at, entry, &known);
+    let reference = entry.get("storeRef");
+    let own = match reference.get("labelSelector").is_null() {
+        true => store(reach, &|| format!("{at}/storeRef"), reference),
+        false => {
+            reach.doubt(
+                &format!("{at}/storeRef"),
+                "which stores a label selector chooses, others decide later; name the store",
+            );
+            None
+        }
+    };
+    let own: Vec<Source> = own.into_iter().collect();
+    let targets = if reference.is_null() { targets } else { &own };
+    match reach.text(|| Pointer::Item("/spec/dataTo", index, "remoteKey"), entry.get("remoteKey")) {
+        Some(key) if !key.is_empty() => {
+            push(reach, Pointer::Item("/spec/dataTo", index, "remoteKey"), key, targets);
+        }
+        _ => reach.fault(
+            &at,
+            "each key would be written under a name of its own, which does not stand here; write remoteKey, or list the keys \
+             in spec.data",
+        ),
+    }
+    push_metadata(reach, &format!("{at}/metadata"), entry.get("metadata"));
+}
+
+/// A resource policy lets other accounts read what is written. The provider reads its metadata in any case of letters.
+fn push_metadata(reach: &mut Reach, at: &str, metadata: &Json<'_>) {
+    for (key, value) in metadata.fields() {
+        if key.eq_ignore_ascii_case("resourcePolicy") && !value.is_null() {
+            reach.fault(at, "resourcePolicy can open the secret to other accounts; leave it out");
+        }
+        push_metadata(reach, at, value);
+    }
+}
+
+fn push_selector(reach: &mut Reach, selector: &Json<'_>) {
+    reach.known("/spec/selector", selector, &["generatorRef", "secret"]);
+    let generator = selector.get("generatorRef");
+    if !generator.is_null() {
+        secret_store::generator(reach, "/spec/selector/generatorRef", generator);
+    }
+    let secret = selector.get("secret");
+    reach.known("/spec/selector/secret", secret, &["name", "selector"]);
+    let at = || Pointer::to("/spec/selector/secret/name");
+    match reach.text(at, secret.get("name")) {
+        Some(name) if !name.is_empty() => reach.secrets.push((at(), name.into())),
+        _ if secret.is_null() => {}
+        _ => reach.doubt(
+            "/spec/selector/secret",
+            "which Secrets a selector chooses, their labels say later; name the Secret",
+        ),
+    }
+}

@@ -1,0 +1,246 @@
+//! What a carrier says of a foreign object: which remote paths it reaches and where in the object they stand, which store it
+//! uses, what it fills, what plaintext it holds, and what cannot be decided. Nothing of scopes: `judge` compares.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::COPIERS;
+use super::json::Json;
+use super::place::Place;
+use crate::policy::workload::json::escape;
+
+/// A JSON pointer that is written out only when somebody asks: most objects are allowed and have fifty of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pointer {
+    /// `BASE/INDEX/TAIL`.
+    Item(&'static str, u32, &'static str),
+    /// Anything else.
+    Whole(Box<str>),
+}
+
+impl Pointer {
+    /// One that is written out already.
+    pub fn to(text: impl Into<Box<str>>) -> Self {
+        Self::Whole(text.into())
+    }
+
+    /// As people write it: `spec.data[0].remoteRef.key`.
+    pub fn words(&self) -> String {
+        let mut words = String::new();
+        for token in self.to_string().split('/').skip(1) {
+            if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit()) {
+                words.push_str(&format!("[{token}]"));
+            } else {
+                words.push_str(if words.is_empty() { "" } else { "." });
+                words.push_str(&token.replace("~1", "/").replace("~0", "~"));
+            }
+        }
+        words
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Item(base, index, "") => write!(out, "{base}/{index}"),
+            Self::Item(base, index, tail) => write!(out, "{base}/{index}/{tail}"),
+            Self::Whole(text) => out.write_str(text),
+        }
+    }
+}
+
+/// What is done with a remote path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// One secret is read.
+    Read,
+    /// All secrets whose names begin with it are read.
+    Find,
+    /// One secret is written.
+    Write,
+}
+
+/// By what a path is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A SecretStore of the namespace, or a ClusterSecretStore.
+    Store {
+        /// Whether it is of the whole cluster.
+        cluster: bool,
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// A place that the object itself names.
+    Place(Arc<Place>),
+}
+
+/// One remote path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Where it stands.
+    pub at: Pointer,
+    /// By what it is reached.
+    pub source: Source,
+    /// What is done with it.
+    pub how: How,
+    /// As it is written.
+    pub key: Box<str>,
+}
+
+/// One key of the Secret that an object fills.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// The key; `None` where each property has one of its own name.
+    pub key: Option<Box<str>>,
+    /// The Secret, where it is not the object's one target.
+    pub secret: Option<Box<str>>,
+    /// Which of the accesses it comes from.
+    pub access: u32,
+    /// Which property of it; `None` for the whole.
+    pub property: Option<Box<str>>,
+}
+
+/// A text that stands in the object as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Literal {
+    /// Where.
+    pub at: Pointer,
+    /// Its name.
+    pub name: Option<Box<str>>,
+    /// The text.
+    pub text: Box<str>,
+}
+
+/// What an object says of who reads for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// A region of AWS.
+    Region,
+    /// ARN of a role of AWS.
+    Role,
+}
+
+/// Where something is wrong, and a sentence without its subject.
+pub type Remark = (Pointer, String);
+
+/// All that a carrier says of one object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Every remote path that is read or written.
+    pub accesses: Vec<Access>,
+    /// Name of the Secret that is filled.
+    pub target: Option<Box<str>>,
+    /// Which keys of it come from where.
+    pub fills: Vec<Fill>,
+    /// SecretProviderClasses that it names.
+    pub classes: Vec<(Pointer, Box<str>)>,
+    /// Secrets of the namespace that it reads or writes by name.
+    pub secrets: Vec<(Pointer, Box<str>)>,
+    /// Regions and roles of AWS that the object names: which of the two, and its text.
+    pub identities: Vec<(Pointer, Identity, Box<str>)>,
+    /// What the object is itself, where it is a store.
+    pub place: Option<Place>,
+    /// Plaintext, or what may be.
+    pub literals: Vec<Literal>,
+    /// What a bound namespace never gets.
+    pub faults: Vec<Remark>,
+    /// What cannot be decided.
+    pub doubts: Vec<Remark>,
+    /// What the person at the keyboard should know.
+    pub notes: Vec<Remark>,
+}
+
+impl Reach {
+    /// Something that a bound namespace never gets.
+    pub fn fault(&mut self, at: &str, text: impl Into<String>) {
+        self.faults.push((Pointer::to(at), text.into()));
+    }
+
+    /// Something that cannot be decided.
+    pub fn doubt(&mut self, at: &str, text: impl Into<String>) {
+        self.doubts.push((Pointer::to(at), text.into()));
+    }
+
+    /// Says of each field that is not among `known` that it was not understood: a path may stand in it.
+    pub fn known(&mut self, at: impl fmt::Display, object: &Json<'_>, known: &[&str]) {
+        for (key, value) in object.fields() {
+            if !known.contains(&&**key) && !value.is_null() {
+                let at = format!("{at}/{}", escape(key));
+                self.doubt(
+                    &at,
+                    "this version of RefGate does not know the field, so what it does was not judged",
+                );
+            }
+        }
+        if !object.is_null() && !matches!(object, Json::Map(_)) {
+            self.doubt(&at.to_string(), "an object belongs here");
+        }
+    }
+
+    /// The text of a field that should be one; what is something else is a fault, since who reads it may make a text of it.
+    pub fn text<'j>(&mut self, at: impl Fn() -> Pointer, value: &'j Json<'_>) -> Option<&'j str> {
+        if !value.is_null() && value.text().is_none() {
+            self.faults.push((at(), "text belongs here".to_owned()));
+        }
+        value.text()
+    }
+
+    /// The elements of a field that should be a list.
+    pub fn list<'j, 'a>(&mut self, at: &str, value: &'j Json<'a>) -> &'j [Json<'a>] {
+        if !value.is_null() && !matches!(value, Json::List(_)) {
+            self.fault(at, "a list belongs here");
+        }
+        value.items()
+    }
+
+    /// One remote path in a place that the object itself names. Gives its number.
+    pub fn access(&mut self, at: Pointer, place: &Arc<Place>, how: How, key: &str) -> u32 {
+        let number = u32::try_from(self.accesses.len()).unwrap_or(u32::MAX);
+        self.accesses.push(Access { at, source: Source::Place(Arc::clone(place)), how, key: key.into() });
+        number
+    }
+
+    /// The texts of a map, each to be searched for secrets.
+    pub fn texts(&mut self, at: &str, map: &Json<'_>) {
+        for (key, value) in map.fields() {
+            let pointer = || Pointer::to(format!("{at}/{}", escape(key)));
+            if let Some(text) = self.text(pointer, value) {
+                self.literal(pointer(), Some(key), text);
+            }
+        }
+    }
+
+    /// Annotations that make another tool copy the Secret into other namespaces.
+    pub fn copiers(&mut self, at: &str, annotations: &Json<'_>) {
+        for (key, _) in annotations.fields() {
+            if COPIERS.iter().any(|start| key.starts_with(start)) {
+                self.fault(
+                    &format!("{at}/{}", escape(key)),
+                    "it has the Secret copied between namespaces; refer to the secret by its path, and an operator can share \
+                     it by refgate.dev/shared-paths",
+                );
+            }
+        }
+    }
+
+    /// A text to search for secrets.
+    pub fn literal(&mut self, at: Pointer, name: Option<&str>, text: &str) {
+        if !text.is_empty() {
+            self.literals.push(Literal { at, name: name.map(Into::into), text: text.into() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_written_for_programs_and_for_people() {
+        let item = Pointer::Item("/spec/data", 3, "remoteRef/key");
+        assert_eq!(item.to_string(), "/spec/data/3/remoteRef/key");
+        assert_eq!(item.words(), "spec.data[3].remoteRef.key");
+        let annotation = Pointer::to("/metadata/annotations/a.b~1c");
+        assert_eq!(annotation.words(), "metadata.annotations.a.b/c");
+    }
+}

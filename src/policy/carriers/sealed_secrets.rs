@@ -1,0 +1,89 @@
+//! Sealed Secrets: no remote path, so what can be said is how widely it was sealed, and what is not sealed at all.
+//!
+//! Source: bitnami-labs/sealed-secrets `pkg/apis/sealedsecrets/v1alpha1`.
+
+use super::doc::Doc;
+use super::json::Json;
+use super::reach::{Pointer, Reach};
+use super::template::has_actions;
+use super::{Carrier, Foreign, Handling, Kind};
+use crate::policy::workload::json::escape;
+
+/// The carrier.
+pub const CARRIER: Carrier = Carrier {
+    id: "sealed-secrets",
+    title: "Sealed Secrets",
+    kinds: &[Kind {
+        group: "bitnami.com",
+        versions: &["v1alpha1"],
+        kind: "SealedSecret",
+        resource: "sealedsecrets",
+        cluster_scoped: false,
+        handling: Handling::Judged { read, watched: false },
+    }],
+    doc: Doc {
+        summary: "ciphertext that the cluster's key opens; it names no path, so RefGate holds it to its namespace",
+        fields: &[
+            ("metadata.annotations", "the scope that it was sealed for"),
+            ("spec.encryptedData", "ciphertext, or what should be"),
+            ("spec.template.data", "templates, or plaintext"),
+        ],
+        enforced: &[
+            "It is sealed for its namespace: `sealedsecrets.bitnami.com/cluster-wide` is refused, since whoever has the text could open it anywhere.",
+            "Values of `encryptedData` look like what kubeseal writes; others may be plaintext in base64.",
+            "Plaintext in templates is judged like that of a ConfigMap, and no template goes into annotations or labels.",
+        ],
+        undecidable: &[
+            "What is sealed: only the controller can open it. Prefer a reference to the secret manager, where rotation is possible.",
+        ],
+        beside: "Nobody but the controller may read Secrets with the label `sealedsecrets.bitnami.com/sealed-secrets-key`.",
+    },
+};
+
+fn read(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    reach.known("/spec", spec, &["data", "encryptedData", "template"]);
+    if object.annotation("sealedsecrets.bitnami.com/cluster-wide") == Some("true") {
+        reach.fault(
+            "/metadata/annotations/sealedsecrets.bitnami.com~1cluster-wide",
+            "it is sealed so that any namespace can open it; seal it for this one: kubeseal --scope strict",
+        );
+    }
+    if !spec.get("data").is_null() {
+        reach.doubt("/spec/data", "the old form holds a whole Secret in one piece; seal it anew");
+    }
+    for (key, value) in spec.get("encryptedData").fields() {
+        let at = Pointer::to(format!("/spec/encryptedData/{}", escape(key)));
+        // Two bytes of length, 512 for a key of 4096 bits, begin each ciphertext.
+        if !value.text().is_some_and(|text| text.starts_with("Ag") && text.len() > 64) {
+            reach.faults.push((
+                at,
+                "this is not what kubeseal writes, so it may be plaintext; seal it: kubeseal --raw"
+                    .to_owned(),
+            ));
+        }
+    }
+    template(&mut reach, spec.get("template"));
+    reach
+}
+
+fn template(reach: &mut Reach, template: &Json<'_>) {
+    reach.known("/spec/template", template, &["data", "immutable", "metadata", "type"]);
+    reach.texts("/spec/template/data", template.get("data"));
+    let metadata = template.get("metadata");
+    for part in ["annotations", "labels"] {
+        let at = format!("/spec/template/metadata/{part}");
+        for (key, value) in metadata.get(part).fields() {
+            if value.text().is_some_and(has_actions) {
+                reach.fault(
+                    &format!("{at}/{}", escape(key)),
+                    "a template writes into metadata, where whoever may list Secrets' metadata reads it; leave it out",
+                );
+            }
+        }
+        reach.texts(&at, metadata.get(part));
+    }
+    reach.copiers("/spec/template/metadata/annotations", metadata.get("annotations"));
+}

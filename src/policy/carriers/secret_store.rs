@@ -1,0 +1,181 @@
+//! SecretStore and ClusterSecretStore of External Secrets Operator, and its generators.
+//!
+//! Source: external-secrets/external-secrets `apis/externalsecrets/v1/secretstore_*_types.go`, `apis/generators/v1alpha1`.
+
+use super::Foreign;
+use super::json::Json;
+use super::place::{JUDGED, Place, System};
+use super::reach::{Identity, Pointer, Reach};
+
+/// Generators that make something up and read nothing.
+const MADE_UP: [&str; 3] = ["Password", "UUID", "SSHKey"];
+
+/// A SecretStore: tenants make it, so whose secrets it reaches is judged.
+pub fn secret_store(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    reach.known("/spec", spec, &["conditions", "controller", "provider", "refreshInterval", "retrySettings"]);
+    let place = provider(&mut reach, spec.get("provider"));
+    if place.system.is_none() {
+        let why = format!(
+            "provider {} is none that RefGate judges, so a bound namespace does not get it; those are {JUDGED}",
+            place.provider
+        );
+        reach.fault("/spec/provider", why);
+    }
+    reach.place = Some(place);
+    reach
+}
+
+/// A ClusterSecretStore: operators make it. What reads through it is judged where it is read.
+pub fn cluster_secret_store(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    let spec = object.json.get("spec");
+    let mut ignored = Reach::default();
+    reach.place = Some(provider(&mut ignored, spec.get("provider")));
+    conditions(&mut reach, spec.get("conditions"));
+    reach
+}
+
+/// Who may use a ClusterSecretStore. RefGate judges paths wherever it is used, so these are notes.
+fn conditions(reach: &mut Reach, conditions: &Json<'_>) {
+    if conditions.items().is_empty() {
+        let note = "without conditions every namespace may use this store, those that RefGate does not fence among them";
+        reach.notes.push((Pointer::to("/spec/conditions"), note.to_owned()));
+    }
+    for (index, condition) in conditions.items().iter().enumerate() {
+        for (inner, regex) in condition.get("namespaceRegexes").items().iter().enumerate() {
+            let is_anchored = regex.text().is_some_and(|text| text.starts_with('^') && text.ends_with('$'));
+            if !is_anchored {
+                let at = format!("/spec/conditions/{index}/namespaceRegexes/{inner}");
+                let note = "this expression is not anchored, so it also fits a part of a name; write it between ^ and $";
+                reach.notes.push((Pointer::to(at), note.to_owned()));
+            }
+        }
+    }
+}
+
+/// The one provider of a store.
+fn provider(reach: &mut Reach, provider: &Json<'_>) -> Place {
+    let mut given = provider.fields().iter().filter(|(_, value)| !value.is_null());
+    let (Some((name, settings)), None) = (given.next(), given.next()) else {
+        reach.fault("/spec/provider", "one provider belongs here, and no more");
+        return Place::unknown("");
+    };
+    let text = |key: &str| settings.get(key).text().unwrap_or_default();
+    match &**name {
+        "aws" => aws(reach, settings),
+        "vault" | "openBao" => {
+            if !settings.get("headers").is_null() {
+                reach.doubt(
+                    "/spec/provider/vault/headers",
+                    "a header can lead to another namespace of Vault; leave it out",
+                );
+            }
+            Place {
+                tree: text("namespace").trim_matches('/').into(),
+                is_kv2: text("version") != "v1",
+                ..Place::new(System::Vault, text("path").trim_matches('/'))
+            }
+        }
+        "gcpsm" => Place::new(System::Google, text("projectID")),
+        "azurekv" => Place::new(System::Azure, &vault_name(text("vaultUrl"))),
+        "doppler" => Place::new(System::Doppler, &format!("{}/{}", text("project"), text("config"))),
+        other => Place::unknown(other),
+    }
+}
+
+fn aws(reach: &mut Reach, settings: &Json<'_>) -> Place {
+    let known = [
+        "additionalRoles",
+        "auth",
+        "customSessionTags",
+        "externalID",
+        "prefix",
+        "region",
+        "role",
+        "secretsManager",
+        "service",
+        "sessionTags",
+        "sessionTagsPolicy",
+        "transitiveTagKeys",
+    ];
+    reach.known("/spec/provider/aws", settings, &known);
+    let prefix = reach.text(|| Pointer::to("/spec/provider/aws/prefix"), settings.get("prefix"));
+    let region = reach.text(|| Pointer::to("/spec/provider/aws/region"), settings.get("region"));
+    let system = match settings.get("service").text() {
+        Some("SecretsManager") => System::AwsSecretsManager,
+        Some("ParameterStore") => System::AwsParameterStore,
+        other => return Place::unknown(&format!("aws, service {}", other.unwrap_or_default())),
+    };
+    for (key, identity) in [("region", Identity::Region), ("role", Identity::Role)] {
+        if let Some(text) = settings.get(key).text().filter(|text| !text.is_empty()) {
+            let at = Pointer::to(format!("/spec/provider/aws/{key}"));
+            reach.identities.push((at, identity, text.into()));
+        }
+    }
+    for (index, role) in settings.get("additionalRoles").items().iter().enumerate() {
+        if let Some(text) = role.text() {
+            let at = Pointer::to(format!("/spec/provider/aws/additionalRoles/{index}"));
+            reach.identities.push((at, Identity::Role, text.into()));
+        }
+    }
+    for key in ["sessionTags", "customSessionTags"] {
+        if !settings.get(key).is_null() {
+            let at = format!("/spec/provider/aws/{key}");
+            reach.doubt(&at, "policies of AWS may go by session tags, and here who makes the store writes them; leave it out");
+        }
+    }
+    let name = if system == System::AwsParameterStore { region.unwrap_or_default() } else { "" };
+    Place { prefix: prefix.unwrap_or_default().into(), ..Place::new(system, name) }
+}
+
+/// The name of a vault: of `https://NAME.vault.azure.net/`, in lower case.
+pub(super) fn vault_name(url: &str) -> String {
+    let host = url.trim().trim_start_matches("https://").trim_end_matches('/').to_ascii_lowercase();
+    let domains = [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net"];
+    match domains.iter().find_map(|domain| host.strip_suffix(domain)) {
+        Some(name) => name.to_owned(),
+        None => host,
+    }
+}
+
+/// A reference to a generator. Those that make something up read nothing; all others ask somebody for a value.
+pub(super) fn generator(reach: &mut Reach, at: &str, reference: &Json<'_>) {
+    reach.known(at, reference, &["apiVersion", "kind", "name"]);
+    let kind = reference.get("kind").text().unwrap_or_default();
+    if !MADE_UP.contains(&kind) {
+        let text = "what this generator gives, its own object says, and the system that it asks; write a remote path instead";
+        reach.doubt(&format!("{at}/kind"), text);
+    }
+}
+
+/// A generator that makes something up.
+pub fn made_up(_: &Foreign<'_>) -> Reach {
+    Reach::default()
+}
+
+/// A generator that asks a system for a value, by an identity of its own.
+pub fn asks(_: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.doubt(
+        "/spec",
+        "what this generator gives, the system that it asks says; write an ExternalSecret with a remote path",
+    );
+    reach
+}
+
+/// A generator whose values stand in the object.
+pub fn fake(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    for (key, value) in object.json.get("spec").get("data").fields() {
+        let at = Pointer::to(format!("/spec/data/{}", crate::policy::workload::json::escape(key)));
+        reach.literal(at, Some(key), value.text().unwrap_or_default());
+    }
+    reach.fault(
+        "/spec/data",
+        "the values of this generator stand in the object itself; store them, and write their path",
+    );
+    reach
+}

@@ -1,0 +1,66 @@
+//! sops-secrets-operator: SopsSecrets, whose values SOPS has encrypted, or should have.
+//!
+//! Source: isindir/sops-secrets-operator `api/v1alpha3`, getsops/sops `stores/stores.go`.
+
+use super::doc::Doc;
+use super::reach::{Pointer, Reach};
+use super::{Carrier, Foreign, Handling, Kind};
+use crate::policy::workload::json::escape;
+
+/// The carrier.
+pub const CARRIER: Carrier = Carrier {
+    id: "sops",
+    title: "SOPS, and sops-secrets-operator",
+    kinds: &[Kind {
+        group: "isindir.github.com",
+        versions: &["v1alpha3", "v1alpha2", "v1alpha1"],
+        kind: "SopsSecret",
+        resource: "sopssecrets",
+        cluster_scoped: false,
+        handling: Handling::Judged { read, watched: false },
+    }],
+    doc: Doc {
+        summary: "values that SOPS has encrypted; it names no path, so RefGate sees to it that they are encrypted",
+        fields: &[
+            ("SopsSecret spec.secretTemplates[].data, .stringData", "`ENC[…]`, or what should be"),
+            ("Secret data, stringData", "`ENC[AES256_GCM` that nobody decrypted: policy `refgate-leftovers`"),
+        ],
+        enforced: &[
+            "Every value of a SopsSecret is encrypted: a rule of SOPS by suffix or expression leaves plaintext where it does not fit.",
+            "An encrypted value does not become a Secret as it is: a policy inside the API server refuses it.",
+            "No replicator copies what comes out.",
+        ],
+        undecidable: &[
+            "What is encrypted: only who holds the key can say.",
+            "Files that Argo CD, Flux or ksops decrypt before they reach the API server: those are ordinary Secrets there.",
+        ],
+        beside: "The key of KMS, Vault or age: whoever may use it reads every file that it has encrypted. One key for each scope.",
+    },
+};
+
+fn read(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "sops", "spec"]);
+    let spec = object.json.get("spec");
+    reach.known("/spec", spec, &["secretTemplates", "suspend"]);
+    let base = "/spec/secretTemplates";
+    for (index, template) in reach.list(base, spec.get("secretTemplates")).iter().enumerate() {
+        let at = format!("{base}/{index}");
+        let known = ["annotations", "data", "labels", "name", "stringData", "type"];
+        reach.known(&at, template, &known);
+        reach.copiers(&format!("{at}/annotations"), template.get("annotations"));
+        for part in ["data", "stringData"] {
+            for (key, value) in template.get(part).fields() {
+                let pointer = || Pointer::to(format!("{at}/{part}/{}", escape(key)));
+                let Some(text) = reach.text(pointer, value).filter(|text| !text.is_empty()) else { continue };
+                if !(text.starts_with("ENC[AES256_GCM,") && text.ends_with(']')) {
+                    reach.faults.push((
+                        pointer(),
+                        "SOPS has not encrypted this value; encrypt it: sops --encrypt --in-place".to_owned(),
+                    ));
+                }
+            }
+        }
+    }
+    reach
+}

@@ -1,0 +1,122 @@
+//! YAML inside a string, read strictly: what two readers might understand differently is refused, not guessed.
+//!
+//! Providers read it with libraries that know anchors, merge keys and keys of any case. A manifest that people write has none of
+//! these, so nothing is lost.
+
+use std::borrow::Cow;
+
+use saphyr_parser::{Event, Parser, StrInput};
+
+use super::json::Json;
+
+/// Deepest nesting: no provider's list has more.
+const MAX_DEPTH: usize = 16;
+
+/// Reads one document; every scalar is a text. An error is a sentence without its subject.
+pub fn read(text: &str) -> Result<Json<'static>, &'static str> {
+    if !text.bytes().all(|byte| byte == b'\n' || matches!(byte, b' '..=b'~')) {
+        return Err("it holds a tab or a character that is no printable ASCII");
+    }
+    let mut builder = Builder { stack: Vec::new(), root: None };
+    let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(text);
+    while let Some(next) = parser.next_event() {
+        let Ok((event, _)) = next else { return Err("it does not read as YAML") };
+        builder.event(event)?;
+    }
+    Ok(builder.root.unwrap_or(Json::Null))
+}
+
+/// A list or a map that is not complete yet; a map with the key whose value is to come.
+enum Frame {
+    List(Vec<Json<'static>>),
+    Map(Vec<(Cow<'static, str>, Json<'static>)>, Option<Cow<'static, str>>),
+}
+
+struct Builder {
+    stack: Vec<Frame>,
+    root: Option<Json<'static>>,
+}
+
+impl Builder {
+    fn event(&mut self, event: Event<'_>) -> Result<(), &'static str> {
+        const MARKS: &str = "it has an anchor or a tag";
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            Event::DocumentStart(_) if self.root.is_some() => Err("it holds more than one document"),
+            Event::DocumentStart(_) => Ok(()),
+            Event::Alias(_) => Err("it has an alias"),
+            Event::Scalar(_, _, anchor, tag) if anchor > 0 || tag.is_some() => Err(MARKS),
+            Event::SequenceStart(anchor, tag) if anchor > 0 || tag.is_some() => Err(MARKS),
+            Event::MappingStart(anchor, tag) if anchor > 0 || tag.is_some() => Err(MARKS),
+            Event::Scalar(text, ..) if text == "<<" => Err("it has a merge key"),
+            Event::Scalar(text, ..) => self.place(Json::Text(Cow::Owned(text.into_owned()))),
+            Event::SequenceStart(..) => self.push(Frame::List(Vec::new())),
+            Event::MappingStart(..) => self.push(Frame::Map(Vec::new(), None)),
+            Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
+                Some(Frame::List(items)) => self.place(Json::List(items)),
+                Some(Frame::Map(fields, _)) => self.place(Json::Map(fields)),
+                None => Err("it does not read as YAML"),
+            },
+        }
+    }
+
+    fn push(&mut self, frame: Frame) -> Result<(), &'static str> {
+        if self.stack.len() >= MAX_DEPTH {
+            return Err("it is nested too deeply");
+        }
+        self.stack.push(frame);
+        Ok(())
+    }
+
+    fn place(&mut self, value: Json<'static>) -> Result<(), &'static str> {
+        match self.stack.last_mut() {
+            None => self.root = Some(value),
+            Some(Frame::List(items)) => items.push(value),
+            Some(Frame::Map(fields, key)) => match key.take() {
+                Some(name) => fields.push((name, value)),
+                None => {
+                    let Json::Text(name) = value else { return Err("a key is no text") };
+                    // Readers that do not look at case take two spellings for one key, and the winner is anybody's guess.
+                    if fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                        return Err("a key is there twice");
+                    }
+                    *key = Some(name);
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write_is_read_and_every_scalar_is_a_text() {
+        let read = read("- objectName: a/b\n  objectVersion: 7\n- {objectName: \"c\"}\n").unwrap();
+        assert_eq!(read.items().len(), 2);
+        assert_eq!(read.items()[0].get("objectName").text(), Some("a/b"));
+        assert_eq!(read.items()[0].get("objectVersion").text(), Some("7"));
+        assert_eq!(read.items()[1].get("objectName").text(), Some("c"));
+    }
+
+    #[test]
+    fn what_readers_understand_differently_is_refused() {
+        for text in [
+            "- &a {objectName: x}\n- *a\n",
+            "- objectName: x\n  <<: {objectName: y}\n",
+            "- objectName: x\n  objectName: y\n",
+            "- objectName: x\n  objectname: y\n",
+            "- objectName: !!str x\n",
+            "- a\n---\n- b\n",
+            "- a: [\n",
+            "- a:\tb\n",
+            "- objectName: st\u{430}ge\n",
+            "- {? [a] : b}\n",
+            &"[".repeat(100),
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

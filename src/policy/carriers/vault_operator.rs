@@ -1,0 +1,164 @@
+//! Vault Secrets Operator: static secrets by mount and path; what engines make is not decided.
+//!
+//! Source: hashicorp/vault-secrets-operator `api/v1beta1`.
+
+use std::sync::Arc;
+
+use super::doc::Doc;
+use super::json::Json;
+use super::place::{Place, System};
+use super::reach::{Fill, How, Pointer, Reach};
+use super::{Carrier, Foreign, Handling, Kind};
+
+/// The carrier.
+pub const CARRIER: Carrier = Carrier {
+    id: "vault-secrets-operator",
+    title: "Vault Secrets Operator",
+    kinds: &[
+        kind(
+            "VaultStaticSecret",
+            "vaultstaticsecrets",
+            Handling::Judged { read: static_secret, watched: true },
+        ),
+        kind("VaultDynamicSecret", "vaultdynamicsecrets", Handling::Judged { read: made, watched: false }),
+        kind("VaultPKISecret", "vaultpkisecrets", Handling::Judged { read: made, watched: false }),
+        kind("HCPVaultSecretsApp", "hcpvaultsecretsapps", Handling::Judged { read: made, watched: false }),
+        kind("CSISecrets", "csisecrets", Handling::Judged { read: csi, watched: false }),
+        kind(
+            "SecretTransformation",
+            "secrettransformations",
+            Handling::Judged { read: transformation, watched: false },
+        ),
+        // Who reads, not what: paths are judged where they are named, and Vault's own policies say what a role reads.
+        kind("VaultAuth", "vaultauths", Handling::Harmless),
+        kind("VaultAuthGlobal", "vaultauthglobals", Handling::Harmless),
+        kind("VaultConnection", "vaultconnections", Handling::Harmless),
+        kind("HCPAuth", "hcpauths", Handling::Harmless),
+    ],
+    doc: Doc {
+        summary: "VaultStaticSecrets name a mount and a path; RefGate maps them to the scope by `carriers.mappings`",
+        fields: &[
+            ("VaultStaticSecret spec.mount, spec.path, spec.namespace", "read"),
+            ("VaultStaticSecret spec.destination.name", "filled"),
+            ("CSISecrets spec.secrets.vaultStaticSecrets[].mount, .path", "read"),
+        ],
+        enforced: &[
+            "The path lies inside the namespace's scope, in a mount that a row of `carriers.mappings` gives it; no `..`, which Vault's client would resolve.",
+            "Plaintext in transformations is judged like that of a ConfigMap.",
+        ],
+        undecidable: &[
+            "What engines make (VaultDynamicSecret, VaultPKISecret) and HCP apps: see `carriers.undecided`.",
+            "Which role logs in: Vault's policies must hold it to its scope.",
+        ],
+        beside: "One Vault role for each namespace, with the policy `path \"MOUNT/data/GROUP/APP/ENV/*\" { capabilities = [\"read\"] }`.",
+    },
+};
+
+const fn kind(kind: &'static str, resource: &'static str, handling: Handling) -> Kind {
+    Kind {
+        group: "secrets.hashicorp.com",
+        versions: &["v1beta1"],
+        kind,
+        resource,
+        cluster_scoped: false,
+        handling,
+    }
+}
+
+/// Mount, type and namespace of Vault, as `mount`, `type` and `namespace` say.
+fn place(spec: &Json<'_>) -> Arc<Place> {
+    let text = |key: &str| spec.get(key).text().unwrap_or_default().trim_matches('/');
+    let place = Place::new(System::Vault, text("mount"));
+    Arc::new(Place {
+        tree: text("namespace").into(),
+        is_kv2: text("type") != "kv-v1",
+        is_exact: true,
+        ..place
+    })
+}
+
+fn path(reach: &mut Reach, at: &str, spec: &Json<'_>, place: &Arc<Place>) -> Option<u32> {
+    let pointer = || Pointer::to(format!("{at}/path"));
+    if place.name.is_empty() {
+        reach.fault(&format!("{at}/mount"), "the mount is missing");
+    }
+    match reach.text(pointer, spec.get("path")) {
+        Some(path) => Some(reach.access(pointer(), place, How::Read, path)),
+        None => {
+            reach.faults.push((pointer(), "the remote path is missing".to_owned()));
+            None
+        }
+    }
+}
+
+fn static_secret(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    let known = [
+        "destination",
+        "hmacSecretData",
+        "mount",
+        "namespace",
+        "path",
+        "refreshAfter",
+        "rolloutRestartTargets",
+        "syncConfig",
+        "type",
+        "vaultAuthRef",
+        "version",
+    ];
+    reach.known("/spec", spec, &known);
+    let access = path(&mut reach, "/spec", spec, &place(spec));
+    let destination = spec.get("destination");
+    reach.copiers("/spec/destination/annotations", destination.get("annotations"));
+    templates(
+        &mut reach,
+        "/spec/destination/transformation/templates",
+        destination.get("transformation").get("templates"),
+    );
+    let name = reach.text(|| Pointer::to("/spec/destination/name"), destination.get("name"));
+    if let (Some(name), Some(access)) = (name, access) {
+        reach.target = Some(name.into());
+        // Without a transformation every property has a key of its own name.
+        if destination.get("transformation").is_null() {
+            reach.fills.push(Fill { key: None, secret: None, access, property: None });
+        }
+    }
+    reach
+}
+
+fn templates(reach: &mut Reach, at: &str, templates: &Json<'_>) {
+    for (name, template) in templates.fields() {
+        if let Some(text) = template.get("text").text() {
+            reach.literal(Pointer::to(format!("{at}/{name}/text")), Some(name), text);
+        }
+    }
+}
+
+fn made(_: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.doubt(
+        "/spec",
+        "what an engine of Vault makes stands under no path of a scope; write a VaultStaticSecret",
+    );
+    reach
+}
+
+fn csi(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    let spec = object.json.get("spec");
+    let secrets = spec.get("secrets");
+    let base = "/spec/secrets/vaultStaticSecrets";
+    for (index, entry) in reach.list(base, secrets.get("vaultStaticSecrets")).iter().enumerate() {
+        path(&mut reach, &format!("{base}/{index}"), entry, &place(entry));
+    }
+    reach.known("/spec/secrets", secrets, &["vaultStaticSecrets"]);
+    reach
+}
+
+fn transformation(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    templates(&mut reach, "/spec/templates", object.json.get("spec").get("templates"));
+    reach
+}

@@ -1,0 +1,115 @@
+//! Systems without kinds of their own: what they read stands in pods, in annotations and in Secrets, where `policy::foreign`,
+//! `policy::fence` and the policies of `manifests/base/policies` meet it. Here is what is said of them.
+
+use super::Carrier;
+use super::doc::Doc;
+
+/// Vault Agent Injector.
+pub const VAULT_AGENT: Carrier = Carrier {
+    id: "vault-agent",
+    title: "Vault Agent Injector",
+    kinds: &[],
+    doc: Doc {
+        summary: "annotations of pods name paths and templates",
+        fields: &[
+            ("annotation vault.hashicorp.com/agent-inject-secret-NAME", "read"),
+            (
+                "annotation vault.hashicorp.com/agent-inject-template-NAME",
+                "each path in a call of `secret`; refused where a call cannot be understood",
+            ),
+            ("annotation vault.hashicorp.com/agent-extra-secret, …/tls-secret", "a Secret of the namespace"),
+        ],
+        enforced: &[
+            "Paths lie inside the namespace's scope, in a mount that `carriers.mappings` gives it, with `data/` behind it or not.",
+            "Template files, commands, tokens, agent configurations and JSON patches are refused: they reach more than one path that could be compared.",
+        ],
+        undecidable: &["What the agent's role may read: Vault's policies say it."],
+        beside: "One Vault role for each service account, with a policy for its scope alone.",
+    },
+};
+
+/// Bank-Vaults.
+pub const BANK_VAULTS: Carrier = Carrier {
+    id: "bank-vaults",
+    title: "Bank-Vaults secrets-webhook",
+    kinds: &[],
+    doc: Doc {
+        summary: "`vault:PATH#KEY` in env values, annotations, ConfigMaps and Secrets",
+        fields: &[
+            ("env `vault:`, `>>vault:`, `bao:`, `${vault:…}`", "read, or written"),
+            ("annotation secrets-webhook.security.bank-vaults.io/vault-from-path", "read; a list"),
+        ],
+        enforced: &[
+            "Paths in pods and workloads lie inside the namespace's scope, in a mount that `carriers.mappings` gives it; what only starts like one is refused.",
+            "Agent configurations by annotation are refused.",
+        ],
+        undecidable: &[
+            "Secrets and ConfigMaps: its webhook resolves them while it mutates, before anybody can judge, and the path is gone. Leave bound \
+             namespaces out of its configuration: namespaceSelector {key: refgate.dev/group, operator: DoesNotExist}.",
+        ],
+        beside: "One Vault role for each service account, with a policy for its scope alone.",
+    },
+};
+
+/// argocd-vault-plugin.
+pub const ARGOCD_VAULT_PLUGIN: Carrier = Carrier {
+    id: "argocd-vault-plugin",
+    title: "argocd-vault-plugin",
+    kinds: &[],
+    doc: Doc {
+        summary: "placeholders that Argo CD resolves before they reach the API server",
+        fields: &[
+            ("Secret data `<path:PATH#KEY>`", "a leftover: the plugin did not run"),
+            ("annotation avp.kubernetes.io/path", "read"),
+        ],
+        enforced: &[
+            "A placeholder in a Secret of a bound namespace is refused by policy `refgate-leftovers`, inside the API server.",
+            "The annotation's path lies inside the namespace's scope.",
+        ],
+        undecidable: &["What Argo CD resolves: it arrives as an ordinary Secret."],
+        beside: "Argo CD's own role in the secret manager: what it may read, every repository that it follows can read.",
+    },
+};
+
+/// Injectors by the value of an env var.
+pub const VALUES: Carrier = Carrier {
+    id: "env-values",
+    title: "secrets-init, berglas, vals and the AWS sidecar injector",
+    kinds: &[],
+    doc: Doc {
+        summary: "references as the value of an env var, resolved inside the pod or by a webhook",
+        fields: &[
+            ("env `arn:aws:secretsmanager:…`", "read"),
+            ("env `gcp:secretmanager:…`, `sm://…`, `berglas://…`, `ref+…`, `azure:keyvault:…`", "read"),
+            ("annotation secrets.k8s.aws/secret-arn", "read"),
+        ],
+        enforced: &[
+            "An ARN is taken apart: account, region and path are those that `aws` of the configuration and the scope give.",
+            "Others are refused in bound namespaces unless their literal path lies inside the scope; what only starts like one too.",
+        ],
+        undecidable: &["Reads by a program's own code with the pod's identity."],
+        beside: "IAM roles for service accounts, one for each scope.",
+    },
+};
+
+/// Copiers between namespaces.
+pub const REPLICATORS: Carrier = Carrier {
+    id: "replicators",
+    title: "reflector, kubernetes-replicator, config-syncer",
+    kinds: &[],
+    doc: Doc {
+        summary: "annotations by which a Secret is copied out of one namespace or into another",
+        fields: &[(
+            "annotations reflector.v1.k8s.emberstack.com/…, replicator.v1.mittwald.de/…, kubed.appscode.com/…",
+            "a copy",
+        )],
+        enforced: &[
+            "Secrets of bound namespaces take no such annotation: policy `refgate-replicators`, inside the API server.",
+            "No object of another carrier gives one to the Secret that it fills.",
+        ],
+        undecidable: &[
+            "Policies of Kyverno and the like that clone Secrets: what they may do, their own rules say.",
+        ],
+        beside: "Share a secret by its path: `refgate.dev/shared-paths` on the Namespace.",
+    },
+};
