@@ -40,7 +40,11 @@ impl<'t> Walk<'_, 't> {
                         key: Some(&entry.key),
                         pointer: &pointer,
                     };
-                    self.scan_shapes(&spot);
+                    // A keystore in a Secret's manifest is a value as any other.
+                    match at {
+                        At::Secret => self.scan(&spot),
+                        _ => self.scan_shapes(&spot),
+                    }
                     continue;
                 }
             };

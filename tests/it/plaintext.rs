@@ -241,6 +241,10 @@ fn a_secret_with_a_value_in_a_file_is_a_finding() {
         (secret("data", "note", &encoded("kept from all")), Some("secret-manifest")),
         (secret("data", "url", &encoded(&format!("postgres://shop:{VALUE}@db/shop"))), Some("url-password")),
         (secret("data", "password", "this is not base64!"), Some("credential-name")),
+        (
+            secret("data", "store.p12", &STANDARD.encode([0x30, 0x82, 0xff, 0x00, 0x41, 0x42])),
+            Some("secret-manifest"),
+        ),
         (secret("stringData", "password", "${DB_PASSWORD}"), None),
         (secret("data", "password", &encoded("<password>")), None),
         (secret("data", "password", ""), None),
