@@ -13,7 +13,9 @@ use serde_json::{Map, Value};
 use super::{Against, envelope};
 use crate::config;
 use crate::policy::carriers::held::Held;
-use crate::policy::carriers::{self, Known};
+use crate::policy::carriers::json::Json;
+use crate::policy::carriers::reach::Pointer;
+use crate::policy::carriers::{self, Foreign, Known, secret_object};
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
 use crate::policy::finding::Finding;
@@ -25,6 +27,9 @@ use crate::policy::verdict;
 use crate::policy::wishes::Refusal;
 use crate::policy::workload::Kind;
 use crate::world::World;
+
+/// A kind that files hold and no review ever does.
+const SECRET: &str = "Secret";
 
 /// The world that documents are judged in, and the flags that change it.
 pub struct Judge {
@@ -151,7 +156,10 @@ impl Judge {
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let known = self.snapshot.settings.kinds.iter().filter(same_kind).find(|known| known.group == group);
         let carried = carriers::known(group, kind);
+        let is_secret = group.is_empty() && kind == SECRET;
         let (known, is_namespaced) = match (carried, known) {
+            // Never sent to the webhook: in a cluster the policies of `manifests/` judge it.
+            (None, None) if is_secret => (workload_of("", SECRET, "secrets"), true),
             (Some(Known::Kind(_, row)), _) => {
                 (workload_of(row.group, row.kind, row.resource), !row.cluster_scoped)
             }
@@ -166,7 +174,7 @@ impl Judge {
         let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default();
         Ok(Some(Workload {
             kind: known,
-            is_carried: carried.is_some(),
+            is_carried: carried.is_some() || is_secret,
             api_version,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -178,6 +186,9 @@ impl Judge {
     pub fn judge(&mut self, workload: &Workload<'_>) -> Result<Judged, Unjudged> {
         self.prepare(&workload.namespace)?;
         self.join();
+        if workload.kind.group.is_empty() && workload.kind.kind == SECRET {
+            return Ok(self.secret(workload));
+        }
         let decision = if workload.kind.is_pod() {
             self.pod(workload)?
         } else {
@@ -192,6 +203,24 @@ impl Judge {
         let Decision { refusals, mut findings, references, warnings, .. } = decision;
         findings.retain(|finding| level.counts(finding.certainty));
         Ok(Judged { denial, refusals, findings, references, warnings })
+    }
+
+    /// A Secret in a file, as the policies in the API server would judge it.
+    fn secret(&self, workload: &Workload<'_>) -> Judged {
+        let state = self.snapshot.namespaces.get(&*workload.namespace);
+        let is_fenced = state.is_some_and(|state| state.namespace.binding.is_fenced());
+        let text = workload.object.to_string();
+        let reach =
+            Json::object(&text).map(|json| secret_object::judge(&Foreign { json })).unwrap_or_default();
+        let faults = if is_fenced { reach.faults } else { Vec::new() };
+        let refusal =
+            |(at, text): (Pointer, String)| Refusal { pointer: at.to_string(), subject: at.words(), text };
+        let refusals: Vec<Refusal> = faults.into_iter().map(refusal).collect();
+        let denial = match verdict::outcome(&refusals, &[]) {
+            Outcome::Deny { message, .. } => Some(message),
+            Outcome::Allow | Outcome::Unavailable { .. } => None,
+        };
+        Judged { denial, refusals, findings: Vec::new(), references: Vec::new(), warnings: Vec::new() }
     }
 
     /// What comes of a review as it went over the wire, with its uid.
