@@ -7,7 +7,7 @@
 # taken when it is ready and idle, and again after reviews were answered. Above a target it ends with 1.
 set -euo pipefail
 namespaces=${1:-10000} entries=${2:-100000}
-idle_target=15 large_target=60
+idle_target=15 large_target=60 carried_target=40
 
 cd "$(dirname "$0")/.."
 examples=$PWD/examples
@@ -25,6 +25,8 @@ trap 'exit 130' INT TERM
 cd "$work"
 "$bin/examples/generate" review 5 >review.json
 "$bin/examples/generate" world "$namespaces" "$entries" >large.yaml
+"$bin/examples/generate" world 1000 0 >spaces.yaml
+"$bin/examples/generate" external-secrets 20000 >carried.yaml
 failed=0
 
 mebibytes() { awk -v key="$1:" '$1 == key { printf "%.1f", $2 / 1024 }' "/proc/$pid/status"; }
@@ -42,7 +44,6 @@ measure() { # NAME WORLD TARGET
     done
     [ -n "$ready" ] || { echo "the server did not start" >&2; exit 1; }
     sleep 3
-    local rss
     rss=$(mebibytes VmRSS)
     printf '%-46s %10s %10s %8s\n' "$1, idle" "$rss" "$(mebibytes VmHWM)" "$3"
     # One connection after another, as a cluster in which little happens asks.
@@ -62,4 +63,12 @@ measure() { # NAME WORLD TARGET
 printf '%-46s %10s %10s %8s\n' MiB VmRSS VmHWM target
 measure "examples/world.yaml" "$examples/world.yaml" $idle_target
 measure "$namespaces namespaces, $entries entries" large.yaml $large_target
+# What 20,000 ExternalSecrets of five entries add: the same namespaces, with them and without.
+measure "1000 namespaces" spaces.yaml $large_target
+before=$rss
+measure "1000 namespaces, 20000 ExternalSecrets" carried.yaml $large_target
+awk -v more="$rss" -v before="$before" -v target="$carried_target" 'BEGIN {
+    printf "20000 ExternalSecrets add %.1f, target %d\n", more - before, target
+    exit more - before > target
+}' || failed=1
 exit $failed

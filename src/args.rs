@@ -204,6 +204,9 @@ pub struct Check {
     /// Text is for eyes, JSON for programs
     #[arg(long, value_enum, default_value_t = CheckOutput::Text)]
     output: CheckOutput,
+    /// Check nothing, and say what this path is called in each secret system
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["paths", "output"])]
+    explain: Option<String>,
     #[command(flatten)]
     world: World,
 }
@@ -381,8 +384,8 @@ impl World {
 
 impl Check {
     pub fn options(self) -> check::Options {
-        let Self { paths, output, world } = self;
-        check::Options { paths, output: output.shown(), against: world.against() }
+        let Self { paths, output, explain, world } = self;
+        check::Options { paths, output: output.shown(), explain, against: world.against() }
     }
 }
 

@@ -92,6 +92,7 @@ Examples:
   refgate check deploy/ --level restricted
   helm template web ./chart | refgate check - --scope mozmeao/snippets/stage
   kustomize build stage/ | refgate check - --world world.yaml --output json
+  refgate check --explain mozmeao/snippets/stage/database_url --config config.yaml
 
 Exit codes:
   0  clean, or warnings alone

@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use super::{CLEAN, Screen};
 use crate::policy::carriers::doc;
+use crate::policy::carriers::place::SYSTEMS;
 use crate::policy::carriers::{CARRIERS, Carrier};
+use crate::policy::path::{Scope, SecretPath};
+use crate::policy::snapshot::Settings;
 
 /// Names that are at least this alike are worth a "did you mean".
 const ALIKE: f64 = 0.7;
@@ -22,6 +25,41 @@ pub fn run(id: Option<&str>) -> anyhow::Result<u8> {
     };
     Screen::new().print(&text)?;
     Ok(CLEAN)
+}
+
+/// What a path is called in each system: in AWS Secrets Manager by itself, elsewhere by the rows of `carriers.mappings`.
+pub fn explain(path: &str, settings: &Settings) -> anyhow::Result<String> {
+    // The text is not repeated where it is no path: it may be a value.
+    let parsed = SecretPath::absolute(path).context("what stands behind --explain is no path")?;
+    let segments: Vec<&str> = parsed.as_str().splitn(4, '/').collect();
+    let [group, app, env, name] = segments[..] else { bail!("a path is group/app/env/name") };
+    let scope = Scope::new(group, app, env).context("its first three segments are no scope")?;
+    let mut out = format!("{path}\n  AWS Secrets Manager: {path}\n");
+    for row in settings.carriers.mappings.iter().filter(|row| row.covers(row.system, &row.place, &scope)) {
+        let place = if row.place.is_empty() { String::new() } else { format!(", {}", row.place) };
+        let named = match row.name_of(&scope, name) {
+            Some(named) => named,
+            None => {
+                "no name: a segment of the scope holds the separator, or the name a character that it may not"
+                    .to_owned()
+            }
+        };
+        let _ = writeln!(out, "  {}{place}: {named}", row.system.title());
+    }
+    for (system, id, title) in SYSTEMS.iter().skip(1) {
+        let is_mapped = settings
+            .carriers
+            .mappings
+            .iter()
+            .any(|row| row.system == *system && row.covers(*system, &row.place, &scope));
+        if !is_mapped {
+            let _ = writeln!(
+                out,
+                "  {title}: nothing; carriers.mappings has no row {{system: {id}, match: {scope}}}"
+            );
+        }
+    }
+    Ok(out)
 }
 
 fn similar(id: &str) -> String {

@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use super::input::{self, Document, Problem};
-use super::judge::Judge;
+use super::judge::{self, Judge};
 use super::report::{Entry, Report};
-use super::{Against, Progress, Screen};
+use super::{Against, CLEAN, Progress, Screen, carriers};
 
 /// What to check, and how to say it.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct Options {
     pub paths: Vec<PathBuf>,
     /// How the result is printed.
     pub output: Output,
+    /// A path to explain, in place of checking anything.
+    pub explain: Option<String>,
     /// What to judge against.
     pub against: Against,
 }
@@ -30,6 +32,11 @@ pub enum Output {
 
 /// Judges everything, prints the report to standard output, and says the exit code.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
+    if let Some(path) = &options.explain {
+        let settings = judge::settings(options.against.config.as_deref())?;
+        Screen::new().print(&carriers::explain(path, &settings)?)?;
+        return Ok(CLEAN);
+    }
     let mut judge = Judge::load_with_secrets(&options.against)?;
     let mut report = Report::default();
     let (mut progress, mut documents) = (Progress::new(), Vec::new());

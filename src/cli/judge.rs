@@ -13,7 +13,9 @@ use serde_json::{Map, Value};
 use super::{Against, envelope};
 use crate::config;
 use crate::policy::carriers::held::Held;
-use crate::policy::carriers::{self, Known};
+use crate::policy::carriers::json::Json;
+use crate::policy::carriers::reach::Pointer;
+use crate::policy::carriers::{self, Foreign, Known, secret_object};
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
 use crate::policy::finding::Finding;
@@ -27,6 +29,8 @@ use crate::policy::verdict;
 use crate::policy::wishes::Refusal;
 use crate::policy::workload::{Kind, SECRET};
 use crate::world::{NAME_LABEL, World};
+
+mod pods;
 
 /// The world that documents are judged in, and the flags that change it.
 pub struct Judge {
@@ -165,7 +169,10 @@ impl Judge {
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let known = self.snapshot.settings.judged.iter().filter(same_kind).find(|known| known.group == group);
         let carried = carriers::known(group, kind);
+        let is_secret = group == SECRET.group && kind == SECRET.kind;
         let (known, is_namespaced) = match (carried, known) {
+            // Never sent to the webhook: in a cluster the policies of `manifests/` judge it.
+            (None, None) if is_secret => (SECRET, true),
             (Some(Known::Kind(_, row)), _) => {
                 (workload_of(row.group, row.kind, row.resource), !row.cluster_scoped)
             }
@@ -198,14 +205,39 @@ impl Judge {
             self.ask(Endpoint::Validate, workload, workload.object)?
         };
         let level = self.enforced(&workload.namespace);
-        let denial = match decision.outcome {
+        let Decision { mut outcome, mut refusals, mut findings, references, warnings, allowed, .. } =
+            decision;
+        findings.retain(|finding| level.counts(finding.certainty));
+        let faults = if workload.kind == SECRET { self.secret(workload) } else { Vec::new() };
+        if !faults.is_empty() {
+            refusals.extend(faults);
+            outcome = verdict::outcome(&refusals, &findings.iter().collect::<Vec<_>>());
+        }
+        let denial = match outcome {
             Outcome::Allow => None,
             Outcome::Deny { message, .. } => Some(message),
             Outcome::Unavailable { message } => return Err(Unjudged::new("", message)),
         };
-        let Decision { refusals, mut findings, references, warnings, allowed, .. } = decision;
-        findings.retain(|finding| level.counts(finding.certainty));
         Ok(Judged { denial, refusals, findings, references, warnings, allowed })
+    }
+
+    /// What the policies in the API server would refuse of a Secret in a file.
+    fn secret(&self, workload: &Workload<'_>) -> Vec<Refusal> {
+        let state = self.snapshot.namespaces.get(&*workload.namespace);
+        if !state.is_some_and(|state| state.namespace.binding.is_fenced()) {
+            return Vec::new();
+        }
+        let text = workload.object.to_string();
+        let reach =
+            Json::object(&text).map(|json| secret_object::judge(&Foreign { json })).unwrap_or_default();
+        let refusal =
+            |(at, text): (Pointer, String)| Refusal { pointer: at.to_string(), subject: at.words(), text };
+        let mut refusals: Vec<Refusal> = reach.faults.into_iter().map(refusal).collect();
+        // SOPS keeps its keys in the file: what is encrypted there is decrypted before anybody applies it.
+        if workload.object.get("sops").is_some_and(Value::is_object) {
+            refusals.retain(|refusal| refusal.pointer.starts_with("/metadata/"));
+        }
+        refusals
     }
 
     /// What comes of a review as it went over the wire, with its uid.
@@ -227,88 +259,6 @@ impl Judge {
             object: pod,
         };
         self.ask(Endpoint::Mutate, &as_pod, pod)
-    }
-
-    /// A pod goes through both webhooks; pointers of what the second one says are brought back to the document.
-    fn pod(&mut self, workload: &Workload<'_>) -> Result<Decision, Unjudged> {
-        let mutated = self.ask(Endpoint::Mutate, workload, workload.object)?;
-        if mutated.outcome != Outcome::Allow {
-            return self.refused_pod(workload, mutated);
-        }
-        let patched = match &mutated.patch {
-            Some(patch) => &patched(workload.object, patch)?,
-            None => workload.object,
-        };
-        let mut decision = self.ask(Endpoint::Validate, workload, patched)?;
-        // What was injected has been reported where it was asked for.
-        let mut references = mutated.references;
-        decision.references.retain(|reference| {
-            workload.object.pointer(&reference.pointer).is_some()
-                && references.iter().all(|known| known.pointer != reference.pointer)
-        });
-        references.append(&mut decision.references);
-        references.sort();
-        decision.references = references;
-        for finding in &mut decision.findings {
-            shorten(workload.object, &mut finding.pointer);
-        }
-        for refusal in &mut decision.refusals {
-            shorten(workload.object, &mut refusal.pointer);
-        }
-        if decision.outcome == Outcome::Allow {
-            let mut warnings = mutated.warnings;
-            warnings.append(&mut decision.warnings);
-            let mut seen = BTreeSet::new();
-            warnings.retain(|warning| seen.insert(warning.clone()));
-            decision.warnings = warnings;
-        }
-        Ok(decision)
-    }
-
-    /// A pod that the mutating webhook refused never reaches the validating one. What that one would say is said all
-    /// the same, so that one run names everything: the pod is judged as a template, where references are still whole.
-    fn refused_pod(&mut self, workload: &Workload<'_>, mutated: Decision) -> Result<Decision, Unjudged> {
-        let Some(kind) = self.snapshot.settings.kinds.iter().find(|kind| !kind.is_pod()).cloned() else {
-            return Ok(mutated);
-        };
-        let at = kind.pointer.to_string();
-        let mut template = Map::new();
-        for key in ["metadata", "spec"] {
-            if let Some(part) = workload.object.get(key) {
-                template.insert(key.into(), part.clone());
-            }
-        }
-        let mut wrapped = Value::Object(template);
-        for token in at.rsplit('/').filter(|token| !token.is_empty()) {
-            wrapped = Value::Object(Map::from_iter([(token.to_owned(), wrapped)]));
-        }
-        let as_template = Workload {
-            kind,
-            api_version: workload.api_version,
-            is_carried: false,
-            namespace: workload.namespace.clone(),
-            name: workload.name.clone(),
-            object: &wrapped,
-        };
-        let mut decision = self.ask(Endpoint::Validate, &as_template, &wrapped)?;
-        let strip = |pointer: &mut String| {
-            if let Some(rest) = pointer.strip_prefix(&*at) {
-                *pointer = rest.to_owned();
-            }
-        };
-        decision.findings.iter_mut().for_each(|finding| strip(&mut finding.pointer));
-        decision.references.iter_mut().for_each(|reference| strip(&mut reference.pointer));
-        decision.warnings.clear();
-        decision.refusals.iter_mut().for_each(|refusal| strip(&mut refusal.pointer));
-        // Of one place the mutating webhook has spoken already, and in the words that fit a pod.
-        let spoken_of: BTreeSet<&str> = mutated.refusals.iter().map(|refusal| &*refusal.pointer).collect();
-        decision.refusals.retain(|refusal| !spoken_of.contains(&*refusal.pointer));
-        decision.refusals.extend(mutated.refusals);
-        decision.refusals.sort();
-        let level = self.enforced(&workload.namespace);
-        let denying = decision.findings.iter().filter(|finding| level.counts(finding.certainty));
-        decision.outcome = verdict::outcome(&decision.refusals, &denying.collect::<Vec<_>>());
-        Ok(decision)
     }
 
     fn ask(&self, endpoint: Endpoint, workload: &Workload<'_>, object: &Value) -> Result<Decision, Unjudged> {
@@ -474,12 +424,4 @@ pub fn patched(object: &Value, patch: &str) -> Result<Value, Unjudged> {
     let mut object = object.clone();
     json_patch::patch(&mut object, &patch).map_err(|error| fault(error.to_string()))?;
     Ok(object)
-}
-
-/// Cuts a pointer until it leads somewhere in the document.
-fn shorten(document: &Value, pointer: &mut String) {
-    while document.pointer(pointer).is_none() {
-        let end = pointer.rfind('/').unwrap_or(0);
-        pointer.truncate(end);
-    }
 }

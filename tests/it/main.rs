@@ -9,6 +9,7 @@ mod api;
 mod architecture;
 mod attacks;
 mod bind;
+mod carriers;
 mod cases;
 mod cli;
 mod config;

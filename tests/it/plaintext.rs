@@ -234,6 +234,11 @@ fn check(configuration: &str, object: &Value) -> Judged {
 fn a_secret_with_a_value_in_a_file_is_a_finding() {
     let secret = |field: &str, key: &str, value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, field: {key: value}});
     let encoded = |text: &str| STANDARD.encode(text);
+    // As SOPS writes it.
+    let with_keys = |mut secret: Value| {
+        secret["sops"] = json!({"version": "3.9.0"});
+        secret
+    };
     for (object, expected) in [
         (secret("stringData", "password", VALUE), Some("credential-name")),
         (secret("data", "password", &encoded(VALUE)), Some("credential-name")),
@@ -248,7 +253,14 @@ fn a_secret_with_a_value_in_a_file_is_a_finding() {
         (secret("stringData", "password", "${DB_PASSWORD}"), None),
         (secret("data", "password", &encoded("<password>")), None),
         (secret("data", "password", ""), None),
-        (secret("stringData", "password", "ENC[AES256_GCM,data:Zm9v,iv:YmFy,tag:YmF6,type:str]"), None),
+        (
+            with_keys(secret(
+                "stringData",
+                "password",
+                "ENC[AES256_GCM,data:Zm9v,iv:YmFy,tag:YmF6,type:str]",
+            )),
+            None,
+        ),
         (json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": "Opaque"}), None),
     ] {
         let judged = check("", &object);

@@ -67,6 +67,7 @@ pub const CARRIER: Carrier = Carrier {
         ],
         undecidable: &[
             "Other providers, and parameters that this version does not know: see `carriers.undecided`.",
+            "Secrets of `secretObjects` are there only while a pod mounts the class: what refers to one waits for that pod.",
             "Which identity mounts: the pod's service account, which IAM or Vault must hold to its scope.",
         ],
         beside: "The pods' service accounts read by IRSA or Pod Identity: one role for each scope, as `refgate iam GROUP/APP/ENV` prints it.",

@@ -62,6 +62,7 @@ fn spec(reach: &mut Reach, at: &At, spec: &Json<'_>, name: Option<&str>) {
     let list = spec.get("data");
     reach.list(at.data, list);
     let mut entries = Vec::with_capacity(list.items().len());
+    reach.accesses.reserve(list.items().len());
     for (index, entry) in (0..).zip(list.items()) {
         data(reach, at.data, index, entry, usual.as_ref(), &mut entries);
     }

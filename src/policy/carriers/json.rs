@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
-        let mut fields: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(4);
+        let mut fields: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(FIELDS);
         while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
             let value = match self.skips.contains(&&*key) {
                 false => map.next_value()?,
@@ -170,6 +170,8 @@ impl<'de> Visitor<'de> for AnyVisitor {
     }
 }
 
+/// Room for the fields of most objects that there are many of.
+const FIELDS: usize = 6;
 /// So many fields are compared each with each; of more a set is made.
 const FEW: usize = 16;
 

@@ -95,6 +95,7 @@ impl<'w> Court<'w> {
         for (at, text) in &reach.faults {
             self.refuse(&mut judged.case, at, text.clone());
         }
+        judged.case.references.reserve(reach.accesses.len().min(MANY));
         for access in &reach.accesses {
             self.access(access, judged);
         }
@@ -287,5 +288,5 @@ impl<'w> Court<'w> {
 }
 
 fn report(access: &Access, path: Option<String>, verdict: Verdict) -> ReferenceReport {
-    ReferenceReport { pointer: access.at.to_string(), path, secret: None, key: None, verdict }
+    ReferenceReport { pointer: access.at.written(), path, secret: None, key: None, verdict }
 }

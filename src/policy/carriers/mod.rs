@@ -21,6 +21,7 @@ pub mod place;
 mod push_secret;
 pub mod reach;
 mod sealed_secrets;
+pub mod secret_object;
 mod secret_store;
 pub mod settings;
 mod sops;

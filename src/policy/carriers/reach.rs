@@ -1,7 +1,7 @@
 //! What a carrier says of a foreign object: which remote paths it reaches and where in the object they stand, which store it
 //! uses, what it fills, what plaintext it holds, and what cannot be decided. Nothing of scopes: `judge` compares.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::COPIERS;
@@ -22,6 +22,17 @@ impl Pointer {
     /// One that is written out already.
     pub fn to(text: impl Into<Box<str>>) -> Self {
         Self::Whole(text.into())
+    }
+
+    /// The pointer, in one piece of memory: each path of a review is reported with one.
+    pub fn written(&self) -> String {
+        let mut text = match self {
+            Self::Item(base, _, tail) => String::with_capacity(base.len() + tail.len() + 12),
+            Self::Whole(text) => String::with_capacity(text.len()),
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{self}");
+        text
     }
 
     /// As people write it: `spec.data[0].remoteRef.key`.

@@ -72,6 +72,19 @@ impl Mapping {
         fits && self.system == system && (self.place.is_empty() || self.place == place)
     }
 
+    /// What a secret of a scope is called there: the inverse of `path_of`, and the path itself where names are paths.
+    pub fn name_of(&self, scope: &Scope, name: &str) -> Option<String> {
+        if self.system.has_paths() {
+            return Some(format!("{scope}/{name}"));
+        }
+        let named = match &self.separator {
+            Some(separator) => format!("{}{separator}{name}", scope.as_str().replace('/', separator)),
+            None => name.to_owned(),
+        };
+        let path = self.path_of(&named, How::Read, scope);
+        path.filter(|path| *path == format!("{scope}/{name}")).map(|_| named)
+    }
+
     /// The path that a name without slashes stands for under a scope; `None` where it is none of its own.
     ///
     /// With a separator the name is cut into segments, and the first ones must be those of the scope, whole. A scope whose
