@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::held::{Carried, store_kind};
+use super::held::{Carried, Held, store_kind};
 use super::place::{self, Place};
 use super::reach::{Access, How, Identity, Pointer, Reach, Source};
 use super::settings::Mode;
@@ -90,12 +90,44 @@ impl<'w> Court<'w> {
     }
 
     fn bound(&self, reach: &Reach, judged: &mut Judged<'_>) {
+        self.paths(&reach.accesses, reach.target.as_deref(), judged);
+        self.rest(reach, judged);
+    }
+
+    /// What of an object that is there would be refused if it were made now.
+    pub fn of_held(&self, held: &Held) -> Vec<Refusal> {
+        let mut judged = Judged::default();
+        self.held(held, &mut judged);
+        judged.case.refusals
+    }
+
+    fn held(&self, held: &Held, judged: &mut Judged<'_>) {
+        self.paths(&held.accesses, held.target.as_deref(), judged);
+        if let Some(rest) = &held.rest {
+            self.rest(rest, judged);
+        }
+    }
+
+    /// The remote paths, and the Secret that they end up in.
+    fn paths(&self, accesses: &[Access], target: Option<&str>, judged: &mut Judged<'_>) {
+        judged.case.references.reserve(accesses.len().min(MANY));
+        for access in accesses {
+            self.access(access, judged);
+        }
+        if let Some(target) = target
+            && self.world.state.catalogue.by_secret(target).next().is_some()
+        {
+            let text = format!(
+                "Secret {target} is one that RefGate syncs, and this object would overwrite it; name another"
+            );
+            self.refuse(&mut judged.case, &Pointer::to("/spec/target/name"), text);
+        }
+    }
+
+    /// All but the paths.
+    fn rest(&self, reach: &Reach, judged: &mut Judged<'_>) {
         for (at, text) in &reach.faults {
             self.refuse(&mut judged.case, at, text.clone());
-        }
-        judged.case.references.reserve(reach.accesses.len().min(MANY));
-        for access in &reach.accesses {
-            self.access(access, judged);
         }
         for (at, identity, text) in &reach.identities {
             if let Err(why) = self.identity(*identity, text) {
@@ -112,14 +144,6 @@ impl<'w> Court<'w> {
         }
         for (at, text) in &reach.doubts {
             self.doubt(at, text.clone(), judged);
-        }
-        if let Some(target) = &reach.target
-            && self.world.state.catalogue.by_secret(target).next().is_some()
-        {
-            let text = format!(
-                "Secret {target} is one that RefGate syncs, and this object would overwrite it; name another"
-            );
-            self.refuse(&mut judged.case, &Pointer::to("/spec/target/name"), text);
         }
     }
 
@@ -170,7 +194,7 @@ impl<'w> Court<'w> {
         };
         let mut inner = Judged::default();
         // A class names no class, so this ends.
-        self.bound(&class.reach, &mut inner);
+        self.held(class, &mut inner);
         if let Some(first) = inner.case.refusals.first() {
             let text = format!(
                 "SecretProviderClass {name} reaches what this namespace may not read: {}",
