@@ -210,8 +210,9 @@ impl Judge {
         let state = self.snapshot.namespaces.get(&*workload.namespace);
         let is_fenced = state.is_some_and(|state| state.namespace.binding.is_fenced());
         let text = workload.object.to_string();
-        let reach =
-            Json::object(&text).map(|json| secret_object::judge(&Foreign { json })).unwrap_or_default();
+        let reach = Json::object(&text)
+            .map(|json| secret_object::judge(&Foreign { json, is_kept: false }))
+            .unwrap_or_default();
         let faults = if is_fenced { reach.faults } else { Vec::new() };
         let refusal =
             |(at, text): (Pointer, String)| Refusal { pointer: at.to_string(), subject: at.words(), text };

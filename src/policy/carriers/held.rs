@@ -46,7 +46,7 @@ impl Held {
 
     /// Reads the JSON of an object; `None` where it is none.
     pub fn read(kind: &'static Kind, text: &str) -> Option<Self> {
-        Some(Self::new(kind, &Foreign { json: Json::object(text).ok()? }))
+        Some(Self::new(kind, &Foreign { json: Json::object(text).ok()?, is_kept: true }))
     }
 
     /// Whether it reads anything outside, as far as the object itself says where.

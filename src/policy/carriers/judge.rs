@@ -49,6 +49,8 @@ pub struct Judged<'t> {
 
 /// By which store something is reached: whether it is of the whole cluster, and its name. `None` for a place of the object's own.
 type By<'p> = Option<(bool, &'p str)>;
+/// Where a source leads and by what, or why that cannot be said.
+type Leads<'p> = Result<(&'p Place, By<'p>), String>;
 
 /// Longest name of an object in a message.
 const NAME_CHARACTERS: usize = 80;
@@ -111,8 +113,15 @@ impl<'w> Court<'w> {
     /// The remote paths, and the Secret that they end up in.
     fn paths(&self, accesses: &[Access], target: Option<&str>, judged: &mut Judged<'_>) {
         judged.case.references.reserve(accesses.len().min(MANY));
+        // Nearly all of them are reached by one store, which is looked up once.
+        let mut last: Option<(&Source, Leads<'_>)> = None;
         for access in accesses {
-            self.access(access, judged);
+            let found = match last.take() {
+                Some((source, found)) if *source == access.source => found,
+                _ => self.place(&access.source),
+            };
+            self.access(access, &found, judged);
+            last = Some((&access.source, found));
         }
         if let Some(target) = target
             && self.world.state.catalogue.by_secret(target).next().is_some()
@@ -148,12 +157,12 @@ impl<'w> Court<'w> {
     }
 
     /// One remote path.
-    fn access(&self, access: &Access, judged: &mut Judged<'_>) {
-        let (place, by) = match self.place(&access.source) {
-            Ok(found) => found,
+    fn access(&self, access: &Access, found: &Leads<'_>, judged: &mut Judged<'_>) {
+        let (place, by) = match found {
+            Ok((place, by)) => (*place, *by),
             Err(why) => {
                 self.reference(&mut judged.case, access, None, Verdict::Denied);
-                return self.doubt(&access.at, why, judged);
+                return self.doubt(&access.at, why.clone(), judged);
             }
         };
         let verdict = match place.remote(access.how, &access.key) {
@@ -205,7 +214,7 @@ impl<'w> Court<'w> {
     }
 
     /// Where a source leads, and by which store.
-    fn place<'p>(&'p self, source: &'p Source) -> Result<(&'p Place, By<'p>), String> {
+    fn place<'p>(&'p self, source: &'p Source) -> Leads<'p> {
         let (cluster, name) = match source {
             Source::Place(place) => return Ok((place, None)),
             Source::Store { cluster, name } => (*cluster, &**name),
@@ -299,7 +308,7 @@ impl<'w> Court<'w> {
     /// Whether one remote path may not be had.
     pub(super) fn is_refused(&self, access: &Access) -> bool {
         let mut judged = Judged::default();
-        self.access(access, &mut judged);
+        self.access(access, &self.place(&access.source), &mut judged);
         !judged.case.refusals.is_empty()
     }
 }
