@@ -84,8 +84,14 @@ fn external_secrets(out: &mut impl Write, count: usize) -> io::Result<()> {
         let mut object = reviews::external_secret(&format!("web-{number}"), 5);
         let home = number / 20;
         if home > 0 {
-            let (app, env) = (APPS[home % APPS.len()], ENVS[home % ENVS.len()]);
-            object["metadata"]["namespace"] = format!("{app}-{home}-{env}").into();
+            let (group, env) = (GROUPS[home % GROUPS.len()], ENVS[home % ENVS.len()]);
+            let app = format!("{}-{home}", APPS[home % APPS.len()]);
+            object["metadata"]["namespace"] = format!("{app}-{env}").into();
+            for entry in object["spec"]["data"].as_array_mut().into_iter().flatten() {
+                let key = entry["remoteRef"]["key"].as_str().unwrap_or_default();
+                entry["remoteRef"]["key"] =
+                    key.replace("mozmeao/snippets/stage", &format!("{group}/{app}/{env}")).into();
+            }
         }
         writeln!(out, "---\n{object}")?;
     }

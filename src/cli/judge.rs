@@ -228,8 +228,9 @@ impl Judge {
             return Vec::new();
         }
         let text = workload.object.to_string();
-        let reach =
-            Json::object(&text).map(|json| secret_object::judge(&Foreign { json })).unwrap_or_default();
+        let reach = Json::object(&text)
+            .map(|json| secret_object::judge(&Foreign { json, is_kept: false }))
+            .unwrap_or_default();
         let refusal =
             |(at, text): (Pointer, String)| Refusal { pointer: at.to_string(), subject: at.words(), text };
         let mut refusals: Vec<Refusal> = reach.faults.into_iter().map(refusal).collect();

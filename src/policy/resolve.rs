@@ -131,7 +131,7 @@ impl<'s> World<'s> {
             [entry, ..] if !filled.is_empty() => Some(message::two_sources(
                 &path,
                 &entry.secret,
-                &format!("{} of {}", filled[0].secret, filled[0].by),
+                &format!("{} of {}", filled[0].secret(), filled[0].by()),
             )),
             [entry] => missing_key(entry, &key, reference, suggest),
             [first, second, ..] => Some(message::two_sources(&path, &first.secret, &second.secret)),
@@ -171,17 +171,17 @@ fn by_others<'s>(reference: &Reference<'_>, path: String, rows: &[Row], suggest:
     let mut fitting = rows.iter().filter_map(|row| Some((row, row.key_of(reference.property)?)));
     let Some((row, key)) = fitting.next() else {
         let row = &rows[0];
-        let names = rows.iter().filter_map(|row| row.property.as_deref());
+        let names = rows.iter().filter_map(Row::property);
         let meant = reference.property.filter(|_| suggest).and_then(|property| similar(property, names));
-        let why = message::no_key_holds(&path, &row.by, &row.secret, reference.property, meant);
+        let why = message::no_key_holds(&path, &row.by(), row.secret(), reference.property, meant);
         return Resolution::Refused { path: Some(path), why };
     };
-    let other = fitting.find(|(other, _)| other.secret != row.secret || other.by != row.by);
+    let other = fitting.find(|(other, _)| other.is_other(row));
     let note = other.map(|(other, _)| {
-        let named = |row: &Row| format!("{} of {}", row.secret, row.by);
+        let named = |row: &Row| format!("{} of {}", row.secret(), row.by());
         message::two_sources(&path, &named(row), &named(other))
     });
-    let (secret, key) = (row.secret.to_string(), key.to_owned());
+    let (secret, key) = (row.secret().to_owned(), key.to_owned());
     Resolution::Found(Found { path, secret, key, entry: None, note })
 }
 

@@ -146,7 +146,8 @@ impl<'a> Envelope<'a> {
                 None => Ok((None, None)),
             },
         };
-        let foreign = |json: Json<'a>| Some(Foreign { json }).filter(|object| !object.json.is_null());
+        let foreign =
+            |json: Json<'a>| Some(Foreign { json, is_kept: false }).filter(|object| !object.json.is_null());
         let (object, json) = read(request.object, "")?;
         let (old_object, old_json) = read(request.old_object, "/oldObject")?;
         let (foreign, old_foreign) = (json.and_then(foreign), old_json.and_then(foreign));

@@ -1,7 +1,9 @@
 //! What is there already, judged again: objects of other sync systems of before the installation, and pairs of changes that
 //! each passed on what was there before. Nothing is denied here: a metric and a line in the log say it.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,8 @@ const LINES: usize = 100;
 /// What was found in one namespace, and of which state.
 struct Round {
     state: Arc<NamespaceState>,
-    outside: Vec<Outside>,
+    /// Carrier, kind, and a hash of what was said: sentences about tens of thousands of objects are no memory to keep.
+    outside: Vec<(&'static str, &'static str, u64)>,
 }
 
 /// What was found so far.
@@ -27,6 +30,7 @@ struct Round {
 pub struct Again {
     namespaces: HashMap<Box<str>, Round>,
     last: Option<Arc<Snapshot>>,
+    hasher: RandomState,
 }
 
 /// Judges whatever changes, until nobody publishes snapshots any more.
@@ -61,11 +65,13 @@ impl Again {
                 continue;
             }
             let outside = carriers::outside(name, state, snapshot);
-            let known: BTreeSet<&str> =
-                before.iter().flat_map(|round| &round.outside).map(|outside| outside.why.as_str()).collect();
-            for new in outside.iter().filter(|outside| !known.contains(outside.why.as_str())) {
+            let known: BTreeSet<u64> =
+                before.iter().flat_map(|round| &round.outside).map(|(.., said)| *said).collect();
+            let said = |outside: &Outside| self.hasher.hash_one(&outside.why);
+            for new in outside.iter().filter(|outside| !known.contains(&said(outside))) {
                 lines.push(format!("it is there and would be refused now, in namespace {name}: {}", new.why));
             }
+            let outside = outside.iter().map(|new| (new.carrier.id, new.kind.kind, said(new))).collect();
             self.namespaces.insert(name.clone(), Round { state: Arc::clone(state), outside });
         }
         self.last = Some(Arc::clone(snapshot));
@@ -85,8 +91,8 @@ impl Again {
         for (carrier, kind) in carriers::kinds().filter(|(_, kind)| kind.is_watched()) {
             counts.insert((carrier.id, kind.kind), 0);
         }
-        for outside in self.namespaces.values().flat_map(|round| &round.outside) {
-            *counts.entry((outside.carrier.id, outside.kind.kind)).or_default() += 1;
+        for (carrier, kind, _) in self.namespaces.values().flat_map(|round| &round.outside) {
+            *counts.entry((carrier, kind)).or_default() += 1;
         }
         for ((carrier, kind), count) in counts {
             metrics.carriers_outside.get_or_create(&CarrierLabels { carrier, kind }).set(count);

@@ -208,7 +208,7 @@ impl Court<'_> {
             Source::Store { cluster: of, name: store } => (*of, &**store) == (cluster, name),
             Source::Place(_) => false,
         };
-        let mut accesses = held.reach.accesses.iter().filter(|access| of_store(&access.source));
+        let mut accesses = held.accesses.iter().filter(|access| of_store(&access.source));
         accesses.any(|access| self.is_refused(access))
     }
 }
@@ -248,9 +248,7 @@ pub fn outside(namespace: &str, state: &NamespaceState, snapshot: &Snapshot) -> 
         let first = match world.binding() {
             Binding::Broken(why) => Some(message::broken_binding(namespace, why)),
             _ => court
-                .judge(&held.reach)
-                .case
-                .refusals
+                .of_held(held)
                 .into_iter()
                 .next()
                 .map(|first| format!("{}: {}", first.subject, first.text)),

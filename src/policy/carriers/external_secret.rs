@@ -44,7 +44,7 @@ pub fn external_secret(object: &Foreign<'_>) -> Reach {
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
     // Without a template its own annotations are those of the Secret.
     reach.copiers("/metadata/annotations", object.json.get("metadata").get("annotations"));
-    spec(&mut reach, &OWN, object.json.get("spec"), Some(object.name()));
+    spec(&mut reach, &OWN, object.json.get("spec"), Some(object.name()), object.is_kept);
     reach
 }
 
@@ -52,16 +52,22 @@ pub fn external_secret(object: &Foreign<'_>) -> Reach {
 pub fn cluster_external_secret(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     let around = object.json.get("spec");
-    spec(&mut reach, &INNER, around.get("externalSecretSpec"), None);
+    spec(&mut reach, &INNER, around.get("externalSecretSpec"), None, false);
     reach
 }
 
-fn spec(reach: &mut Reach, at: &At, spec: &Json<'_>, name: Option<&str>) {
+/// What the entries fill, where somebody wants to know.
+struct Entries {
+    fills: Vec<Fill>,
+    is_kept: bool,
+}
+
+fn spec(reach: &mut Reach, at: &At, spec: &Json<'_>, name: Option<&str>, is_kept: bool) {
     reach.known(at.spec, spec, &SPEC);
     let usual = store(reach, &|| format!("{}/secretStoreRef", at.spec), spec.get("secretStoreRef"));
     let list = spec.get("data");
     reach.list(at.data, list);
-    let mut entries = Vec::with_capacity(list.items().len());
+    let mut entries = Entries { fills: Vec::new(), is_kept };
     reach.accesses.reserve(list.items().len());
     for (index, entry) in (0..).zip(list.items()) {
         data(reach, at.data, index, entry, usual.as_ref(), &mut entries);
@@ -71,7 +77,7 @@ fn spec(reach: &mut Reach, at: &At, spec: &Json<'_>, name: Option<&str>) {
     for (index, entry) in (0..).zip(list.items()) {
         data_from(reach, at.data_from, index, entry, usual.as_ref(), &mut entries);
     }
-    target(reach, at.spec, spec.get("target"), name, entries);
+    target(reach, at.spec, spec.get("target"), name, entries.fills);
 }
 
 /// The store that a reference names; its kind is SecretStore where it says none.
@@ -134,7 +140,7 @@ fn data(
     index: u32,
     entry: &Json<'_>,
     usual: Option<&Source>,
-    fills: &mut Vec<Fill>,
+    entries: &mut Entries,
 ) {
     let at = || format!("{base}/{index}");
     let item = |tail: &'static str| Pointer::Item(base, index, tail);
@@ -155,9 +161,9 @@ fn data(
     // Tags in the place of the value are no value that a reference could mean.
     let is_value = is_plain(remote);
     reach.accesses.push(Access { at: item("remoteRef/key"), source, how: How::Read, key: key.into() });
-    if let (Some(secret_key), true) = (secret_key, is_value) {
+    if let (Some(secret_key), true) = (secret_key, is_value && entries.is_kept) {
         let property = property.filter(|property| !property.is_empty()).map(Into::into);
-        fills.push(Fill { key: Some(secret_key.into()), secret: None, access, property });
+        entries.fills.push(Fill { key: Some(secret_key.into()), secret: None, access, property });
     }
 }
 
@@ -174,7 +180,7 @@ fn data_from(
     index: u32,
     entry: &Json<'_>,
     usual: Option<&Source>,
-    fills: &mut Vec<Fill>,
+    entries: &mut Entries,
 ) {
     let at = |field: &str| format!("{base}/{index}/{field}");
     let item = |tail: &'static str| Pointer::Item(base, index, tail);
@@ -203,7 +209,7 @@ fn data_from(
                 });
                 let is_whole = property.is_none_or(str::is_empty);
                 if is_whole && entry.get("rewrite").items().is_empty() && is_plain(extract) {
-                    fills.push(Fill { key: None, secret: None, access, property: None });
+                    entries.fills.push(Fill { key: None, secret: None, access, property: None });
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::external_secrets::{CLUSTER_STORE, STORE};
 use super::json::Json;
 use super::place::{self, Place, Verdict};
-use super::reach::{Reach, Source};
+use super::reach::{Access, Fill, Reach, Source};
 use super::{Carrier, Foreign, Handling, Kind};
 use crate::policy::snapshot::{Binding, Settings};
 
@@ -16,8 +16,16 @@ pub struct Held {
     pub kind: &'static Kind,
     /// Its name.
     pub name: Box<str>,
-    /// What it reaches; the plaintext that it holds is left out.
-    pub reach: Reach,
+    /// Every remote path that it reads or writes.
+    pub accesses: Box<[Access]>,
+    /// Which keys of Secrets it fills.
+    pub fills: Box<[Fill]>,
+    /// Name of the Secret that it fills.
+    pub target: Option<Box<str>>,
+    /// Where it leads, if it is a store.
+    pub place: Option<Box<Place>>,
+    /// What else there is to judge, for the few that have it: there may be tens of thousands of these. No plaintext.
+    pub rest: Option<Box<Reach>>,
 }
 
 impl Held {
@@ -29,19 +37,21 @@ impl Held {
         };
         reach.literals = Vec::new();
         reach.notes = Vec::new();
-        reach.accesses.shrink_to_fit();
-        reach.fills.shrink_to_fit();
-        Self { kind, name: object.name().into(), reach }
+        let (accesses, fills) =
+            (std::mem::take(&mut reach.accesses).into(), std::mem::take(&mut reach.fills).into());
+        let (target, place) = (reach.target.take(), reach.place.take().map(Box::new));
+        let rest = (reach != Reach::default()).then(|| Box::new(reach));
+        Self { kind, name: object.name().into(), accesses, fills, target, place, rest }
     }
 
     /// Reads the JSON of an object; `None` where it is none.
     pub fn read(kind: &'static Kind, text: &str) -> Option<Self> {
-        Some(Self::new(kind, &Foreign { json: Json::object(text).ok()? }))
+        Some(Self::new(kind, &Foreign { json: Json::object(text).ok()?, is_kept: true }))
     }
 
     /// Whether it reads anything outside, as far as the object itself says where.
     pub fn reads_outside(&self, binding: &Binding, settings: &Settings) -> bool {
-        self.reach.accesses.iter().any(|access| {
+        self.accesses.iter().any(|access| {
             let Source::Place(place) = &access.source else { return false };
             match place.remote(access.how, &access.key) {
                 Ok(remote) => {
@@ -117,7 +127,7 @@ impl Carried {
     /// Where a store leads.
     pub fn store(&self, cluster: bool, name: &str) -> Option<&Place> {
         let (_, kind) = super::kinds().find(|(_, kind)| kind.kind == store_kind(cluster))?;
-        self.get(kind, name)?.reach.place.as_ref()
+        self.get(kind, name)?.place.as_deref()
     }
 
     /// What reads or writes through a store.
@@ -126,7 +136,7 @@ impl Carried {
             Source::Store { cluster: of, name: store } => *of == cluster && **store == *name,
             Source::Place(_) => false,
         };
-        let reads = move |held: &&Arc<Held>| held.reach.accesses.iter().any(|access| is_it(&access.source));
+        let reads = move |held: &&Arc<Held>| held.accesses.iter().any(|access| is_it(&access.source));
         self.objects.iter().filter(reads).map(|held| &**held)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::held::{Carried, store_kind};
+use super::held::{Carried, Held, store_kind};
 use super::place::{self, Place};
 use super::reach::{Access, How, Identity, Pointer, Reach, Source};
 use super::settings::Mode;
@@ -51,6 +51,8 @@ pub struct Judged<'t> {
 
 /// By which store something is reached: whether it is of the whole cluster, and its name. `None` for a place of the object's own.
 type By<'p> = Option<(bool, &'p str)>;
+/// Where a source leads and by what, or why that cannot be said.
+type Leads<'p> = Result<(&'p Place, By<'p>), String>;
 
 /// Longest name of an object in a message.
 const NAME_CHARACTERS: usize = 80;
@@ -92,12 +94,51 @@ impl<'w> Court<'w> {
     }
 
     fn bound(&self, reach: &Reach, judged: &mut Judged<'_>) {
+        self.paths(&reach.accesses, reach.target.as_deref(), judged);
+        self.rest(reach, judged);
+    }
+
+    /// What of an object that is there would be refused if it were made now.
+    pub fn of_held(&self, held: &Held) -> Vec<Refusal> {
+        let mut judged = Judged::default();
+        self.held(held, &mut judged);
+        judged.case.refusals
+    }
+
+    fn held(&self, held: &Held, judged: &mut Judged<'_>) {
+        self.paths(&held.accesses, held.target.as_deref(), judged);
+        if let Some(rest) = &held.rest {
+            self.rest(rest, judged);
+        }
+    }
+
+    /// The remote paths, and the Secret that they end up in.
+    fn paths(&self, accesses: &[Access], target: Option<&str>, judged: &mut Judged<'_>) {
+        judged.case.references.reserve(accesses.len().min(MANY));
+        // Nearly all of them are reached by one store, which is looked up once.
+        let mut last: Option<(&Source, Leads<'_>)> = None;
+        for access in accesses {
+            let found = match last.take() {
+                Some((source, found)) if *source == access.source => found,
+                _ => self.place(&access.source),
+            };
+            self.access(access, &found, judged);
+            last = Some((&access.source, found));
+        }
+        if let Some(target) = target
+            && self.world.state.catalogue.by_secret(target).next().is_some()
+        {
+            let text = format!(
+                "Secret {target} is one that RefGate syncs, and this object would overwrite it; name another"
+            );
+            self.refuse(&mut judged.case, &Pointer::to("/spec/target/name"), text);
+        }
+    }
+
+    /// All but the paths.
+    fn rest(&self, reach: &Reach, judged: &mut Judged<'_>) {
         for (at, text) in &reach.faults {
             self.refuse(&mut judged.case, at, text.clone());
-        }
-        judged.case.references.reserve(reach.accesses.len().min(MANY));
-        for access in &reach.accesses {
-            self.access(access, judged);
         }
         for (at, identity, text) in &reach.identities {
             if let Err(why) = self.identity(*identity, text) {
@@ -115,23 +156,15 @@ impl<'w> Court<'w> {
         for (at, text) in &reach.doubts {
             self.doubt(at, text.clone(), judged);
         }
-        if let Some(target) = &reach.target
-            && self.world.state.catalogue.by_secret(target).next().is_some()
-        {
-            let text = format!(
-                "Secret {target} is one that RefGate syncs, and this object would overwrite it; name another"
-            );
-            self.refuse(&mut judged.case, &Pointer::to("/spec/target/name"), text);
-        }
     }
 
     /// One remote path.
-    fn access(&self, access: &Access, judged: &mut Judged<'_>) {
-        let (place, by) = match self.place(&access.source) {
-            Ok(found) => found,
+    fn access(&self, access: &Access, found: &Leads<'_>, judged: &mut Judged<'_>) {
+        let (place, by) = match found {
+            Ok((place, by)) => (*place, *by),
             Err(why) => {
                 self.reference(&mut judged.case, access, None, Verdict::Denied);
-                return self.doubt(&access.at, why, judged);
+                return self.doubt(&access.at, why.clone(), judged);
             }
         };
         let verdict = match place.remote(access.how, &access.key) {
@@ -172,7 +205,7 @@ impl<'w> Court<'w> {
         };
         let mut inner = Judged::default();
         // A class names no class, so this ends.
-        self.bound(&class.reach, &mut inner);
+        self.held(class, &mut inner);
         if let Some(first) = inner.case.refusals.first() {
             let text = format!(
                 "SecretProviderClass {name} reaches what this namespace may not read: {}",
@@ -183,7 +216,7 @@ impl<'w> Court<'w> {
     }
 
     /// Where a source leads, and by which store.
-    fn place<'p>(&'p self, source: &'p Source) -> Result<(&'p Place, By<'p>), String> {
+    fn place<'p>(&'p self, source: &'p Source) -> Leads<'p> {
         let (cluster, name) = match source {
             Source::Place(place) => return Ok((place, None)),
             Source::Store { cluster, name } => (*cluster, &**name),
@@ -282,7 +315,7 @@ impl<'w> Court<'w> {
     /// Whether one remote path may not be had.
     pub(super) fn is_refused(&self, access: &Access) -> bool {
         let mut judged = Judged::default();
-        self.access(access, &mut judged);
+        self.access(access, &self.place(&access.source), &mut judged);
         !judged.case.refusals.is_empty()
     }
 }

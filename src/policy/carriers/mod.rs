@@ -179,6 +179,8 @@ pub const COPIERS: [&str; 3] =
 pub struct Foreign<'a> {
     /// All of it but `status` and `managedFields`.
     pub json: Json<'a>,
+    /// Whether a snapshot keeps what is read: a review does not ask which keys are filled.
+    pub is_kept: bool,
 }
 
 impl<'a> Foreign<'a> {
