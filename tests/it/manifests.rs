@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use refgate::config::{self, Config};
 use refgate::policy::carriers::secret_object::LEFTOVERS;
+use refgate::policy::carriers::settings::Mode;
 use refgate::policy::carriers::{self, Handling};
 use refgate::policy::level::Level;
 use refgate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
@@ -368,13 +369,16 @@ fn the_shipped_configuration_says_the_defaults() {
 }
 
 #[test]
-fn audit_first_turns_enforcing_off_and_changes_nothing_else() {
+fn audit_first_denies_nothing_outside_of_bound_namespaces_and_changes_nothing_else() {
     let overlay = documents(&folder().join("../overlays/audit-first/config.yaml")).remove(0);
     assert_eq!(overlay["metadata"]["name"], only("ConfigMap")["metadata"]["name"]);
     let mut overlay = config::parse(text(&overlay, "/data/config.yaml")).unwrap();
     assert_eq!(overlay.settings.defaults.enforce, Level::Off);
     let shipped = shipped_configuration();
     overlay.settings.defaults.enforce = shipped.settings.defaults.enforce;
+    let carriers = &mut overlay.settings.carriers;
+    assert_eq!((carriers.unbound, carriers.cluster_scoped), (Mode::Audit, Mode::Audit));
+    *carriers = shipped.settings.carriers.clone();
     assert_eq!(format!("{overlay:?}"), format!("{shipped:?}"));
 }
 
