@@ -182,16 +182,25 @@ impl Writer {
         result.map(Some)
     }
 
+    async fn post(
+        &self,
+        namespace: &str,
+        desired: &Desired,
+        changed: Timestamp,
+        dry_run: bool,
+    ) -> Result<Zeroizing<String>, ApplyError> {
+        let params = PostParams { dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        let body = desired.body(namespace, None, changed);
+        self.send_in(namespace, Request::new(secrets(namespace)).create(&params, body)).await
+    }
+
     async fn create(
         &self,
         namespace: &str,
         desired: &Desired,
         changed: Timestamp,
     ) -> Result<Held, ApplyError> {
-        let params = PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) };
-        let request =
-            Request::new(secrets(namespace)).create(&params, desired.body(namespace, None, changed));
-        match self.send_in(namespace, request).await {
+        match self.post(namespace, desired, changed, false).await {
             // Another leader may have made it, or we did, and were not told.
             Err(ApplyError::Taken) => match self.whose(namespace, &plan::name(desired)).await? {
                 Whose::Theirs => Err(ApplyError::Taken),
@@ -209,10 +218,7 @@ impl Writer {
         desired: &Desired,
         changed: Timestamp,
     ) -> Result<Held, ApplyError> {
-        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
-        let request =
-            Request::new(secrets(namespace)).create(&params, desired.body(namespace, None, changed));
-        match self.send_in(namespace, request).await {
+        match self.post(namespace, desired, changed, true).await {
             Ok(_) | Err(ApplyError::Taken) => {}
             Err(error) => return Err(error),
         }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::harness::objects::pod;
 use crate::harness::plane::Plane;
 use crate::harness::refgate::repository;
+use crate::harness::rights::given;
 use crate::harness::wait::until;
 use crate::harness::world::{World, apply_overlay};
 
@@ -75,39 +76,16 @@ pub fn least_privilege(world: &World) {
         used.insert(right.map(str::to_owned));
     }
     assert!(count > 0);
-    let granted = granted(&world.plane);
+    let roles = [
+        ("", "clusterroles/refgate"),
+        ("refgate-system", "namespaces/refgate-system/roles/refgate-catalogue-reader"),
+    ];
+    let granted = given(&world.plane, &roles);
     assert!(used.is_subset(&granted), "{used:#?}");
     // Kinds of other sync systems are watched where the cluster has them.
     let is_needed = |right: &&[String; 4]| !carriers::groups().contains(&right[1].as_str());
     let [used, granted] = [&used, &granted].map(|rights| rights.iter().filter(is_needed).collect::<Vec<_>>());
     assert_eq!(used, granted);
-}
-
-/// The rights that its roles give: namespace, API group, resource, verb.
-fn granted(plane: &Plane) -> BTreeSet<[String; 4]> {
-    let api = &plane.admin.api;
-    let base = "/apis/rbac.authorization.k8s.io/v1";
-    let roles = [
-        ("", format!("{base}/clusterroles/refgate")),
-        ("refgate-system", format!("{base}/namespaces/refgate-system/roles/refgate-catalogue-reader")),
-    ];
-    let mut all = BTreeSet::new();
-    for (namespace, path) in roles {
-        for rule in api.get(&path).ok()["rules"].as_array().unwrap() {
-            let texts = |key: &str| {
-                let list = rule[key].as_array().unwrap().iter();
-                list.map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>()
-            };
-            for group in texts("apiGroups") {
-                for resource in texts("resources") {
-                    for verb in texts("verbs") {
-                        all.insert([namespace.to_owned(), group.clone(), resource.clone(), verb]);
-                    }
-                }
-            }
-        }
-    }
-    all
 }
 
 /// RefGate goes while namespaces are bound and pods run; nothing waits for it.

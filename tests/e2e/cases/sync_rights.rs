@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::harness::rights::given;
 use crate::harness::sync::ACCOUNT;
 use crate::harness::world::World;
 
@@ -14,9 +15,6 @@ const ROLES: [(&str, &str); 4] = [
     ("refgate-system", "namespaces/refgate-system/roles/refgate-sync-catalogue"),
     ("refgate-system", "namespaces/refgate-system/roles/refgate-sync-lease"),
 ];
-
-/// Where it counts, API group, resource, verb.
-type Right = [String; 4];
 
 /// It asked for nothing that it may not, and for everything that it may.
 pub fn least_privilege(world: &World) {
@@ -52,26 +50,5 @@ pub fn least_privilege(world: &World) {
     }
     // What a test of kinds that come later gives it for its while.
     used.retain(|[_, _, resource, _]| resource != "podtemplates");
-    assert_eq!(used, granted(world));
-}
-
-fn granted(world: &World) -> BTreeSet<Right> {
-    let mut all = BTreeSet::new();
-    for (place, role) in ROLES {
-        let role = world.plane.admin.api.get(&format!("/apis/rbac.authorization.k8s.io/v1/{role}")).ok();
-        for rule in role["rules"].as_array().unwrap() {
-            let texts = |key: &str| {
-                let list = rule[key].as_array().unwrap().iter();
-                list.map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>()
-            };
-            for group in texts("apiGroups") {
-                for resource in texts("resources") {
-                    for verb in texts("verbs") {
-                        all.insert([place.to_owned(), group.clone(), resource.clone(), verb]);
-                    }
-                }
-            }
-        }
-    }
-    all
+    assert_eq!(used, given(&world.plane, &ROLES));
 }

@@ -1,12 +1,17 @@
 //! Rights that clusters give to developers besides the role `edit`, and that open ways which a fence must know.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use super::plane::Person;
+use super::plane::{Person, Plane};
 use super::world::{Namespace, wait_for_right};
 
 /// One rule of a role: API group, resource, verbs.
 pub type Rule<'a> = (&'a str, &'a str, &'a [&'a str]);
+
+/// A right: where it counts, API group, resource, verb.
+pub type Right = [String; 4];
 
 const BASE: &str = "/apis/rbac.authorization.k8s.io/v1";
 
@@ -48,4 +53,25 @@ fn wait(person: &Person, namespace: &str, rules: &[Rule<'_>]) {
             wait_for_right(person, namespace, group, resource, verb);
         }
     }
+}
+
+/// The rights that roles give, each of which has words for where it counts.
+pub fn given(plane: &Plane, roles: &[(&str, &str)]) -> BTreeSet<Right> {
+    let mut all = BTreeSet::new();
+    for (place, role) in roles {
+        let role = plane.admin.api.get(&format!("{BASE}/{role}")).ok();
+        for rule in role["rules"].as_array().unwrap() {
+            let texts = |key: &str| {
+                let list = rule[key].as_array().unwrap().iter();
+                list.map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+            };
+            for group in texts("apiGroups") {
+                for resource in texts("resources") {
+                    let right = |verb| [(*place).to_owned(), group.clone(), resource.clone(), verb];
+                    all.extend(texts("verbs").into_iter().map(right));
+                }
+            }
+        }
+    }
+    all
 }
