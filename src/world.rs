@@ -114,20 +114,27 @@ pub fn catalogue(object: &ConfigMap) -> Result<Part<Catalogue>, Problem> {
     Ok(Part { namespace: namespace.into(), value: Catalogue::new(entries, known), problems })
 }
 
+/// What is read of an object to say which it is.
+#[derive(Debug, Deserialize)]
+pub struct Placed {
+    /// Name and namespace.
+    pub metadata: Name,
+}
+
+/// Name and namespace of an object.
+#[derive(Debug, Deserialize)]
+pub struct Name {
+    /// The name.
+    pub name: Box<str>,
+    /// Empty for an object of the whole cluster.
+    #[serde(default)]
+    pub namespace: Box<str>,
+}
+
 /// Reads an object of another sync system. One of the whole cluster has an empty namespace.
 pub fn carried(kind: &'static Kind, text: &str) -> Result<Part<Held>, Problem> {
-    #[derive(Deserialize)]
-    struct Named {
-        metadata: Name,
-    }
-    #[derive(Deserialize)]
-    struct Name {
-        name: Box<str>,
-        #[serde(default)]
-        namespace: Box<str>,
-    }
     let label = format!("a {}", kind.kind);
-    let Ok(Named { metadata }) = serde_json::from_str::<Named>(text) else {
+    let Ok(Placed { metadata }) = serde_json::from_str::<Placed>(text) else {
         return Err(problem(&label, "has no name"));
     };
     let namespace = if kind.cluster_scoped { "".into() } else { metadata.namespace };

@@ -143,7 +143,7 @@ async fn follow(
         }
         Err(problem) => {
             tracing::error!(%problem, "an object was skipped; what was known of it stays");
-            let name = serde_json::from_str::<Placed>(raw.get()).ok()?.metadata;
+            let name = serde_json::from_str::<world::Placed>(raw.get()).ok()?.metadata;
             Some((name.namespace, name.name, None))
         }
     };
@@ -162,19 +162,6 @@ async fn follow(
         };
         feed.changes.send(Change::Carried(kind, update)).await.ok()?;
     }
-}
-
-/// Where an object is.
-#[derive(Deserialize)]
-struct Placed {
-    metadata: Name,
-}
-
-#[derive(Deserialize)]
-struct Name {
-    name: Box<str>,
-    #[serde(default)]
-    namespace: Box<str>,
 }
 
 /// The namespace that a catalogue speaks of, by the name of its ConfigMap.

@@ -71,6 +71,26 @@ async fn a_look_evicts_so_many_and_the_next_ones_the_rest() {
     }
 }
 
+/// Nobody can say how many pods are Ready while their watch is silent.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_evicted_by_what_may_be_old() {
+    let (bed, mut replica) = rotated("silence", "", |bed| runs(bed, "other", OTHER, "web")).await;
+    bed.server.silence(Some(PODS));
+    let fault = Fault::Refuse(500, "InternalError");
+    bed.server.meet(move |call| (call.verb == "list" && call.resource == PODS).then_some(fault));
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(!replica.engine.follow(&replica.cluster).await);
+    assert_eq!(bed.server.all(PODS).len(), 1);
+    // It speaks again, and who is behind goes.
+    bed.server.silence(None);
+    bed.server.meet(|_| None);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    replica.pass().await;
+    replica.engine.follow(&replica.cluster).await;
+    settle().await;
+    assert_eq!(bed.server.all(PODS).len(), 0);
+}
+
 /// A Secret that is made anew with what it held is no change.
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_is_replaced_with_the_same_data_restarts_nobody() {
