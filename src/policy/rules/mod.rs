@@ -256,7 +256,7 @@ impl Detector {
             _ => (bytes, Extent::Whole),
         };
         let sight = Sight::new(&self.index, &self.own, candidate, text);
-        let is_worth_it = sight.traits() & sight::WORTH_A_LOOK != 0;
+        let is_worth_it = sight::is_worth_a_look(sight.traits());
         let is_full = is_worth_it && sight::judge(&sight, enabled, every, hits);
         if is_full && extent == Extent::Whole { Extent::Full } else { extent }
     }

@@ -38,19 +38,17 @@ pub(super) const ARGUMENT: u32 = 1 << 27;
 /// How long such a run is.
 const LONG_RUN: usize = 12;
 
-/// A text with none of these traits is what no rule wants: a word, a number, a path, a host, an image, a plain URL.
-pub(super) const WORTH_A_LOOK: u32 = TOKEN
-    | BASE64_TEXT
-    | NAMED
-    | AFTER_OPTION
-    | DIGIT
-    | AT
-    | EQUALS
-    | QUERY
-    | SPACE
-    | QUOTE
-    | SECRET_ENTRY
-    | FILE;
+/// A text with none of these traits is what no rule wants: a word, a path, a host, an image, a plain URL.
+const WORTH_A_LOOK: u32 =
+    TOKEN | BASE64_TEXT | NAMED | AFTER_OPTION | AT | EQUALS | QUERY | SPACE | QUOTE | SECRET_ENTRY | FILE;
+/// A digit says something only beside one of these: else it is a number, a port, a region.
+const WORTH_WITH_DIGIT: u32 = LONG_WORD | ARGUMENT;
+
+/// Whether any rule wants a text of these traits: most values of env entries end here.
+#[inline]
+pub(super) fn is_worth_a_look(traits: u32) -> bool {
+    traits & WORTH_A_LOOK != 0 || (traits & DIGIT != 0 && traits & WORTH_WITH_DIGIT != 0)
+}
 
 /// Of a longer name the last words decide.
 const LONGEST_NAME: usize = 256;

@@ -38,6 +38,16 @@ fn every_rule_has_a_face_of_its_own() {
 }
 
 #[test]
+fn what_a_rule_needs_is_worth_a_look() {
+    for rule in RULES {
+        for need in rule.needs {
+            assert!(sight::is_worth_a_look(*need), "{}: {need:b}", rule.id);
+        }
+    }
+    assert!(!sight::is_worth_a_look(super::text::DIGIT | super::text::COLON));
+}
+
+#[test]
 fn every_rule_strikes_its_examples() {
     for rule in RULES {
         for example in rule.examples {
