@@ -172,26 +172,42 @@ fn check(text: &str) -> Result<(), PathError> {
     if text.len() > MAX_PATH_BYTES {
         return Err(PathError::TooLong(text.len()));
     }
-    for (index, character) in text.chars().enumerate() {
+    // Nearly every path is clean, and then its bytes are all there is to look at.
+    let is_legal = |byte: u8| LEGAL[usize::from(byte)];
+    if !text.bytes().all(is_legal) {
+        let bad =
+            text.chars().enumerate().find(|(_, character)| !u8::try_from(*character).is_ok_and(is_legal));
+        let (index, character) = bad.unwrap_or_default();
         let position = index + 1;
-        match character {
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '/' | '_' | '+' | '=' | '.' | '@' | '-' => {}
-            '%' => return Err(PathError::PercentEncoded(position)),
-            _ => return Err(PathError::Character { position, what: describe(character) }),
-        }
+        return Err(match character {
+            '%' => PathError::PercentEncoded(position),
+            _ => PathError::Character { position, what: describe(character) },
+        });
     }
     if text.ends_with('/') {
         return Err(PathError::TrailingSlash);
     }
-    for (index, segment) in text.split('/').enumerate() {
+    for (index, segment) in text.as_bytes().split(|byte| *byte == b'/').enumerate() {
         match segment {
-            "" => return Err(PathError::EmptySegment(index + 1)),
-            "." | ".." => return Err(PathError::DotSegment(index + 1)),
+            b"" => return Err(PathError::EmptySegment(index + 1)),
+            b"." | b".." => return Err(PathError::DotSegment(index + 1)),
             _ => {}
         }
     }
     Ok(())
 }
+
+/// Which bytes a path may hold.
+const LEGAL: [bool; 256] = {
+    let mut legal = [false; 256];
+    let mut byte = 0;
+    while byte < legal.len() {
+        legal[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(byte as u8, b'/' | b'_' | b'+' | b'=' | b'.' | b'@' | b'-');
+        byte += 1;
+    }
+    legal
+};
 
 /// The kind of a character that has no place in a path. It is not quoted: the text may be no path at all.
 fn describe(character: char) -> &'static str {
