@@ -1,5 +1,6 @@
 //! The fence, for what `judge` comes by: a Secret that is named, an attribute of a volume, a reference of another system.
 
+use super::carriers::judge::class_refusal;
 use super::decision::{ReferenceReport, Verdict};
 use super::foreign::{self, Foreign, Reading};
 use super::judge::Walk;
@@ -25,10 +26,10 @@ impl Walk<'_, '_> {
         }
         if driver == "secrets-store.csi.k8s.io"
             && let Some(class) = self.world.state.carried.class(text)
-            && class.reads_outside(self.world.binding(), self.world.settings)
+            && let Some(why) = class_refusal(self.world, class)
         {
             // It was there before anybody asked, or the namespace was bound to something else.
-            return Some(format!("SecretProviderClass {text} reads what this namespace may not read"));
+            return Some(format!("SecretProviderClass {text} reads what this namespace may not read: {why}"));
         }
         if driver == "csi.vso.hashicorp.com" {
             return Some("volumes of driver csi.vso.hashicorp.com name paths that RefGate cannot see; write secret:NAME instead".to_owned());
@@ -118,8 +119,19 @@ impl Walk<'_, '_> {
         for reference in foreign::annotation(key, value) {
             self.foreign(&reference, &pointer, &subject);
         }
-        if foreign::SECRET_ANNOTATIONS.contains(&key) {
+        if foreign::names_a_secret(key) {
             self.secret(value, None, &pointer, &subject);
+        }
+    }
+
+    /// An annotation above the pods, which few systems read there.
+    pub(super) fn workload_annotation(&mut self, base: &str, key: &str, value: &str) {
+        if !foreign::is_of_a_workload(key) {
+            return;
+        }
+        let pointer = || format!("{base}/metadata/annotations/{}", escape(key));
+        for reference in foreign::annotation(key, value) {
+            self.foreign(&reference, &pointer, &|| format!("annotation {key}"));
         }
     }
 }
