@@ -2,7 +2,7 @@
 
 use super::carriers::judge::class_refusal;
 use super::decision::{ReferenceReport, Verdict};
-use super::foreign::{self, Foreign, Reading};
+use super::foreign::{Foreign, Reading, annotations};
 use super::judge::Walk;
 use super::message;
 use super::workload::json::escape;
@@ -116,21 +116,21 @@ impl Walk<'_, '_> {
     pub(super) fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
         let pointer = || format!("{}/metadata/annotations/{}", template.pointer, escape(key));
         let subject = || format!("annotation {key}");
-        for reference in foreign::annotation(key, value) {
+        for reference in annotations::references(key, value) {
             self.foreign(&reference, &pointer, &subject);
         }
-        if foreign::names_a_secret(key) {
+        if annotations::names_a_secret(key) {
             self.secret(value, None, &pointer, &subject);
         }
     }
 
     /// An annotation above the pods, which few systems read there.
     pub(super) fn workload_annotation(&mut self, base: &str, key: &str, value: &str) {
-        if !foreign::is_of_a_workload(key) {
+        if !annotations::is_of_a_workload(key) {
             return;
         }
         let pointer = || format!("{base}/metadata/annotations/{}", escape(key));
-        for reference in foreign::annotation(key, value) {
+        for reference in annotations::references(key, value) {
             self.foreign(&reference, &pointer, &|| format!("annotation {key}"));
         }
     }

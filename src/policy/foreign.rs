@@ -7,7 +7,7 @@
 //! GoogleCloudPlatform/berglas `pkg/berglas/reference.go`, helmfile/vals README, hashicorp/vault-k8s
 //! `agent-inject/agent/annotations.go`.
 
-mod annotations;
+pub mod annotations;
 
 use super::carriers::place::{self, Place, System};
 use super::carriers::reach::How;
@@ -15,8 +15,6 @@ use super::message;
 use super::path::SecretPath;
 use super::resolve::World;
 use super::snapshot::{Binding, Settings};
-
-pub use annotations::{annotation, holds_paths, is_of_a_workload, names_a_secret};
 
 /// A reference in another system's syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -109,7 +109,7 @@ pub fn is_of_a_workload(key: &str) -> bool {
 const LISTED: usize = 256;
 
 /// The references that an annotation of another system makes; empty where it makes none.
-pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
+pub fn references<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
     let Some((system, meaning)) = meaning(key) else { return Vec::new() };
     let opaque = || vec![Foreign { system, target: Target::Opaque }];
     match meaning {

@@ -276,3 +276,24 @@ fn no_order_of_changes_leads_outside() {
     misspelt["spec"]["secretStoreRef"]["kind"] = "clustersecretstore".into();
     assert!(!allowed(&ask(&there, &misspelt, None)));
 }
+
+/// What stands beside the ciphertext says where the key is, and the operator goes there with what it has.
+#[test]
+fn s21_a_sops_secret_sends_the_operator_nowhere() {
+    let snapshot = world(&[], settings());
+    let spec = json!({"secretTemplates": [{"name": "web", "stringData": {"a": "ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]"}}]});
+    let server = json!([{"vault_address": "https://example.com", "engine_path": "transit", "key_name": "k"}]);
+    for (sops, expected) in [
+        (json!({"age": [{"recipient": "age1x", "enc": "e"}], "mac": "ENC[a]"}), true),
+        (json!({"kms": [{"arn": "arn:aws:kms:us-west-2:111122223333:key/k"}]}), true),
+        (json!({"hc_vault": null, "azure_kv": []}), true),
+        (json!({"hc_vault": server}), false),
+        (json!({"key_groups": [{"hc_vault": server}]}), false),
+        (json!({"azure_kv": [{"vault_url": "https://example.com", "name": "k"}]}), false),
+    ] {
+        let mut object = object("isindir.github.com/v1alpha3", "SopsSecret", "s", spec.clone());
+        object["sops"] = sops;
+        let decision = ask(&snapshot, &object, None);
+        assert_eq!(allowed(&decision), expected, "{object}: {decision:?}");
+    }
+}
