@@ -50,10 +50,23 @@ impl<'a> Reader<'a> {
         for (index, item) in self.list(pointer, value).iter().enumerate() {
             let pointer = format!("{pointer}/{index}");
             if let Some(map) = self.map(&pointer, item, &ROW) {
-                rows.extend(self.mapping(&pointer, map));
+                let row = self.mapping(&pointer, map);
+                self.alone(&pointer, row.as_ref(), &rows);
+                rows.extend(row);
             }
         }
         rows
+    }
+
+    /// Two ways of writing names in one place give a name to two scopes: `a-b_c_d_e` is of `a-b/c/d` by one of them, and may be
+    /// of `a/b_c_d/…` by another.
+    fn alone(&mut self, pointer: &str, row: Option<&Mapping>, others: &[Mapping]) {
+        let Some(row) = row else { return };
+        let place = |other: &Mapping| (other.system, &*other.place) == (row.system, &*row.place);
+        if others.iter().any(|other| place(other) && other.separator != row.separator) {
+            let what = "has another separator than a row before it for the same place, so two scopes could share a name";
+            self.say(pointer, format!("{} {what}", super::name(pointer)));
+        }
     }
 
     fn mapping(&mut self, pointer: &str, map: &'a Map<String, Value>) -> Option<Mapping> {
@@ -93,6 +106,12 @@ impl<'a> Reader<'a> {
                 &at("separator"),
                 format!("names of {} have slashes; leave the separator out", system.title()),
             );
+        }
+        let is_wide = scopes.as_ref().is_some_and(|scopes| scopes.iter().any(Option::is_none));
+        if is_wide && separator.is_none() && !system.has_paths() {
+            let what = "has a * and no separator, so every scope that fits would have the whole place; write a separator, or a row \
+                        for each scope";
+            self.say(&at("match"), format!("{} {what}", name("match")));
         }
         let is_clean = self.problems.len() == before;
         scopes.filter(|_| is_clean).map(|scopes| Mapping {

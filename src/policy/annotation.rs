@@ -26,7 +26,8 @@ impl<'t> Walk<'_, 't> {
             if &**key == LAST_APPLIED && kind.is_some_and(|kind| self.last_applied(kind, value, &pointer)) {
                 continue;
             }
-            let is_path = foreign::holds_paths(key) || matches!(foreign::read(value), Reading::Reference(_));
+            let is_path = foreign::annotations::holds_paths(key)
+                || matches!(foreign::read(value), Reading::Reference(_));
             if is_path || (&**key == REFS && self.are_refs(value)) {
                 continue;
             }

@@ -1,7 +1,8 @@
 //! The fence, for what `judge` comes by: a Secret that is named, an attribute of a volume, a reference of another system.
 
+use super::carriers::judge::class_refusal;
 use super::decision::{ReferenceReport, Verdict};
-use super::foreign::{self, Foreign, Reading};
+use super::foreign::{Foreign, Reading, annotations};
 use super::judge::Walk;
 use super::message;
 use super::workload::json::escape;
@@ -25,10 +26,10 @@ impl Walk<'_, '_> {
         }
         if driver == "secrets-store.csi.k8s.io"
             && let Some(class) = self.world.state.carried.class(text)
-            && class.reads_outside(self.world.binding(), self.world.settings)
+            && let Some(why) = class_refusal(self.world, class)
         {
             // It was there before anybody asked, or the namespace was bound to something else.
-            return Some(format!("SecretProviderClass {text} reads what this namespace may not read"));
+            return Some(format!("SecretProviderClass {text} reads what this namespace may not read: {why}"));
         }
         if driver == "csi.vso.hashicorp.com" {
             return Some("volumes of driver csi.vso.hashicorp.com name paths that RefGate cannot see; write secret:NAME instead".to_owned());
@@ -115,11 +116,22 @@ impl Walk<'_, '_> {
     pub(super) fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
         let pointer = || format!("{}/metadata/annotations/{}", template.pointer, escape(key));
         let subject = || format!("annotation {key}");
-        for reference in foreign::annotation(key, value) {
+        for reference in annotations::references(key, value) {
             self.foreign(&reference, &pointer, &subject);
         }
-        if foreign::SECRET_ANNOTATIONS.contains(&key) {
+        if annotations::names_a_secret(key) {
             self.secret(value, None, &pointer, &subject);
+        }
+    }
+
+    /// An annotation above the pods, which few systems read there.
+    pub(super) fn workload_annotation(&mut self, base: &str, key: &str, value: &str) {
+        if !annotations::is_of_a_workload(key) {
+            return;
+        }
+        let pointer = || format!("{base}/metadata/annotations/{}", escape(key));
+        for reference in annotations::references(key, value) {
+            self.foreign(&reference, &pointer, &|| format!("annotation {key}"));
         }
     }
 }

@@ -7,7 +7,8 @@
 //! GoogleCloudPlatform/berglas `pkg/berglas/reference.go`, helmfile/vals README, hashicorp/vault-k8s
 //! `agent-inject/agent/annotations.go`.
 
-use super::carriers::consul_template;
+pub mod annotations;
+
 use super::carriers::place::{self, Place, System};
 use super::carriers::reach::How;
 use super::message;
@@ -30,6 +31,8 @@ enum Target<'a> {
     Path(&'a str),
     /// An ARN of AWS Secrets Manager.
     Arn(Arn<'a>),
+    /// A vault of 1Password, and an item in it.
+    Item(&'a str, &'a str),
     /// Something without a path that could be compared.
     Opaque,
 }
@@ -234,7 +237,7 @@ impl Foreign<'_> {
         let text = match &self.target {
             Target::Path(path) => path,
             Target::Arn(arn) => arn.cut().unwrap_or(arn.rest),
-            Target::Opaque => return None,
+            Target::Item(..) | Target::Opaque => return None,
         };
         SecretPath::absolute(text).ok().map(|_| text)
     }
@@ -253,8 +256,11 @@ impl Foreign<'_> {
         let inside = |path: &str| SecretPath::absolute(path).is_ok() && binding.contains(path);
         match &self.target {
             Target::Path(path) if inside(path) || self.is_mapped(path, world) => Ok(()),
+            Target::Item(vault, item) if is_given(&Place::new(System::OnePassword, vault), item, world) => {
+                Ok(())
+            }
             Target::Arn(arn) => arn.judge(binding, world.settings).map_err(|why| format!("{why}; {advice}")),
-            Target::Path(_) | Target::Opaque => {
+            Target::Path(_) | Target::Item(..) | Target::Opaque => {
                 let what = self.path().map(|path| format!(" to {path}")).unwrap_or_default();
                 Err(format!(
                     "this is a reference of {system}{what}, which is not inside what this namespace may read; {advice}"
@@ -269,7 +275,9 @@ impl Foreign<'_> {
     /// not, a name of Google's, an item of 1Password.
     fn is_mapped(&self, path: &str, world: &World<'_>) -> bool {
         let (place, key) = match self.system {
-            "Vault" | "OpenBao" | "Vault Agent" | "bank-vaults" => (Place::new(System::Vault, ""), path),
+            "Vault" | "OpenBao" | "Vault Agent" | "OpenBao Agent" | "bank-vaults" => {
+                (Place::new(System::Vault, ""), path)
+            }
             "Google Secret Manager" => match path.split('/').collect::<Vec<_>>()[..] {
                 ["projects", project, "secrets", name]
                 | ["projects", project, "secrets", name, "versions", _] => {
@@ -283,11 +291,16 @@ impl Foreign<'_> {
             },
             _ => return false,
         };
-        place.remote(How::Read, key).is_ok_and(|remote| {
-            let verdict = place::judge(&remote, How::Read, world.binding(), world.settings);
-            matches!(verdict, place::Verdict::Inside(_))
-        })
+        is_given(&place, key, world)
     }
+}
+
+/// Whether a namespace may read a name in a place.
+fn is_given(place: &Place, key: &str, world: &World<'_>) -> bool {
+    place.remote(How::Read, key).is_ok_and(|remote| {
+        let verdict = place::judge(&remote, How::Read, world.binding(), world.settings);
+        matches!(verdict, place::Verdict::Inside(_))
+    })
 }
 
 impl<'a> Arn<'a> {
@@ -351,84 +364,6 @@ fn partition_of(region: &str) -> &'static str {
         _ if region.starts_with("cn-") => "aws-cn",
         _ if region.starts_with("us-gov-") => "aws-us-gov",
         _ => "aws",
-    }
-}
-
-/// What an annotation of another system means.
-enum Meaning {
-    /// Its value is one path, or a list of them with `#VERSION` behind each.
-    Paths,
-    /// Its value is an ARN.
-    Arn,
-    /// Its value is a template, whose calls name paths.
-    Template,
-    /// It gives a container more than one path that could be compared: templates, tokens, patches.
-    Anything,
-}
-
-/// Annotations of other systems that bring secrets into a pod, by the beginning of their keys.
-const ANNOTATIONS: [(&str, &str, Meaning); 18] = [
-    ("Vault Agent", "vault.hashicorp.com/agent-inject-secret-", Meaning::Paths),
-    ("Vault Agent", "vault.hashicorp.com/agent-inject-template-file-", Meaning::Anything),
-    ("Vault Agent", "vault.hashicorp.com/agent-inject-template-", Meaning::Template),
-    ("Vault Agent", "vault.hashicorp.com/agent-inject-command-", Meaning::Anything),
-    ("Vault Agent", "vault.hashicorp.com/agent-inject-token", Meaning::Anything),
-    ("Vault Agent", "vault.hashicorp.com/agent-configmap", Meaning::Anything),
-    ("Vault Agent", "vault.hashicorp.com/agent-json-patch", Meaning::Anything),
-    ("Vault Agent", "vault.hashicorp.com/agent-init-json-patch", Meaning::Anything),
-    ("Vault Agent", "vault.hashicorp.com/agent-cache-use-auto-auth-token", Meaning::Anything),
-    ("bank-vaults", "secrets-webhook.security.bank-vaults.io/vault-from-path", Meaning::Paths),
-    ("bank-vaults", "vault.security.banzaicloud.io/vault-env-from-path", Meaning::Paths),
-    ("bank-vaults", "secrets-webhook.security.bank-vaults.io/vault-agent-configmap", Meaning::Anything),
-    ("bank-vaults", "secrets-webhook.security.bank-vaults.io/vault-ct-configmap", Meaning::Anything),
-    ("bank-vaults", "vault.security.banzaicloud.io/vault-agent-configmap", Meaning::Anything),
-    ("bank-vaults", "vault.security.banzaicloud.io/vault-ct-configmap", Meaning::Anything),
-    ("1Password", "operator.1password.io/item-path", Meaning::Paths),
-    ("the AWS secret sidecar", "secrets.k8s.aws/secret-arn", Meaning::Arn),
-    ("argocd-vault-plugin", "avp.kubernetes.io/path", Meaning::Paths),
-];
-
-/// Annotations of other systems whose value is the name of a Secret.
-pub const SECRET_ANNOTATIONS: [&str; 4] = [
-    "vault.hashicorp.com/agent-extra-secret",
-    "vault.hashicorp.com/tls-secret",
-    "secrets-webhook.security.bank-vaults.io/credentials-secret-name",
-    "vault.security.banzaicloud.io/vault-tls-secret",
-];
-
-/// Whether an annotation of another system holds paths, and nothing that could be a plaintext.
-pub fn holds_paths(key: &str) -> bool {
-    ANNOTATIONS
-        .iter()
-        .any(|(_, start, meaning)| key.starts_with(start) && matches!(meaning, Meaning::Paths | Meaning::Arn))
-}
-
-/// Most paths that one annotation lists.
-const LISTED: usize = 256;
-
-/// The references that an annotation of another system makes; empty where it makes none.
-pub fn annotation<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
-    let Some((system, _, meaning)) = ANNOTATIONS.iter().find(|(_, start, _)| key.starts_with(start)) else {
-        return Vec::new();
-    };
-    let opaque = || vec![Foreign { system, target: Target::Opaque }];
-    match meaning {
-        Meaning::Anything => opaque(),
-        Meaning::Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),
-        // One that may read anything else is refused like a token.
-        Meaning::Template => match consul_template::paths(value) {
-            Some(paths) if paths.len() <= LISTED => {
-                paths.into_iter().map(|path| Foreign { system, target: Target::Path(path) }).collect()
-            }
-            _ => opaque(),
-        },
-        // A list that nobody would write cannot be compared path by path.
-        Meaning::Paths if value.split(',').nth(LISTED).is_some() => opaque(),
-        Meaning::Paths => value
-            .split(',')
-            .map(|path| path.split('#').next().unwrap_or_default().trim_matches(' '))
-            .map(|path| Foreign { system, target: Target::Path(path) })
-            .collect(),
     }
 }
 

@@ -109,6 +109,11 @@ impl<'t> Walk<'_, 't> {
                     false => self.note("/metadata".to_owned(), message::does_nothing(key)),
                 }
             }
+            if object.template.is_some() {
+                for (key, value) in &annotations.0 {
+                    self.workload_annotation(pointer, key, value);
+                }
+            }
             self.annotations(pointer, annotations, kind);
         }
     }

@@ -119,6 +119,14 @@ fn each_problem_is_said_with_its_line() {
             "1: names of Vault have slashes; leave the separator out",
         ),
         (
+            "carriers: {mappings: [{system: azure, match: '*/*/stage', place: stage}]}\n",
+            "1: carriers.mappings[0].match has a * and no separator, so every scope that fits would have the whole place; write a separator, or a row for each scope",
+        ),
+        (
+            "carriers:\n  mappings:\n  - {system: google, match: '*/*/*', place: p, separator: '-'}\n  - {system: google, match: a-b/c/d, place: p, separator: _}\n",
+            "4: carriers.mappings[1] has another separator than a row before it for the same place, so two scopes could share a name",
+        ),
+        (
             "sync:\n  manger: aws\n",
             "2: unknown key `manger` in sync; known are manager, file, refresh, forgetAfter, rebindGrace, scopes, restart, rotation",
         ),

@@ -2,12 +2,15 @@
 //!
 //! Every run tries the same inputs. `PROPTEST_RNG_SEED=7` tries others, `PROPTEST_CASES=25600` a hundred times as many.
 
+mod bases;
 mod carriers;
 mod envelope;
 mod fence;
 mod generate;
+mod harmless;
 mod injection;
 mod leak;
+mod planted;
 mod shapes;
 mod spots;
 mod verdicts;

@@ -4,8 +4,11 @@
 //! P18 and P19, a Namespace whose binding is removed, or made foreign at creation, are not here: who may write those
 //! labels is said by the ValidatingAdmissionPolicy on Namespaces in `manifests/policies/`, not by the webhook.
 
+mod classes;
 mod external_secrets;
+mod injectors;
 mod other_systems;
+mod stores;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -49,7 +49,7 @@ pub fn paths(text: &str) -> Option<Vec<&str>> {
 /// Reads one action, token by token.
 fn read<'t>(action: &'t str, paths: &mut Vec<&'t str>) -> Option<()> {
     let mut rest = action.trim_start_matches('-').trim_end_matches('-').trim();
-    let mut is_secret = false;
+    let (mut is_secret, mut is_piped) = (false, false);
     while !rest.is_empty() {
         let (token, after) = token(rest)?;
         match token {
@@ -63,11 +63,14 @@ fn read<'t>(action: &'t str, paths: &mut Vec<&'t str>) -> Option<()> {
             }
             // The path is put together by something else.
             _ if is_secret => return None,
+            // What is piped in is its last argument, and with a second one it writes.
+            Token::Word("secret") if is_piped => return None,
             Token::Word("secret") => is_secret = true,
             Token::Word(word) if WORDS.contains(&word) => {}
             Token::Word(_) => return None,
-            Token::Text(_) | Token::Value | Token::Mark => {}
+            Token::Text(_) | Token::Value | Token::Mark(_) => {}
         }
+        is_piped = matches!(token, Token::Mark('|'));
         rest = after.trim_start();
     }
     (!is_secret).then_some(())
@@ -78,7 +81,7 @@ enum Token<'t> {
     Word(&'t str),
     /// A field, a variable or a number.
     Value,
-    Mark,
+    Mark(char),
 }
 
 fn token(rest: &str) -> Option<(Token<'_>, &str)> {
@@ -94,7 +97,7 @@ fn token(rest: &str) -> Option<(Token<'_>, &str)> {
             let end = rest.bytes().take_while(|byte| is_name(*byte) || matches!(byte, b'.' | b'$')).count();
             Some((Token::Value, &rest[end..]))
         }
-        '|' | '(' | ')' | ',' | ':' | '=' => Some((Token::Mark, &rest[1..])),
+        '|' | '(' | ')' | ',' | ':' | '=' => Some((Token::Mark(first), &rest[1..])),
         _ => {
             let end = rest.bytes().take_while(|byte| is_name(*byte)).count();
             (end > 0).then(|| (Token::Word(&rest[..end]), &rest[end..]))
@@ -119,6 +122,8 @@ mod tests {
             ("{{ range $k, $v := .Data }}{{ $k }}={{ $v }}{{ end }}", Some(vec![])),
             ("{{ with secret (print \"a\" \"b\") }}{{ end }}", None),
             ("{{ with secret $path }}{{ end }}", None),
+            ("{{ \"a=b\" | secret \"x\" }}", None),
+            ("{{ \"x\" | secret }}", None),
             ("{{ secret \"pki/issue/x\" \"common_name=y\" }}", None),
             ("{{ secrets \"secret/\" }}", None),
             ("{{ key \"consul/path\" }}", None),

@@ -4,6 +4,7 @@
 //! none but the class's name stand there. Sources: kubernetes-sigs/secrets-store-csi-driver `pkg/secrets-store/nodeserver.go`,
 //! the providers' own `SecretDescriptor`, `config.go` and `types`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::doc::Doc;
@@ -62,7 +63,7 @@ pub const CARRIER: Carrier = Carrier {
         enforced: &[
             "Each name lies inside the namespace's scope or its shared paths, that of a failover too.",
             "YAML in strings has no anchors, tags, merge keys, doubled keys, further documents, and no key in another spelling.",
-            "A pod's attributes do not override its class.",
+            "A pod's attributes do not override its class, and a class that was there before anybody asked is judged where it is mounted.",
             "Regions are those of `aws.regions`.",
         ],
         undecidable: &[
@@ -309,6 +310,10 @@ fn vault(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
 /// Secrets that the driver makes while a pod mounts the class.
 fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
     let base = "/spec/secretObjects";
+    let mut accesses = HashMap::with_capacity(names.len());
+    for (name, access) in names {
+        accesses.entry(&**name).or_insert(*access);
+    }
     for (index, object) in reach.list(base, objects).iter().enumerate() {
         let at = format!("{base}/{index}");
         reach.known(&at, object, &["annotations", "data", "labels", "secretName", "type"]);
@@ -322,9 +327,9 @@ fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
             let (Some(name), Some(key)) = (entry.get("objectName").text(), entry.get("key").text()) else {
                 continue;
             };
-            if let Some((_, access)) = names.iter().find(|(known, _)| known == name) {
+            if let Some(&access) = accesses.get(name) {
                 let (key, secret) = (Some(key.into()), Some(secret.into()));
-                reach.fills.push(Fill { key, secret, access: *access, property: None });
+                reach.fills.push(Fill { key, secret, access, property: None });
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Source: external-secrets/external-secrets `apis/externalsecrets/v1`, `pkg/controllers/externalsecret`.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::json::Json;
@@ -260,10 +261,16 @@ fn target(reach: &mut Reach, base: &str, target: &Json<'_>, name: Option<&str>, 
 /// The keys that a template hands on; those that it makes something of hold no path any more.
 fn renamed(data: &Json<'_>, entries: &[Fill], merges: bool) -> Vec<Fill> {
     let mut fills = Vec::new();
+    let mut named = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        if let Some(key) = &entry.key {
+            named.entry(&**key).or_insert(entry);
+        }
+    }
     for (key, text) in data.fields() {
         let Some(name) = text.text().and_then(handed_on) else { continue };
-        if let Some(entry) = entries.iter().find(|entry| entry.key.as_deref() == Some(name)) {
-            fills.push(Fill { key: Some((**key).into()), ..entry.clone() });
+        if let Some(entry) = named.get(name) {
+            fills.push(Fill { key: Some((**key).into()), ..(*entry).clone() });
         } else if let [only] = entries
             && only.key.is_none()
         {
@@ -272,7 +279,8 @@ fn renamed(data: &Json<'_>, entries: &[Fill], merges: bool) -> Vec<Fill> {
         }
     }
     if merges {
-        let taken = |entry: &&Fill| entry.key.as_deref().is_none_or(|key| data.get(key).is_null());
+        let made: HashSet<&str> = data.fields().iter().map(|(key, _)| &**key).collect();
+        let taken = |entry: &&Fill| entry.key.as_deref().is_none_or(|key| !made.contains(key));
         fills.extend(entries.iter().filter(taken).cloned());
     }
     fills

@@ -81,6 +81,8 @@ pub const CARRIER: Carrier = Carrier {
             "What is read lies inside the namespace's scope or its shared paths; what is written, inside its own scope.",
             "`find` needs a path that ends in `/` at the scope or lies under it, without `!`; tags and names alone look everywhere.",
             "A SecretStore has a provider that RefGate judges, and regions and roles that `aws.regions` and `aws.accounts` list.",
+            "A SecretStore of Vault logs in by an account or a Secret of its namespace: the operator's own token goes to no server that a tenant names.",
+            "No Secret that an earlier binding left is a credential, a certificate or a source.",
             "A store that changes leaves whatever reads through it inside.",
             "Secrets stay in Secrets: no `target.manifest`, no template into annotations or labels, no resource policy, no replicators.",
             "Plaintext in templates is judged like that of a ConfigMap.",
@@ -89,6 +91,8 @@ pub const CARRIER: Carrier = Carrier {
             "A store that is not there yet; a generator that asks somebody; stores and Secrets chosen by labels: see `carriers.undecided`.",
             "What a property (`remoteRef.property`) of an allowed path holds, and what the secret manager changes later.",
             "Templates of a ConfigMap (`templateFrom`): only what the object itself holds is seen.",
+            "Which server of Vault a SecretStore names: whoever its namespace is logs in there, and reads the path that was judged.",
+            "The status of a PushSecret: with `deletionPolicy: Delete` the operator deletes what stands there and no longer in the spec. Give tenants no right on `pushsecrets/status`.",
         ],
         beside: "Give the operator's role `secretsmanager:GetSecretValue` on `arn:aws:secretsmanager:REGION:ACCOUNT:secret:GROUP/APP/ENV/*` \
                  for the scopes of this cluster only (`refgate iam GROUP/APP/ENV` prints it), or one role for each SecretStore.",

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::external_secrets::{CLUSTER_STORE, STORE};
 use super::json::Json;
-use super::place::{self, Place, Verdict};
+use super::place::Place;
 use super::reach::{Access, Fill, Reach, Source};
 use super::{Carrier, Foreign, Handling, Kind};
-use crate::policy::snapshot::{Binding, Settings};
 
 /// One object of a watched kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,19 +46,6 @@ impl Held {
     /// Reads the JSON of an object; `None` where it is none.
     pub fn read(kind: &'static Kind, text: &str) -> Option<Self> {
         Some(Self::new(kind, &Foreign { json: Json::object(text).ok()?, is_kept: true }))
-    }
-
-    /// Whether it reads anything outside, as far as the object itself says where.
-    pub fn reads_outside(&self, binding: &Binding, settings: &Settings) -> bool {
-        self.accesses.iter().any(|access| {
-            let Source::Place(place) = &access.source else { return false };
-            match place.remote(access.how, &access.key) {
-                Ok(remote) => {
-                    !matches!(place::judge(&remote, access.how, binding, settings), Verdict::Inside(_))
-                }
-                Err(_) => true,
-            }
-        })
     }
 
     fn key(&self) -> (&'static str, &'static str, &str) {

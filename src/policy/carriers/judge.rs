@@ -6,11 +6,12 @@ use std::borrow::Cow;
 
 use super::held::{Carried, Held, store_kind};
 use super::place::{self, Place};
-use super::reach::{Access, How, Identity, Pointer, Reach, Source};
+use super::reach::{Access, How, Identity, Literal, Pointer, Reach, Source};
 use super::settings::Mode;
 use super::{Carrier, Kind};
 use crate::policy::allow::Context;
 use crate::policy::decision::{ReferenceReport, Verdict};
+use crate::policy::foreign::{self, Reading};
 use crate::policy::judge::{MANY, Struck};
 use crate::policy::message;
 use crate::policy::resolve::World;
@@ -64,6 +65,17 @@ fn advice(how: How) -> &'static str {
             "write a path of its own scope, or ask an operator for refgate.dev/shared-paths"
         }
     }
+}
+
+/// Why a namespace may not mount a SecretProviderClass that is there; `None` where it may. What was refused when the class was
+/// made is no way in when it was made before anybody asked, and YAML that cannot be judged is refused then too.
+pub fn class_refusal(world: &World<'_>, class: &Held) -> Option<String> {
+    let carrier = super::held::carrier_of(class.kind)?;
+    // Silence of the API server says nothing of a class.
+    let world = World { stale: false, ..*world };
+    let cluster = &Carried::default();
+    let court = Court { world: &world, cluster, carrier, kind: class.kind, name: &class.name, store: None };
+    court.of_held(class).into_iter().next().map(|first| first.text)
 }
 
 impl<'w> Court<'w> {
@@ -243,10 +255,14 @@ impl<'w> Court<'w> {
                 Err("this region is none that aws.regions of the configuration lists".to_owned())
             }
             Identity::Role => {
-                // arn:aws:iam::ACCOUNT:role/NAME
-                let account = text.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(3));
-                let is_listed =
-                    account.is_some_and(|account| settings.aws_accounts.iter().any(|known| known == account));
+                let parts: Vec<&str> = text.split(':').collect();
+                let is_listed = match parts[..] {
+                    ["arn", _, "iam", "", account, name] => {
+                        name.starts_with("role/")
+                            && settings.aws_accounts.iter().any(|known| known == account)
+                    }
+                    _ => false,
+                };
                 let why = "this role is of no account that aws.accounts of the configuration lists";
                 if is_listed { Ok(()) } else { Err(why.to_owned()) }
             }
@@ -291,6 +307,9 @@ impl<'w> Court<'w> {
     pub fn literals<'t>(&self, reach: &'t Reach, case: &mut Case<'t>) {
         let mut hits = Vec::new();
         for literal in &reach.literals {
+            if self.is_reference(literal, case) {
+                continue;
+            }
             let pointer = literal.at.to_string();
             let name = literal.name.as_deref();
             let candidate = Candidate { place: At::ConfigMap, name, value: &literal.text, before: None };
@@ -310,6 +329,25 @@ impl<'w> Court<'w> {
                 Struck { finding, text: Cow::Borrowed(&literal.text), is_applied: false, allowed }
             }));
         }
+    }
+
+    /// A text that some tool resolves once it stands in a Secret, as in a pod. Gives whether it is one, and so no plaintext.
+    fn is_reference(&self, literal: &Literal, case: &mut Case<'_>) -> bool {
+        let whole = foreign::read(&literal.text);
+        let is_one = matches!(whole, Reading::Reference(_));
+        for reading in foreign::inline(&literal.text).into_iter().chain([whole]) {
+            let why = match reading {
+                Reading::None => continue,
+                Reading::Reference(reference) => reference.judge(self.world).err(),
+                Reading::Malformed(system) => {
+                    self.world.binding().is_fenced().then(|| message::malformed(system))
+                }
+            };
+            if let Some(why) = why {
+                self.refuse(case, &literal.at, why);
+            }
+        }
+        is_one
     }
 
     /// Whether one remote path may not be had.

@@ -99,6 +99,13 @@ fn read(object: &Foreign<'_>) -> Reach {
         }
     }
     let template = spec.get("template");
+    // It is merged over what the controller makes: a name there would be that of another Secret.
+    reach.known(
+        "/spec/template",
+        template,
+        &["apiVersion", "data", "kind", "metadata", "stringData", "type"],
+    );
+    reach.known("/spec/template/metadata", template.get("metadata"), &["annotations", "labels"]);
     reach.copiers("/spec/template/metadata/annotations", template.get("metadata").get("annotations"));
     walk(&mut reach, "/spec/template", None, template);
     reach
@@ -147,6 +154,9 @@ fn data(reach: &mut Reach, spec: &Json<'_>, place: &Arc<Place>) {
             reach.access(at("path"), place, How::Find, path);
         }
         let Some(key) = key else { continue };
+        if place.system == Some(System::Azure) && key.contains('/') {
+            reach.faults.push((at("key"), "names of Azure Key Vault have no slash".to_owned()));
+        }
         let access = reach.access(at("key"), place, How::Read, key);
         let property = reach.text(|| at("property"), entry.get("property")).map(Into::into);
         if let Some(name) = reach.text(|| at("name"), entry.get("name")) {

@@ -25,7 +25,11 @@ pub const CARRIER: Carrier = Carrier {
         summary: "items of vaults; a row of `carriers.mappings` gives a vault to a scope",
         fields: &[
             ("OnePasswordItem spec.itemPath", "read: `vaults/VAULT/items/ITEM`"),
-            ("env `op://VAULT/ITEM/FIELD`, annotation `operator.1password.io/item-path`", "read"),
+            ("env op://VAULT/ITEM/FIELD", "read"),
+            (
+                "annotation `operator.1password.io/item-path` of a workload or its template",
+                "read: `vaults/VAULT/items/ITEM`",
+            ),
         ],
         enforced: &["The vault is one that `carriers.mappings` gives to the namespace's scope."],
         undecidable: &[

@@ -181,6 +181,13 @@ impl Place {
         };
         if !self.name.is_empty() {
             let mut rest = key;
+            if how == How::Find && key.strip_prefix(&*self.name).is_some_and(|rest| rest.starts_with('/')) {
+                // It reads what it has found by `buildPath`, which then cuts the beginning off.
+                return Err(
+                    "this path begins like the mount of its store, which is cut off whatever is found"
+                        .to_owned(),
+                );
+            }
             if let Some(inner) = key.strip_prefix(&*self.name).and_then(|rest| rest.strip_prefix('/'))
                 && how != How::Find
                 && !self.is_exact

@@ -7,7 +7,7 @@ use super::json::Json;
 use super::reach::{Access, How, Pointer, Reach, Source};
 use super::{Foreign, secret_store};
 
-const PUSH: [&str; 9] = [
+const PUSH: [&str; 8] = [
     "data",
     "dataTo",
     "deletionPolicy",
@@ -16,7 +16,6 @@ const PUSH: [&str; 9] = [
     "selector",
     "template",
     "updatePolicy",
-    "secretStoreRef",
 ];
 
 /// A PushSecret.
@@ -134,7 +133,9 @@ fn push_selector(reach: &mut Reach, selector: &Json<'_>) {
     reach.known("/spec/selector/secret", secret, &["name", "selector"]);
     let at = || Pointer::to("/spec/selector/secret/name");
     match reach.text(at, secret.get("name")) {
-        Some(name) if !name.is_empty() => reach.secrets.push((at(), name.into())),
+        Some(name) if !name.is_empty() && secret.get("selector").is_null() => {
+            reach.secrets.push((at(), name.into()));
+        }
         _ if secret.is_null() => {}
         _ => reach.doubt(
             "/spec/selector/secret",

@@ -6,6 +6,7 @@ use super::Foreign;
 use super::json::Json;
 use super::place::{JUDGED, Place, System};
 use super::reach::{Identity, Pointer, Reach};
+use crate::policy::workload::json::escape;
 
 /// Generators that make something up and read nothing.
 const MADE_UP: [&str; 3] = ["Password", "UUID", "SSHKey"];
@@ -17,6 +18,8 @@ pub fn secret_store(object: &Foreign<'_>) -> Reach {
     let spec = object.json.get("spec");
     reach.known("/spec", spec, &["conditions", "controller", "provider", "refreshInterval", "retrySettings"]);
     let place = provider(&mut reach, spec.get("provider"));
+    // What it logs in with may be a Secret that an earlier binding left, and where it logs in, the tenant says.
+    names(&mut reach, "/spec/provider", spec.get("provider"));
     if place.system.is_none() {
         let why = format!(
             "provider {} is none that RefGate judges, so a bound namespace does not get it; those are {JUDGED}",
@@ -64,25 +67,101 @@ fn provider(reach: &mut Reach, provider: &Json<'_>) -> Place {
         return Place::unknown("");
     };
     let text = |key: &str| settings.get(key).text().unwrap_or_default();
+    let known = |reach: &mut Reach, fields: &[&str]| {
+        reach.known(format_args!("/spec/provider/{name}"), settings, fields)
+    };
     match &**name {
         "aws" => aws(reach, settings),
-        "vault" | "openBao" => {
-            if !settings.get("headers").is_null() {
-                reach.doubt(
-                    "/spec/provider/vault/headers",
-                    "a header can lead to another namespace of Vault; leave it out",
-                );
-            }
-            Place {
-                tree: text("namespace").trim_matches('/').into(),
-                is_kv2: text("version") != "v1",
-                ..Place::new(System::Vault, text("path").trim_matches('/'))
-            }
+        "vault" | "openBao" => vault(reach, name, settings),
+        "gcpsm" => {
+            known(reach, &["auth", "location", "projectID", "secretVersionSelectionPolicy"]);
+            Place::new(System::Google, text("projectID"))
         }
-        "gcpsm" => Place::new(System::Google, text("projectID")),
-        "azurekv" => Place::new(System::Azure, &vault_name(text("vaultUrl"))),
-        "doppler" => Place::new(System::Doppler, &format!("{}/{}", text("project"), text("config"))),
+        "azurekv" => {
+            known(reach, &AZURE);
+            Place::new(System::Azure, &vault_of(text("vaultUrl")))
+        }
+        "doppler" => {
+            known(reach, &["auth", "config", "format", "nameTransformer", "project"]);
+            Place::new(System::Doppler, &format!("{}/{}", text("project"), text("config")))
+        }
         other => Place::unknown(other),
+    }
+}
+
+const AZURE: [&str; 8] = [
+    "authSecretRef",
+    "authType",
+    "environmentType",
+    "identityId",
+    "serviceAccountRef",
+    "tenantId",
+    "useAzureSDK",
+    "vaultUrl",
+];
+const VAULT: [&str; 12] = [
+    "auth",
+    "caBundle",
+    "caProvider",
+    "checkAndSet",
+    "forwardInconsistent",
+    "headers",
+    "namespace",
+    "path",
+    "readYourWrites",
+    "server",
+    "tls",
+    "version",
+];
+
+/// Vault and OpenBao. `client_get.go` cuts the path of the store off a key as it is written, slashes and all.
+fn vault(reach: &mut Reach, provider: &str, settings: &Json<'_>) -> Place {
+    let at = |field: &str| format!("/spec/provider/{provider}/{field}");
+    let text = |key: &str| settings.get(key).text().unwrap_or_default();
+    reach.known(format_args!("/spec/provider/{provider}"), settings, &VAULT);
+    if !settings.get("headers").is_null() {
+        reach.doubt(&at("headers"), "a header can lead to another namespace of Vault; leave it out");
+    }
+    let mount = reach.text(|| Pointer::to(at("path")), settings.get("path"));
+    if mount.is_some_and(|mount| mount.is_empty() || mount.starts_with('/') || mount.ends_with('/')) {
+        reach.fault(&at("path"), "write the mount without a slash at its ends, or leave it out");
+    }
+    let auth = settings.get("auth");
+    let logins = [
+        ("kubernetes", &["secretRef", "serviceAccountRef"][..]),
+        ("iam", &["jwt", "secretRef"]),
+        ("gcp", &["secretRef", "serviceAccountRef", "workloadIdentity"]),
+    ];
+    for (method, own) in logins {
+        let login = auth.get(method);
+        // `auth_kubernetes.go`, `auth_iam.go`: then the operator shows what it is itself, to whichever server stands here.
+        if !login.is_null() && own.iter().all(|field| login.get(field).is_null()) {
+            let why = format!(
+                "without {} the operator's own identity logs in here, and any server that stands in this store could take it; \
+                 name a service account of this namespace, or use a ClusterSecretStore",
+                own.join(" or ")
+            );
+            reach.fault(&at(&format!("auth/{method}")), why);
+        }
+    }
+    Place {
+        tree: text("namespace").trim_matches('/').into(),
+        is_kv2: text("version") != "v1",
+        ..Place::new(System::Vault, mount.unwrap_or_default().trim_matches('/'))
+    }
+}
+
+/// Secrets of the namespace that a provider names, wherever it does: to log in, for a certificate.
+fn names(reach: &mut Reach, at: &str, value: &Json<'_>) {
+    for (key, inner) in value.fields() {
+        let at = format!("{at}/{}", escape(key));
+        // The name of a service account is none.
+        if key != "serviceAccountRef" {
+            if let Some(name) = inner.get("name").text() {
+                reach.secrets.push((Pointer::to(format!("{at}/name")), name.into()));
+            }
+            names(reach, &at, inner);
+        }
     }
 }
 
@@ -131,6 +210,12 @@ fn aws(reach: &mut Reach, settings: &Json<'_>) -> Place {
     Place { prefix: prefix.unwrap_or_default().into(), ..Place::new(system, name) }
 }
 
+/// The vault of a URL. One without the domain of a cloud is a name of somebody's own network, and no vault of that name.
+fn vault_of(url: &str) -> String {
+    let name = vault_name(url);
+    if url.contains('.') { name } else { url.to_owned() }
+}
+
 /// The name of a vault: of `https://NAME.vault.azure.net/`, in lower case.
 pub(super) fn vault_name(url: &str) -> String {
     let host = url.trim().trim_start_matches("https://").trim_end_matches('/').to_ascii_lowercase();
@@ -170,7 +255,7 @@ pub fn asks(_: &Foreign<'_>) -> Reach {
 pub fn fake(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     for (key, value) in object.json.get("spec").get("data").fields() {
-        let at = Pointer::to(format!("/spec/data/{}", crate::policy::workload::json::escape(key)));
+        let at = Pointer::to(format!("/spec/data/{}", escape(key)));
         reach.literal(at, Some(key), value.text().unwrap_or_default());
     }
     reach.fault(

@@ -3,6 +3,7 @@
 //! Source: isindir/sops-secrets-operator `api/v1alpha3`, getsops/sops `stores/stores.go`.
 
 use super::doc::Doc;
+use super::json::Json;
 use super::reach::{Pointer, Reach};
 use super::{Carrier, Foreign, Handling, Kind};
 use crate::policy::workload::json::escape;
@@ -29,6 +30,7 @@ pub const CARRIER: Carrier = Carrier {
             "Every value of a SopsSecret is encrypted: a rule of SOPS by suffix or expression leaves plaintext where it does not fit.",
             "An encrypted value does not become a Secret as it is: a policy inside the API server refuses it.",
             "No replicator copies what comes out.",
+            "A server of keys that the file names (`vault_address`, `vault_url`) is not decided: the operator would log in there. See `carriers.undecided`.",
         ],
         undecidable: &[
             "What is encrypted: only who holds the key can say.",
@@ -41,6 +43,7 @@ pub const CARRIER: Carrier = Carrier {
 fn read(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "sops", "spec"]);
+    servers(&mut reach, "/sops", object.json.get("sops"));
     let spec = object.json.get("spec");
     reach.known("/spec", spec, &["secretTemplates", "suspend"]);
     let base = "/spec/secretTemplates";
@@ -63,4 +66,21 @@ fn read(object: &Foreign<'_>) -> Reach {
         }
     }
     reach
+}
+
+/// Servers of keys that the file itself names: the operator shows its own token of Vault to each (getsops/sops `hcvault`).
+fn servers(reach: &mut Reach, at: &str, value: &Json<'_>) {
+    for (key, inner) in value.fields() {
+        let at = format!("{at}/{}", escape(key));
+        if matches!(&**key, "vault_address" | "vault_url")
+            && inner.text().is_some_and(|text| !text.is_empty())
+        {
+            let why = "to decrypt it, the operator logs in at a server that stands here; encrypt with a key of KMS, PGP or age";
+            reach.doubt(&at, why);
+        }
+        servers(reach, &at, inner);
+    }
+    for (index, inner) in value.items().iter().enumerate() {
+        servers(reach, &format!("{at}/{index}"), inner);
+    }
 }

@@ -11,6 +11,8 @@ use super::json::Json;
 
 /// Deepest nesting: no provider's list has more.
 const MAX_DEPTH: usize = 16;
+/// Most keys of one map: no provider knows a quarter of them, and each is compared with all before it.
+const MAX_KEYS: usize = 64;
 
 /// Reads one document; every scalar is a text. An error is a sentence without its subject.
 pub fn read(text: &str) -> Result<Json<'static>, &'static str> {
@@ -76,6 +78,9 @@ impl Builder {
                 Some(name) => fields.push((name, value)),
                 None => {
                     let Json::Text(name) = value else { return Err("a key is no text") };
+                    if fields.len() >= MAX_KEYS {
+                        return Err("a map has more keys than any provider knows");
+                    }
                     // Readers that do not look at case take two spellings for one key, and the winner is anybody's guess.
                     if fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
                         return Err("a key is there twice");
@@ -115,6 +120,8 @@ mod tests {
             "- objectName: st\u{430}ge\n",
             "- {? [a] : b}\n",
             &"[".repeat(100),
+            // Each key is compared with all before it: without a bound this would take hours.
+            &(0..200_000).map(|number| format!("k{number}: 1\n")).collect::<String>(),
         ] {
             assert!(read(text).is_err(), "{text}");
         }

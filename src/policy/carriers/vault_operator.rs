@@ -9,6 +9,7 @@ use super::json::Json;
 use super::place::{Place, System};
 use super::reach::{Fill, How, Pointer, Reach};
 use super::{Carrier, Foreign, Handling, Kind};
+use crate::policy::workload::json::escape;
 
 /// The carrier.
 pub const CARRIER: Carrier = Carrier {
@@ -29,10 +30,10 @@ pub const CARRIER: Carrier = Carrier {
             "secrettransformations",
             Handling::Judged { read: transformation, watched: false },
         ),
-        // Who reads, not what: paths are judged where they are named, and Vault's own policies say what a role reads.
-        kind("VaultAuth", "vaultauths", Handling::Harmless),
-        kind("VaultAuthGlobal", "vaultauthglobals", Handling::Harmless),
-        kind("VaultConnection", "vaultconnections", Handling::Harmless),
+        kind("VaultAuth", "vaultauths", Handling::Judged { read: login, watched: false }),
+        kind("VaultAuthGlobal", "vaultauthglobals", Handling::Judged { read: login, watched: false }),
+        kind("VaultConnection", "vaultconnections", Handling::Judged { read: login, watched: false }),
+        // What it is for is not judged.
         kind("HCPAuth", "hcpauths", Handling::Harmless),
     ],
     doc: Doc {
@@ -40,7 +41,11 @@ pub const CARRIER: Carrier = Carrier {
         fields: &[
             ("VaultStaticSecret spec.mount, spec.path, spec.namespace", "read"),
             ("VaultStaticSecret spec.destination.name", "filled"),
-            ("CSISecrets spec.secrets.vaultStaticSecrets[].mount, .path", "read"),
+            ("CSISecrets spec.namespace, spec.secrets.vaultStaticSecrets[].mount, .path", "read"),
+            (
+                "VaultAuth, VaultAuthGlobal, VaultConnection spec.namespace, spec.headers",
+                "another tree of the same names",
+            ),
         ],
         enforced: &[
             "The path lies inside the namespace's scope, in a mount that a row of `carriers.mappings` gives it; no `..`, which Vault's client would resolve.",
@@ -48,6 +53,7 @@ pub const CARRIER: Carrier = Carrier {
         ],
         undecidable: &[
             "What engines make (VaultDynamicSecret, VaultPKISecret) and HCP apps: see `carriers.undecided`.",
+            "A VaultAuth or VaultConnection that leads to another namespace of Vault: whoever logs in by it reads that tree. See `carriers.undecided`.",
             "Which role logs in: Vault's policies must hold it to its scope.",
         ],
         beside: "One Vault role for each namespace, with the policy `path \"MOUNT/data/GROUP/APP/ENV/*\" { capabilities = [\"read\"] }`.",
@@ -65,12 +71,12 @@ const fn kind(kind: &'static str, resource: &'static str, handling: Handling) ->
     }
 }
 
-/// Mount, type and namespace of Vault, as `mount`, `type` and `namespace` say.
-fn place(spec: &Json<'_>) -> Arc<Place> {
+/// Mount and type, as `mount` and `type` say, in a namespace of Vault.
+fn place(spec: &Json<'_>, tree: &Json<'_>) -> Arc<Place> {
     let text = |key: &str| spec.get(key).text().unwrap_or_default().trim_matches('/');
     let place = Place::new(System::Vault, text("mount"));
     Arc::new(Place {
-        tree: text("namespace").into(),
+        tree: tree.text().unwrap_or_default().trim_matches('/').into(),
         is_kv2: text("type") != "kv-v1",
         is_exact: true,
         ..place
@@ -109,7 +115,7 @@ fn static_secret(object: &Foreign<'_>) -> Reach {
         "version",
     ];
     reach.known("/spec", spec, &known);
-    let access = path(&mut reach, "/spec", spec, &place(spec));
+    let access = path(&mut reach, "/spec", spec, &place(spec, spec.get("namespace")));
     let destination = spec.get("destination");
     reach.copiers("/spec/destination/annotations", destination.get("annotations"));
     templates(
@@ -148,12 +154,41 @@ fn made(_: &Foreign<'_>) -> Reach {
 fn csi(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     let spec = object.json.get("spec");
+    reach.known("/spec", spec, &["accessControl", "namespace", "secrets", "syncConfig", "vaultAuthRef"]);
     let secrets = spec.get("secrets");
     let base = "/spec/secrets/vaultStaticSecrets";
     for (index, entry) in reach.list(base, secrets.get("vaultStaticSecrets")).iter().enumerate() {
-        path(&mut reach, &format!("{base}/{index}"), entry, &place(entry));
+        let at = format!("{base}/{index}");
+        reach.known(&at, entry, &["mount", "path", "transformation", "type", "version"]);
+        path(&mut reach, &at, entry, &place(entry, spec.get("namespace")));
     }
-    reach.known("/spec/secrets", secrets, &["vaultStaticSecrets"]);
+    reach.known("/spec/secrets", secrets, &["transformation", "vaultStaticSecrets"]);
+    reach
+}
+
+/// Who reads, and where: paths are judged where they are named, and Vault's own policies say what a role reads. But a namespace
+/// of Vault that stands here holds for every path that names none.
+fn login(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    let spec = object.json.get("spec");
+    for field in ["namespace", "headers"] {
+        let value = spec.get(field);
+        if value.text().is_some_and(|text| !text.is_empty()) || !value.fields().is_empty() {
+            reach.doubt(
+                &format!("/spec/{field}"),
+                "it leads to another namespace of Vault, so a path that is read by it is another one; write spec.namespace \
+                 where the path stands",
+            );
+        }
+    }
+    for (method, settings) in spec.fields() {
+        reach.secrets.extend(
+            settings
+                .get("secretRef")
+                .text()
+                .map(|name| (Pointer::to(format!("/spec/{}/secretRef", escape(method))), name.into())),
+        );
+    }
     reach
 }
 

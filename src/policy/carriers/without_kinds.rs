@@ -7,21 +7,26 @@ use super::doc::Doc;
 /// Vault Agent Injector.
 pub const VAULT_AGENT: Carrier = Carrier {
     id: "vault-agent",
-    title: "Vault Agent Injector",
+    title: "Vault Agent Injector, and OpenBao's",
     kinds: &[],
     doc: Doc {
         summary: "annotations of pods name paths and templates",
         fields: &[
-            ("annotation vault.hashicorp.com/agent-inject-secret-NAME", "read"),
+            (
+                "annotation vault.hashicorp.com/agent-inject-secret-NAME",
+                "read; by any domain that ends so, as the injector has it",
+            ),
             (
                 "annotation vault.hashicorp.com/agent-inject-template-NAME",
                 "each path in a call of `secret`; refused where a call cannot be understood",
             ),
             ("annotation vault.hashicorp.com/agent-extra-secret, …/tls-secret", "a Secret of the namespace"),
+            ("the same annotations of openbao.org", "as above"),
         ],
         enforced: &[
             "Paths lie inside the namespace's scope, in a mount that `carriers.mappings` gives it, with `data/` behind it or not.",
-            "Template files, commands, tokens, agent configurations and JSON patches are refused: they reach more than one path that could be compared.",
+            "Template files, commands, tokens, agent configurations, JSON patches and a cache that lends the agent's token are refused: they reach more than one path that could be compared.",
+            "Another server (`service`, `proxy-address`) and another namespace of Vault are refused: the injector's own are those that `carriers.mappings` speaks of.",
         ],
         undecidable: &["What the agent's role may read: Vault's policies say it."],
         beside: "One Vault role for each service account, with a policy for its scope alone.",
@@ -37,11 +42,15 @@ pub const BANK_VAULTS: Carrier = Carrier {
         summary: "`vault:PATH#KEY` in env values, annotations, ConfigMaps and Secrets",
         fields: &[
             ("env `vault:`, `>>vault:`, `bao:`, `${vault:…}`", "read, or written"),
-            ("annotation secrets-webhook.security.bank-vaults.io/vault-from-path", "read; a list"),
+            (
+                "annotation secrets-webhook.security.bank-vaults.io/vault-from-path, …/bao-from-path",
+                "read; a list",
+            ),
         ],
         enforced: &[
             "Paths in pods and workloads lie inside the namespace's scope, in a mount that `carriers.mappings` gives it; what only starts like one is refused.",
-            "Agent configurations by annotation are refused.",
+            "Agent configurations by annotation, another namespace of Vault, and credentials of another namespace are refused.",
+            "The same text in a template that an object of another carrier puts into a Secret is judged as in a pod.",
         ],
         undecidable: &[
             "Secrets and ConfigMaps: its webhook resolves them while it mutates, before anybody can judge, and the path is gone. Leave bound \

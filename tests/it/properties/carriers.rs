@@ -42,7 +42,7 @@ fn snapshot(objects: &[Value], undecided: Mode) -> Snapshot {
     World::read(&text).snapshot(Arc::new(settings))
 }
 
-fn ask(snapshot: &Snapshot, kind: &Kind, object: &Value) -> Option<Decision> {
+pub fn ask(snapshot: &Snapshot, kind: &Kind, object: &Value) -> Option<Decision> {
     let namespace = if kind.cluster_scoped { Value::Null } else { "team".into() };
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{allowed, message, review};
 
-const NAMESPACES: &str = r#"
+pub const NAMESPACES: &str = r#"
 apiVersion: v1
 kind: Namespace
 metadata:

@@ -14,7 +14,7 @@ const INSIDE: &str = "mozmeao/snippets/stage/x";
 const OUTSIDE: &str = "mozmeao/snippets/prod/x";
 
 /// Those of External Secrets Operator, and places without slashes.
-fn mapped() -> Settings {
+pub fn mapped() -> Settings {
     let mut settings = settings();
     let row = |system: System, place: &str, separator: Option<&str>| Mapping {
         system,

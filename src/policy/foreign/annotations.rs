@@ -1,0 +1,139 @@
+//! Annotations by which other systems bring secrets into pods: what the value of each one means.
+//!
+//! Keys are compared as the tools do it. hashicorp/vault-k8s, and OpenBao's injector after it, take a key for a path when it
+//! *contains* `DOMAIN/agent-inject-secret-` (`agent-inject/agent/annotations.go`, `secrets`), so that a longer domain counts too.
+
+use super::{Foreign, Target, aws};
+use crate::policy::carriers::consul_template;
+
+/// What an annotation of another system means.
+#[derive(Clone, Copy)]
+enum Meaning {
+    /// Its value is one path, or a list of them with `#VERSION` behind each.
+    Paths,
+    /// Its value is an item of 1Password: `vaults/VAULT/items/ITEM`.
+    Item,
+    /// Its value is an ARN.
+    Arn,
+    /// Its value is a template, whose calls name paths.
+    Template,
+    /// Its value is the name of a Secret.
+    Secret,
+    /// It gives a container more than one path that could be compared: templates, tokens, patches, another server or another
+    /// tree of the same names.
+    Anything,
+    /// The same, unless its value is `false`.
+    Switch,
+}
+
+use Meaning::{Anything, Arn, Item, Paths, Secret, Switch, Template};
+
+/// A system, the ends of its domains, and the beginnings of names behind them: what comes first counts.
+struct Tool {
+    system: &'static str,
+    domains: &'static [&'static str],
+    names: &'static [(&'static str, Meaning)],
+}
+
+/// What the agents of Vault and OpenBao know.
+const AGENT: [(&str, Meaning); 15] = [
+    ("agent-inject-secret-", Paths),
+    ("agent-inject-template-file-", Anything),
+    ("agent-inject-template-", Template),
+    ("agent-inject-command-", Anything),
+    ("agent-inject-token", Anything),
+    ("agent-configmap", Anything),
+    ("agent-json-patch", Anything),
+    ("agent-init-json-patch", Anything),
+    ("agent-cache-use-auto-auth-token", Anything),
+    // Whoever asks the listener asks with the agent's token (`DefaultAgentCacheUseAutoAuthToken`).
+    ("agent-cache-enable", Switch),
+    ("agent-extra-secret", Secret),
+    ("tls-secret", Secret),
+    ("service", Anything),
+    ("proxy-address", Anything),
+    ("namespace", Anything),
+];
+
+const TOOLS: [Tool; 6] = [
+    Tool { system: "Vault Agent", domains: &["vault.hashicorp.com"], names: &AGENT },
+    Tool { system: "OpenBao Agent", domains: &["openbao.org"], names: &AGENT },
+    Tool {
+        system: "bank-vaults",
+        domains: &["security.bank-vaults.io", "security.banzaicloud.io"],
+        names: &[
+            ("vault-from-path", Paths),
+            ("vault-env-from-path", Paths),
+            ("vault-agent-configmap", Anything),
+            ("vault-ct-configmap", Anything),
+            ("vault-namespace", Anything),
+            ("vault-tls-secret", Secret),
+            ("bao-from-path", Paths),
+            ("bao-env-from-path", Paths),
+            ("bao-agent-configmap", Anything),
+            ("bao-ct-configmap", Anything),
+            ("bao-namespace", Anything),
+            ("bao-tls-secret", Secret),
+            ("credentials-secret-name", Secret),
+            ("credentials-namespace", Anything),
+        ],
+    },
+    Tool { system: "1Password", domains: &["operator.1password.io"], names: &[("item-path", Item)] },
+    Tool { system: "the AWS secret sidecar", domains: &["secrets.k8s.aws"], names: &[("secret-arn", Arn)] },
+    Tool { system: "argocd-vault-plugin", domains: &["avp.kubernetes.io"], names: &[("path", Paths)] },
+];
+
+fn meaning(key: &str) -> Option<(&'static str, Meaning)> {
+    let (domain, name) = key.split_once('/')?;
+    let tool = TOOLS.iter().find(|tool| tool.domains.iter().any(|end| domain.ends_with(end)))?;
+    let (_, meaning) = tool.names.iter().find(|(start, _)| name.starts_with(start))?;
+    Some((tool.system, *meaning))
+}
+
+/// Whether an annotation of another system holds paths, and nothing that could be a plaintext.
+pub fn holds_paths(key: &str) -> bool {
+    matches!(meaning(key), Some((_, Paths | Item | Arn)))
+}
+
+/// Whether the value of an annotation is the name of a Secret.
+pub fn names_a_secret(key: &str) -> bool {
+    matches!(meaning(key), Some((_, Secret)))
+}
+
+/// Whether an annotation is read on the workload itself, and not in its pods: 1Password's operator looks at a Deployment's own.
+pub fn is_of_a_workload(key: &str) -> bool {
+    matches!(meaning(key), Some((_, Item)))
+}
+
+/// Most paths that one annotation lists.
+const LISTED: usize = 256;
+
+/// The references that an annotation of another system makes; empty where it makes none.
+pub fn references<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
+    let Some((system, meaning)) = meaning(key) else { return Vec::new() };
+    let opaque = || vec![Foreign { system, target: Target::Opaque }];
+    match meaning {
+        Secret => Vec::new(),
+        Switch if value == "false" => Vec::new(),
+        Anything | Switch => opaque(),
+        Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),
+        Item => match value.split('/').collect::<Vec<_>>()[..] {
+            ["vaults", vault, "items", item] => vec![Foreign { system, target: Target::Item(vault, item) }],
+            _ => opaque(),
+        },
+        // One that may read anything else is refused like a token.
+        Template => match consul_template::paths(value) {
+            Some(paths) if paths.len() <= LISTED => {
+                paths.into_iter().map(|path| Foreign { system, target: Target::Path(path) }).collect()
+            }
+            _ => opaque(),
+        },
+        // A list that nobody would write cannot be compared path by path.
+        Paths if value.split(',').nth(LISTED).is_some() => opaque(),
+        Paths => value
+            .split(',')
+            .map(|path| path.split('#').next().unwrap_or_default().trim_matches(' '))
+            .map(|path| Foreign { system, target: Target::Path(path) })
+            .collect(),
+    }
+}

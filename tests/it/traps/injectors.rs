@@ -1,0 +1,154 @@
+//! What a tenant may write for injectors and operators that read annotations: each attempt is something that the tool would
+//! take, by its own source, and that a fence which compares keys and paths as they stand would not see.
+
+use refgate::policy::decide;
+use refgate::policy::decision::Decision;
+use refgate::policy::review::{Endpoint, parse};
+use refgate::policy::snapshot::Snapshot;
+use serde_json::{Value, json};
+
+use super::external_secrets::world;
+use super::other_systems::mapped;
+use super::{allowed, pod, review};
+
+const INSIDE: &str = "mozmeao/snippets/stage/x";
+const OUTSIDE: &str = "mozmeao/snippets/prod/x";
+
+fn ask(snapshot: &Snapshot, request: Value) -> Decision {
+    let body = review(request);
+    decide(&parse(&body, Endpoint::Validate, &snapshot.settings.kinds).unwrap(), snapshot)
+}
+
+fn table(rows: &[(&str, String, String, bool)]) {
+    let snapshot = world(&[], mapped());
+    for (what, key, value, expected) in rows {
+        let mut pod = pod(json!([]));
+        pod["metadata"]["annotations"] = json!({key: value});
+        let decision = ask(&snapshot, json!({"object": pod}));
+        assert_eq!(allowed(&decision), *expected, "{what}: {key}: {value}: {decision:?}");
+    }
+}
+
+fn row(what: &'static str, key: &str, value: &str, expected: bool) -> (&'static str, String, String, bool) {
+    (what, key.to_owned(), value.to_owned(), expected)
+}
+
+#[test]
+fn s12_s13_agents_of_vault_and_openbao() {
+    let template = |inner: &str| format!("{{{{ {inner} }}}}{{{{ end }}}}");
+    let mut rows = Vec::new();
+    for domain in ["vault.hashicorp.com", "openbao.openbao.org"] {
+        let key = |name: &str| format!("{domain}/{name}");
+        let inside = format!("secret/data/{INSIDE}");
+        let outside = format!("secret/data/{OUTSIDE}");
+        rows.extend([
+            row("S12: a path", &key("agent-inject-secret-x"), &inside, true),
+            row("S12: a path", &key("agent-inject-secret-x"), &outside, false),
+            // vault-k8s `secrets()` asks whether the key contains the name, not whether it begins with it.
+            row("S12: a longer domain", &format!("x.{}", key("agent-inject-secret-x")), &outside, false),
+            row("S12: a longer domain", &format!("x.{}", key("agent-inject-secret-x")), &inside, true),
+            row(
+                "S12: a template",
+                &key("agent-inject-template-x"),
+                &template(&format!("with secret \"{inside}\"")),
+                true,
+            ),
+            row(
+                "S12: a template",
+                &key("agent-inject-template-x"),
+                &template(&format!("with secret \"{outside}\"")),
+                false,
+            ),
+            row(
+                "S12: what is piped in becomes an argument, and then it is written",
+                &key("agent-inject-template-x"),
+                &template(&format!("with \"a=b\" | secret \"{inside}\"")),
+                false,
+            ),
+            row(
+                "S12: a path that is piped in",
+                &key("agent-inject-template-x"),
+                &template(&format!("with \"{outside}\" | secret")),
+                false,
+            ),
+            row("S13: another server", &key("service"), "https://vault.example.com", false),
+            row("S13: another server", &key("proxy-address"), "https://proxy.example.com", false),
+            row("S13: another tree of the same names", &key("namespace"), "payroll", false),
+            row("S13: the token of the agent for all who ask", &key("agent-cache-enable"), "true", false),
+            row("S13: the token of the agent for all who ask", &key("agent-cache-enable"), "false", true),
+            row("S13: a token", &key("agent-inject-token"), "true", false),
+            row("S13: files with templates", &key("agent-inject-template-file-x"), "/mine", false),
+            row("S13: a command", &key("agent-inject-command-x"), "id", false),
+            row("S13: a configuration", &key("agent-configmap"), "mine", false),
+            row("S13: a patch", &key("agent-json-patch"), "[]", false),
+            row("S13: a patch", &key("agent-init-json-patch"), "[]", false),
+            row("a role of its own", &key("role"), "snippets", true),
+            row("a switch", &key("agent-inject"), "true", true),
+        ]);
+    }
+    table(&rows);
+}
+
+#[test]
+fn s16_bank_vaults_of_each_name() {
+    let mut rows = Vec::new();
+    for (domain, name) in [
+        ("secrets-webhook.security.bank-vaults.io", "vault"),
+        ("secrets-webhook.security.bank-vaults.io", "bao"),
+        ("vault.security.banzaicloud.io", "vault"),
+    ] {
+        let key = |tail: &str| format!("{domain}/{name}-{tail}");
+        let both = format!("secret/data/{INSIDE},secret/data/{OUTSIDE}#2");
+        rows.extend([
+            row("S16: one path", &key("from-path"), &format!("secret/data/{INSIDE}"), true),
+            row("S16: a list", &key("from-path"), &both, false),
+            row("S16: the older name", &key("env-from-path"), &both, false),
+            row("a configuration", &key("agent-configmap"), "mine", false),
+            row("a configuration", &key("ct-configmap"), "mine", false),
+            row("another tree of the same names", &key("namespace"), "payroll", false),
+            row("a role of its own", &key("role"), "snippets", true),
+        ]);
+    }
+    rows.push(row(
+        "whoever may read it",
+        "secrets-webhook.security.bank-vaults.io/credentials-namespace",
+        "payroll",
+        false,
+    ));
+    table(&rows);
+}
+
+/// The operator reads the annotations of a Deployment, and those of its template only where it has none.
+#[test]
+fn s17_items_of_1password_in_annotations() {
+    let snapshot = world(&[], mapped());
+    let key = "operator.1password.io/item-path";
+    for (value, expected) in [
+        ("vaults/Snippets Stage/items/db", true),
+        ("vaults/Payroll/items/db", false),
+        ("vaults/Snippets Stage/items/db/x", false),
+        ("vaults/Payroll/items/db,vaults/Snippets Stage/items/db", false),
+        ("Snippets Stage/db", false),
+        ("", false),
+    ] {
+        let own = json!({key: value, "operator.1password.io/item-name": "mine"});
+        let template = json!({"metadata": {}, "spec": {"containers": [{"name": "web", "image": "i"}]}});
+        let mut deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "d", "namespace": "snippets-stage"}, "spec": {"template": template},
+        });
+        for pointer in ["/metadata", "/spec/template/metadata"] {
+            let before = deployment.clone();
+            deployment.pointer_mut(pointer).unwrap()["annotations"] = own.clone();
+            let kind = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+            let made = ask(&snapshot, json!({"kind": kind, "object": deployment}));
+            assert_eq!(allowed(&made), expected, "{pointer} {value}: {made:?}");
+            // Nor afterwards.
+            let changed =
+                json!({"kind": kind, "operation": "UPDATE", "object": deployment, "oldObject": before});
+            let decision = ask(&snapshot, changed);
+            assert_eq!(allowed(&decision), expected, "{pointer} {value}: {decision:?}");
+            deployment = before;
+        }
+    }
+}
