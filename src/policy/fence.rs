@@ -1,8 +1,9 @@
 //! The fence, for what `judge` comes by: a Secret that is named, an attribute of a volume, a reference of another system.
 
 use super::decision::{ReferenceReport, Verdict};
-use super::foreign::{self, Foreign, Reading};
+use super::foreign::{Foreign, Reading, annotations};
 use super::judge::Walk;
+use super::leftover;
 use super::message;
 use super::workload::json::escape;
 use super::workload::object::Template;
@@ -112,13 +113,27 @@ impl Walk<'_, '_> {
         self.report(ReferenceReport { pointer: pointer(), path, secret: None, key: None, verdict });
     }
 
+    /// What a tool should have resolved before, in a text of a bound namespace.
+    pub(super) fn leftovers(
+        &mut self,
+        text: &str,
+        pointer: &dyn Fn() -> String,
+        subject: &dyn Fn() -> String,
+    ) {
+        if self.world.binding().is_fenced() {
+            for mark in leftover::find(text) {
+                self.refuse(pointer(), subject(), mark.what);
+            }
+        }
+    }
+
     pub(super) fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
         let pointer = || format!("{}/metadata/annotations/{}", template.pointer, escape(key));
         let subject = || format!("annotation {key}");
-        for reference in foreign::annotation(key, value) {
+        for reference in annotations::references(key, value) {
             self.foreign(&reference, &pointer, &subject);
         }
-        if foreign::SECRET_ANNOTATIONS.contains(&key) {
+        if annotations::SECRET_ANNOTATIONS.contains(&key) {
             self.secret(value, None, &pointer, &subject);
         }
     }

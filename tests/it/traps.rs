@@ -4,6 +4,7 @@
 //! P18 and P19, a Namespace whose binding is removed, or made foreign at creation, are not here: who may write those
 //! labels is said by the ValidatingAdmissionPolicy on Namespaces in `manifests/policies/`, not by the webhook.
 
+mod data;
 mod external_secrets;
 mod other_systems;
 
