@@ -13,9 +13,7 @@ use serde_json::{Map, Value};
 use super::{Against, envelope};
 use crate::config;
 use crate::policy::carriers::held::Held;
-use crate::policy::carriers::json::Json;
-use crate::policy::carriers::reach::Pointer;
-use crate::policy::carriers::{self, Foreign, Known, secret_object};
+use crate::policy::carriers::{self, Known};
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
 use crate::policy::finding::Finding;
@@ -31,6 +29,7 @@ use crate::policy::workload::{Kind, SECRET};
 use crate::world::{NAME_LABEL, World};
 
 mod pods;
+mod policies;
 
 /// The world that documents are judged in, and the flags that change it.
 pub struct Judge {
@@ -208,9 +207,7 @@ impl Judge {
         let Decision { mut outcome, mut refusals, mut findings, references, warnings, allowed, .. } =
             decision;
         findings.retain(|finding| level.counts(finding.certainty));
-        let faults = if workload.kind == SECRET { self.secret(workload) } else { Vec::new() };
-        if !faults.is_empty() {
-            refusals.extend(faults);
+        if policies::judge(workload, &self.snapshot, &mut refusals) {
             outcome = verdict::outcome(&refusals, &findings.iter().collect::<Vec<_>>());
         }
         let denial = match outcome {
@@ -219,26 +216,6 @@ impl Judge {
             Outcome::Unavailable { message } => return Err(Unjudged::new("", message)),
         };
         Ok(Judged { denial, refusals, findings, references, warnings, allowed })
-    }
-
-    /// What the policies in the API server would refuse of a Secret in a file.
-    fn secret(&self, workload: &Workload<'_>) -> Vec<Refusal> {
-        let state = self.snapshot.namespaces.get(&*workload.namespace);
-        if !state.is_some_and(|state| state.namespace.binding.is_fenced()) {
-            return Vec::new();
-        }
-        let text = workload.object.to_string();
-        let reach = Json::object(&text)
-            .map(|json| secret_object::judge(&Foreign { json, is_kept: false }))
-            .unwrap_or_default();
-        let refusal =
-            |(at, text): (Pointer, String)| Refusal { pointer: at.to_string(), subject: at.words(), text };
-        let mut refusals: Vec<Refusal> = reach.faults.into_iter().map(refusal).collect();
-        // SOPS keeps its keys in the file: what is encrypted there is decrypted before anybody applies it.
-        if workload.object.get("sops").is_some_and(Value::is_object) {
-            refusals.retain(|refusal| refusal.pointer.starts_with("/metadata/"));
-        }
-        refusals
     }
 
     /// What comes of a review as it went over the wire, with its uid.

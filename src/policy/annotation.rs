@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::de::DeserializeSeed;
 
-use super::foreign::{self, Reading};
+use super::foreign::{self, Reading, annotations};
 use super::inject::{REFS, texts_of_refs};
 use super::judge::{Struck, Walk, borrowed, candidate, judge};
 use super::rules::Place as At;
@@ -26,8 +26,8 @@ impl<'t> Walk<'_, 't> {
             if &**key == LAST_APPLIED && kind.is_some_and(|kind| self.last_applied(kind, value, &pointer)) {
                 continue;
             }
-            let is_path = foreign::annotations::holds_paths(key)
-                || matches!(foreign::read(value), Reading::Reference(_));
+            let is_path =
+                annotations::holds_paths(key) || matches!(foreign::read(value), Reading::Reference(_));
             if is_path || (&**key == REFS && self.are_refs(value)) {
                 continue;
             }

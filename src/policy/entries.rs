@@ -1,16 +1,17 @@
-//! What the entries of a ConfigMap hold, or of the manifest of a Secret: single values under their keys, and whole files.
+//! What the entries of a ConfigMap hold, or of the manifest of a Secret: single values under their keys, and whole files; in
+//! ConfigMaps also references of other systems.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::foreign::data;
 use super::judge::{Walk, borrowed, candidate};
 use super::message;
 use super::reference::env_value;
 use super::rules::Place as At;
 use super::spot::Spot;
-use super::workload::json::escape;
 use super::workload::object::{Entry, Object};
 
 /// What an entry is once it is decoded.
@@ -26,13 +27,16 @@ impl<'t> Walk<'_, 't> {
     pub(super) fn entries(&mut self, object: &'t Object<'_>) {
         let at = if object.is_secret { At::Secret } else { At::ConfigMap };
         for entry in &object.data {
-            let pointer = || format!("/{}/{}", entry.field, escape(&entry.key));
+            let pointer = || entry.pointer();
             let is_encoded = entry.field == "binaryData" || (object.is_secret && entry.field == "data");
             let content = if is_encoded { decoded(entry) } else { Content::Text(borrowed(&entry.value)) };
             let text = match content {
                 Content::Text(text) => text,
                 Content::Bytes(text) => {
                     let candidate = candidate(at, Some(&entry.key), &text, None);
+                    if at == At::ConfigMap {
+                        self.is_foreign(entry, &text);
+                    }
                     let spot = Spot {
                         candidate,
                         text: Cow::Owned(text.clone()),
@@ -52,6 +56,9 @@ impl<'t> Walk<'_, 't> {
                 self.note(pointer(), message::NOT_IN_CONFIG_MAPS.to_owned());
                 continue;
             }
+            if at == At::ConfigMap && self.is_foreign(entry, &text) {
+                continue;
+            }
             let name = name(&entry.key, &text);
             let candidate = candidate(at, name, &text, None);
             self.scan_file(&Spot {
@@ -62,6 +69,23 @@ impl<'t> Walk<'_, 't> {
                 pointer: &pointer,
             });
         }
+    }
+
+    /// What an entry of a ConfigMap comes to where another system reads it. Gives whether all of it is a reference, and so
+    /// no plaintext: of several lines, those behind the first may hold anything.
+    fn is_foreign(&mut self, entry: &Entry<'_>, text: &str) -> bool {
+        let pointer = || entry.pointer();
+        let subject = || format!("key {}", &*entry.key);
+        self.leftovers(text, &pointer, &subject);
+        let before = self.seen.refusals.len();
+        for reading in data::inline(text) {
+            self.reading(&reading, &pointer, &subject);
+        }
+        let is_reference = self.reading(&data::whole(text), &pointer, &subject);
+        for refusal in &mut self.seen.refusals[before..] {
+            message::say_in_data(&mut refusal.text);
+        }
+        is_reference && !text.trim_end().contains('\n')
     }
 
     /// Whether a text is a reference of ours, and not a value behind the prefix of one.

@@ -4,6 +4,7 @@ use super::carriers::judge::class_refusal;
 use super::decision::{ReferenceReport, Verdict};
 use super::foreign::{Foreign, Reading, annotations};
 use super::judge::Walk;
+use super::leftover;
 use super::message;
 use super::workload::json::escape;
 use super::workload::object::Template;
@@ -111,6 +112,20 @@ impl Walk<'_, '_> {
         };
         let path = reference.path().map(str::to_owned);
         self.report(ReferenceReport { pointer: pointer(), path, secret: None, key: None, verdict });
+    }
+
+    /// What a tool should have resolved before, in a text of a bound namespace.
+    pub(super) fn leftovers(
+        &mut self,
+        text: &str,
+        pointer: &dyn Fn() -> String,
+        subject: &dyn Fn() -> String,
+    ) {
+        if self.world.binding().is_fenced() {
+            for mark in leftover::find(text) {
+                self.refuse(pointer(), subject(), mark.what);
+            }
+        }
     }
 
     pub(super) fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {

@@ -8,6 +8,7 @@
 //! `agent-inject/agent/annotations.go`.
 
 pub mod annotations;
+pub mod data;
 
 use super::carriers::place::{self, Place, System};
 use super::carriers::reach::How;

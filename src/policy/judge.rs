@@ -210,8 +210,9 @@ impl<'t> Walk<'_, 't> {
             }
             return;
         }
-        // What stands inside a text is resolved first, whatever the whole of it reads as.
         let subject = || message::env_place(container, &entry.name);
+        self.leftovers(&text, pointer, &subject);
+        // What stands inside a text is resolved first, whatever the whole of it reads as.
         for reading in foreign::inline(&text) {
             self.reading(&reading, pointer, &subject);
         }

@@ -179,6 +179,13 @@ pub fn malformed(system: &str) -> String {
     )
 }
 
+/// The same where nothing of ours is resolved: in an entry of a ConfigMap.
+pub fn say_in_data(text: &mut String) {
+    if text.contains("write secret:NAME") {
+        text.push_str(", as the value of the container's env var");
+    }
+}
+
 /// Two references want the same place.
 pub fn clash(what: &str, first: &str, second: &str) -> String {
     format!("{first} and {second} both want the {what}; leave one out")

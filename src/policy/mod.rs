@@ -14,6 +14,7 @@ pub mod finding;
 pub mod foreign;
 pub mod inject;
 pub mod judge;
+pub mod leftover;
 pub mod level;
 mod line;
 pub mod message;
@@ -146,7 +147,13 @@ fn validate(review: &Review<'_>, object: &Object<'_>, kind: Option<&Kind>, world
         _ => Subject::Workload,
     };
     let case = match &review.old_object {
-        Some(old) if review.operation == "UPDATE" => case.without(examine(review, old, kind, world)),
+        Some(old) if review.operation == "UPDATE" => {
+            let mut before = examine(review, old, kind, world);
+            // A text that comes in place of another is new, whatever was to be said of that one.
+            let changed = object.changed(old);
+            before.refusals.retain(|refusal| !changed.contains(&refusal.pointer));
+            case.without(before)
+        }
         _ => case,
     };
     verdict::decide(case, world, subject)

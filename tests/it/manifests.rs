@@ -8,7 +8,6 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use refgate::config::{self, Config};
-use refgate::policy::carriers::secret_object::LEFTOVERS;
 use refgate::policy::carriers::settings::Mode;
 use refgate::policy::carriers::{self, Handling};
 use refgate::policy::level::Level;
@@ -17,6 +16,7 @@ use refgate::yaml;
 use serde_json::{Value, json};
 
 mod policies;
+mod secrets;
 mod sync;
 
 const NAMESPACES_LEFT_OUT: [&str; 3] = [SYSTEM_NAMESPACES[0], SYSTEM_NAMESPACES[1], OWN_NAMESPACE];

@@ -5,6 +5,7 @@
 //! labels is said by the ValidatingAdmissionPolicy on Namespaces in `manifests/policies/`, not by the webhook.
 
 mod classes;
+mod data;
 mod external_secrets;
 mod injectors;
 mod other_systems;

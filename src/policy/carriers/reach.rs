@@ -234,14 +234,14 @@ impl Reach {
         }
     }
 
-    /// Annotations that make another tool copy the Secret into other namespaces.
+    /// Annotations that make another tool copy the object into other namespaces.
     pub fn copiers(&mut self, at: &str, annotations: &Json<'_>) {
         for (key, _) in annotations.fields() {
             if COPIERS.iter().any(|start| key.starts_with(start)) {
                 self.fault(
                     &format!("{at}/{}", escape(key)),
-                    "it has the Secret copied between namespaces; refer to the secret by its path, and an operator can share \
-                     it by refgate.dev/shared-paths",
+                    "by it another tool copies this between namespaces, past their bindings; refer to a secret by its path, and \
+                     an operator can share it by refgate.dev/shared-paths",
                 );
             }
         }

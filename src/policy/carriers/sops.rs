@@ -25,6 +25,7 @@ pub const CARRIER: Carrier = Carrier {
         fields: &[
             ("SopsSecret spec.secretTemplates[].data, .stringData", "`ENC[…]`, or what should be"),
             ("Secret data, stringData", "`ENC[AES256_GCM` that nobody decrypted: policy `refgate-leftovers`"),
+            ("ConfigMap data, env values", "the same, and files of age: the webhook"),
         ],
         enforced: &[
             "Every value of a SopsSecret is encrypted: a rule of SOPS by suffix or expression leaves plaintext where it does not fit.",

@@ -43,18 +43,25 @@ pub const BANK_VAULTS: Carrier = Carrier {
         fields: &[
             ("env `vault:`, `>>vault:`, `bao:`, `${vault:…}`", "read, or written"),
             (
+                "ConfigMap data, binaryData, the same",
+                "read, or written; a value by its beginning, an expression on any line",
+            ),
+            ("Secret data, the same, and `.dockerconfigjson`", "policy `refgate-secret-references`"),
+            (
                 "annotation secrets-webhook.security.bank-vaults.io/vault-from-path, …/bao-from-path",
                 "read; a list",
             ),
         ],
         enforced: &[
-            "Paths in pods and workloads lie inside the namespace's scope, in a mount that `carriers.mappings` gives it; what only starts like one is refused.",
+            "Paths in pods, workloads and ConfigMaps lie inside the namespace's scope, in a mount that `carriers.mappings` gives it; what only starts like one is refused.",
+            "A reference as the value of a Secret of a bound namespace, inside of one, or in its docker configuration is refused by policy \
+             `refgate-secret-references`, inside the API server, and by `refgate check`: there nobody can compare its path.",
             "Agent configurations by annotation, another namespace of Vault, and credentials of another namespace are refused.",
             "The same text in a template that an object of another carrier puts into a Secret is judged as in a pod.",
         ],
         undecidable: &[
-            "Secrets and ConfigMaps: its webhook resolves them while it mutates, before anybody can judge, and the path is gone. Leave bound \
-             namespaces out of its configuration: namespaceSelector {key: refgate.dev/group, operator: DoesNotExist}.",
+            "What its webhook resolves: it mutates, so the path is gone before anybody can judge. Leave bound namespaces out of its \
+             configuration: namespaceSelector {key: refgate.dev/group, operator: DoesNotExist} (docs/operators.md).",
         ],
         beside: "One Vault role for each service account, with a policy for its scope alone.",
     },
@@ -68,11 +75,12 @@ pub const ARGOCD_VAULT_PLUGIN: Carrier = Carrier {
     doc: Doc {
         summary: "placeholders that Argo CD resolves before they reach the API server",
         fields: &[
-            ("Secret data `<path:PATH#KEY>`", "a leftover: the plugin did not run"),
+            ("Secret data, ConfigMap data and env `<path:PATH#KEY>`", "a leftover: the plugin did not run"),
             ("annotation avp.kubernetes.io/path", "read"),
         ],
         enforced: &[
-            "A placeholder in a Secret of a bound namespace is refused by policy `refgate-leftovers`, inside the API server.",
+            "A placeholder in a Secret of a bound namespace is refused by policy `refgate-leftovers`, inside the API server; in a ConfigMap or an env \
+             value by the webhook.",
             "The annotation's path lies inside the namespace's scope.",
         ],
         undecidable: &["What Argo CD resolves: it arrives as an ordinary Secret."],
@@ -90,6 +98,8 @@ pub const VALUES: Carrier = Carrier {
         fields: &[
             ("env `arn:aws:secretsmanager:…`", "read"),
             ("env `gcp:secretmanager:…`, `sm://…`, `berglas://…`, `ref+…`, `azure:keyvault:…`", "read"),
+            ("ConfigMap data, a whole value of these", "read, once it is an env var"),
+            ("Secret data `arn:aws:secretsmanager:…`, `arn:aws:ssm:…`", "policy `refgate-secret-references`"),
             ("annotation secrets.k8s.aws/secret-arn", "read"),
         ],
         enforced: &[
@@ -107,17 +117,19 @@ pub const REPLICATORS: Carrier = Carrier {
     title: "reflector, kubernetes-replicator, config-syncer",
     kinds: &[],
     doc: Doc {
-        summary: "annotations by which a Secret is copied out of one namespace or into another",
+        summary: "annotations by which a Secret or a ConfigMap is copied out of one namespace or into another",
         fields: &[(
             "annotations reflector.v1.k8s.emberstack.com/…, replicator.v1.mittwald.de/…, kubed.appscode.com/…",
             "a copy",
         )],
         enforced: &[
-            "Secrets of bound namespaces take no such annotation: policy `refgate-replicators`, inside the API server.",
+            "Secrets and ConfigMaps of bound namespaces take no such annotation, copies that are pushed into them included: policy \
+             `refgate-replicators`, inside the API server.",
             "No object of another carrier gives one to the Secret that it fills.",
         ],
         undecidable: &[
             "Policies of Kyverno and the like that clone Secrets: what they may do, their own rules say.",
+            "An annotation that was there before the binding: the tool goes on copying. `refgate scan` names those of ConfigMaps.",
         ],
         beside: "Share a secret by its path: `refgate.dev/shared-paths` on the Namespace.",
     },

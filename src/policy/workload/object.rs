@@ -2,11 +2,12 @@
 //!
 //! One pass over the JSON: the pointer of the kind says which keys to descend into, all others are skipped.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::json::{Annotations, Nullable, Text};
+use super::json::{Annotations, Nullable, Text, escape};
 use super::pod::{Container, Metadata, PodSpec};
 use super::{Kind, SECRET};
 
@@ -34,6 +35,23 @@ pub struct Entry<'a> {
     pub key: Text<'a>,
     /// Its value as it is written, in base64 where the field says so.
     pub value: Text<'a>,
+}
+
+impl Entry<'_> {
+    /// RFC 6901 pointer to its value.
+    pub fn pointer(&self) -> String {
+        format!("/{}/{}", self.field, escape(&self.key))
+    }
+}
+
+impl Object<'_> {
+    /// Pointers to the entries that are not as they were in `old`.
+    pub fn changed(&self, old: &Object<'_>) -> HashSet<String> {
+        let key = |entry: &Entry<'_>| (entry.field, entry.key.0.to_string());
+        let before: HashMap<_, &str> = old.data.iter().map(|entry| (key(entry), &*entry.value)).collect();
+        let is_old = |entry: &&Entry<'_>| before.get(&key(entry)) == Some(&&*entry.value);
+        self.data.iter().filter(|entry| !is_old(entry)).map(Entry::pointer).collect()
+    }
 }
 
 /// A pod template, or a pod.

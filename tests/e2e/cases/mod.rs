@@ -5,6 +5,7 @@ mod bind;
 mod binding;
 mod calls;
 mod condition;
+mod data;
 mod day;
 pub mod demo;
 mod external_secrets;
@@ -59,6 +60,8 @@ pub const CASES: &[Case] = cases![
     Shared fence::the_secret_by_its_name,
     Shared fence::every_kind,
     Shared fence::mechanics,
+    Shared data::what_a_secret_may_hold,
+    Shared data::what_a_config_map_may_hold,
     Shared updates::a_running_pod,
     Shared updates::forged_refs,
     Shared updates::a_template,

@@ -1,5 +1,7 @@
 //! The policies in the API server, and what `check` says of the same on files.
 
+use refgate::policy::carriers::secret_object;
+
 use super::*;
 
 #[test]
@@ -19,23 +21,34 @@ fn every_policy_is_bound_and_fails_closed() {
     }
 }
 
-/// What a file is checked for is what the API server refuses: the same marks, at each of the three places that a byte can have
-/// in a group of base64, and the same annotations.
+/// What a file is checked for is what the API server refuses, in the same words.
 #[test]
 fn policies_on_secrets_and_the_check_of_files_say_the_same() {
     let expressions = |name: &str| named("ValidatingAdmissionPolicy", name)["spec"].to_string();
-    let leftovers = expressions("refgate-leftovers");
-    for (mark, _) in LEFTOVERS {
-        for offset in 0..3 {
-            let padded = STANDARD.encode(format!("{}{mark}", "x".repeat(offset)));
-            // The bytes before it show in the first characters, and what comes behind it in the last ones.
-            let first = [0, 2, 3][offset];
-            let last = (offset + mark.len()) / 3 * 4 + [0, 1, 2][(offset + mark.len()) % 3];
-            assert!(leftovers.contains(&padded[first..last]), "{mark} at {offset}: {}", &padded[first..last]);
-        }
+    let references = expressions("refgate-secret-references");
+    for sentence in [secret_object::REFERENCE, secret_object::EXPRESSION, secret_object::DOCKER] {
+        assert!(references.contains(sentence), "{sentence}");
     }
     let replicators = expressions("refgate-replicators");
     for start in carriers::COPIERS {
         assert!(replicators.contains(start), "{start}");
     }
+}
+
+/// Each kind that replicators copy is judged by a binding of its own, which can go alone.
+#[test]
+fn replicators_are_refused_of_secrets_and_of_config_maps() {
+    let policy = named("ValidatingAdmissionPolicy", "refgate-replicators");
+    let rules = list(&policy, "/spec/matchConstraints/resourceRules");
+    let judged: BTreeSet<&str> = rules.iter().flat_map(|rule| texts(rule, "/resources")).collect();
+    let bindings = of_kind("ValidatingAdmissionPolicyBinding");
+    let mut bound = BTreeSet::new();
+    for binding in bindings.iter().filter(|row| row["spec"]["policyName"] == "refgate-replicators") {
+        let rules = list(binding, "/spec/matchResources/resourceRules");
+        let resources: Vec<&str> = rules.iter().flat_map(|rule| texts(rule, "/resources")).collect();
+        assert_eq!(resources.len(), 1, "{binding}");
+        bound.extend(resources.into_iter().map(str::to_owned));
+    }
+    assert_eq!(judged, BTreeSet::from(["configmaps", "secrets"]));
+    assert_eq!(bound.iter().map(String::as_str).collect::<BTreeSet<_>>(), judged);
 }
