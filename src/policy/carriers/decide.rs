@@ -30,10 +30,7 @@ pub fn decide(review: &Review<'_>, known: Known, world: &World<'_>, snapshot: &S
         Known::Kind(carrier, kind) => (carrier, kind),
         Known::Group(carrier) => return unknown_kind(review, carrier, world),
     };
-    let reach = match kind.handling {
-        Handling::Judged { read, .. } => read(object),
-        Handling::Unfinished | Handling::Harmless => Reach::default(),
-    };
+    let reach = kind.read(object);
     let name = if object.name().is_empty() { object.generate_name() } else { object.name() };
     let court = Court { world, cluster: &snapshot.cluster, carrier, kind, name, store: None };
     let (mut judged, is_outside) = match world.binding() {
@@ -206,7 +203,7 @@ impl Court<'_> {
     fn is_outside_by(&self, held: &Held, cluster: bool, name: &str) -> bool {
         let of_store = |source: &Source| match source {
             Source::Store { cluster: of, name: store } => (*of, &**store) == (cluster, name),
-            Source::Place(_) => false,
+            Source::Place(_) | Source::Claim => false,
         };
         let mut accesses = held.accesses.iter().filter(|access| of_store(&access.source));
         accesses.any(|access| self.is_refused(access))

@@ -6,7 +6,7 @@ use super::external_secrets::{CLUSTER_STORE, STORE};
 use super::json::Json;
 use super::place::{self, Place, Verdict};
 use super::reach::{Access, Fill, Reach, Source};
-use super::{Carrier, Foreign, Handling, Kind};
+use super::{Carrier, Foreign, Kind};
 use crate::policy::snapshot::{Binding, Settings};
 
 /// One object of a watched kind.
@@ -31,10 +31,7 @@ pub struct Held {
 impl Held {
     /// Reads an object, without its plaintext.
     pub fn new(kind: &'static Kind, object: &Foreign<'_>) -> Self {
-        let mut reach = match kind.handling {
-            Handling::Judged { read, .. } => read(object),
-            Handling::Unfinished | Handling::Harmless => Reach::default(),
-        };
+        let mut reach = kind.read(object);
         reach.literals = Vec::new();
         reach.notes = Vec::new();
         let (accesses, fills) =
@@ -134,7 +131,7 @@ impl Carried {
     pub fn readers<'c>(&'c self, cluster: bool, name: &'c str) -> impl Iterator<Item = &'c Held> {
         let is_it = move |source: &Source| match source {
             Source::Store { cluster: of, name: store } => *of == cluster && **store == *name,
-            Source::Place(_) => false,
+            Source::Place(_) | Source::Claim => false,
         };
         let reads = move |held: &&Arc<Held>| held.accesses.iter().any(|access| is_it(&access.source));
         self.objects.iter().filter(reads).map(|held| &**held)

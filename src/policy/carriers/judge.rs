@@ -162,6 +162,7 @@ impl<'w> Court<'w> {
     fn access(&self, access: &Access, found: &Leads<'_>, judged: &mut Judged<'_>) {
         let (place, by) = match found {
             Ok((place, by)) => (*place, *by),
+            Err(_) if access.source == Source::Claim => return self.claim(access, judged),
             Err(why) => {
                 self.reference(&mut judged.case, access, None, Verdict::Denied);
                 return self.doubt(&access.at, why.clone(), judged);
@@ -178,6 +179,21 @@ impl<'w> Court<'w> {
                 let by = self.by(place, by, access);
                 self.reference(&mut judged.case, access, path, Verdict::Denied);
                 self.refuse(&mut judged.case, &access.at, format!("{why}{by}; {}", advice(access.how)));
+            }
+        }
+    }
+
+    /// What somebody says to be the path of a key.
+    fn claim(&self, access: &Access, judged: &mut Judged<'_>) {
+        let verdict = match self.world.stale {
+            true => place::Verdict::Outside(None, message::STALE.to_owned()),
+            false => place::claimed(&access.key, self.world.binding()),
+        };
+        match verdict {
+            place::Verdict::Inside(path) => self.reference(&mut judged.case, access, path, Verdict::Allowed),
+            place::Verdict::Outside(path, why) => {
+                self.reference(&mut judged.case, access, path, Verdict::Denied);
+                self.refuse(&mut judged.case, &access.at, format!("{why}; {}", advice(access.how)));
             }
         }
     }
@@ -219,6 +235,8 @@ impl<'w> Court<'w> {
     fn place<'p>(&'p self, source: &'p Source) -> Leads<'p> {
         let (cluster, name) = match source {
             Source::Place(place) => return Ok((place, None)),
+            // `access` asks nobody where a claim leads.
+            Source::Claim => return Err(String::new()),
             Source::Store { cluster, name } => (*cluster, &**name),
         };
         let changed = self.store.filter(|(of, store, _)| (*of, *store) == (cluster, name));
