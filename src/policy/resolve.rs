@@ -125,7 +125,9 @@ impl<'s> World<'s> {
             Ok((_, path)) if self.catalogue().by_path(&path).is_empty() => path,
             _ => return (self.resolve(reference, suggest), None),
         };
-        let Some(spread) = filled.spread(&path) else { return (self.resolve(reference, suggest), None) };
+        let (Some(spread), Some(first)) = (filled.spread(&path), filled.by_path(&path).next()) else {
+            return (self.resolve(reference, suggest), None);
+        };
         let (secret, note, whole) = match spread {
             Spread::Secret(row, other) => {
                 let note = other.map(|other| message::two_sources(&path, &row.named(), &other.named()));
@@ -138,7 +140,7 @@ impl<'s> World<'s> {
                 };
                 let keys: Vec<(String, String, String)> = known.map(owned).collect();
                 let Some((_, secret, _)) = keys.first() else {
-                    return (unknown(&path, &filled.by_path(&path)[0]), None);
+                    return (unknown(&path, first), None);
                 };
                 (secret.clone(), None, Whole::Keys(keys))
             }
@@ -159,12 +161,12 @@ impl<'s> World<'s> {
             Err(resolution) => return resolution,
         };
         let entries = self.catalogue().by_path(&path);
-        let filled = self.state.filled.by_path(&path);
-        if entries.is_empty() && !filled.is_empty() {
-            return by_others(reference, path, &self.state.filled, suggest);
+        let filled = self.state.filled.by_path(&path).next();
+        if let (true, Some(first)) = (entries.is_empty(), filled) {
+            return by_others(reference, &path, &self.state.filled, first, suggest);
         }
         if entries.is_empty() && self.catalogue().is_absent() && !self.state.filled.is_empty() {
-            let names = self.state.filled.rows().iter().filter_map(|row| row.path.strip_prefix(own));
+            let names = self.state.filled.rows().filter_map(|row| row.path().strip_prefix(own));
             let names = names.filter_map(|name| name.strip_prefix('/'));
             let meant = if suggest { similar(reference.path, names) } else { None };
             return refused(Some(path.clone()), message::nobody_fills(&path, meant));
@@ -177,14 +179,12 @@ impl<'s> World<'s> {
             return refused(Some(path), why);
         }
         let key = reference.key();
-        let note = match entries {
-            [] if self.catalogue().is_unknown() => None,
-            [] => Some(self.missing(&path, own, suggest, reference.optional)),
-            [entry, ..] if !filled.is_empty() => {
-                Some(message::two_sources(&path, &entry.secret, &filled[0].named()))
-            }
-            [entry] => missing_key(entry, &key, reference, suggest),
-            [first, second, ..] => Some(message::two_sources(&path, &first.secret, &second.secret)),
+        let note = match (entries, filled) {
+            ([], _) if self.catalogue().is_unknown() => None,
+            ([], _) => Some(self.missing(&path, own, suggest, reference.optional)),
+            ([entry, ..], Some(other)) => Some(message::two_sources(&path, &entry.secret, &other.named())),
+            ([entry], None) => missing_key(entry, &key, reference, suggest),
+            ([first, second, ..], None) => Some(message::two_sources(&path, &first.secret, &second.secret)),
         };
         Resolution::Found(Found { path, secret, key, entry: entries.first(), note })
     }
@@ -223,19 +223,24 @@ fn unknown<'s>(path: &str, row: &Row) -> Resolution<'s> {
 }
 
 /// A reference to a path that other systems fill. Of several the first by Secret and name counts, and that is said.
-fn by_others<'s>(reference: &Reference<'_>, path: String, filled: &Filled, suggest: bool) -> Resolution<'s> {
-    let rows = filled.by_path(&path);
-    let mut fitting = rows.iter().filter_map(|row| Some((row, filled.key_of(row, reference.property)?)));
+fn by_others<'s>(
+    reference: &Reference<'_>,
+    path: &str,
+    filled: &Filled,
+    first: &Row,
+    suggest: bool,
+) -> Resolution<'s> {
+    let rows = filled.by_path(path);
+    let mut fitting = rows.clone().filter_map(|row| Some((row, filled.key_of(row, reference.property)?)));
     let Some((row, key)) = fitting.next() else {
-        let row = &rows[0];
-        let names = rows.iter().filter_map(Row::property);
+        let names = rows.filter_map(Row::property);
         let meant = reference.property.filter(|_| suggest).and_then(|property| similar(property, names));
-        let why = message::no_key_holds(&path, &row.by(), row.secret(), reference.property, meant);
-        return Resolution::Refused { path: Some(path), why };
+        let why = message::no_key_holds(path, &first.by(), first.secret(), reference.property, meant);
+        return Resolution::Refused { path: Some(path.to_owned()), why };
     };
     let other = fitting.find(|(other, _)| other.is_other(row));
-    let note = other.map(|(other, _)| message::two_sources(&path, &row.named(), &other.named()));
-    let (secret, key) = (row.secret().to_owned(), key.to_owned());
+    let note = other.map(|(other, _)| message::two_sources(path, &row.named(), &other.named()));
+    let (path, secret, key) = (path.to_owned(), row.secret().to_owned(), key.to_owned());
     Resolution::Found(Found { path, secret, key, entry: None, note })
 }
 

@@ -49,7 +49,7 @@ fn settings() -> Settings {
 }
 
 /// The world above with these documents.
-fn snapshot(objects: &str) -> Snapshot {
+pub fn snapshot(objects: &str) -> Snapshot {
     let world = World::read(&format!("{WORLD}---\n{objects}"));
     assert_eq!(world.problems, Vec::new(), "{objects}");
     world.snapshot(Arc::new(settings()))
@@ -75,7 +75,7 @@ fn message(decision: &Decision) -> Option<&str> {
 
 /// What a pod gets that asks for something: `NAME=SECRET/KEY`, `*=SECRET` for a whole one, or `!` and the refusal. What
 /// begins with `from ` is `refgate.dev/env-from`, all else stands behind `secret:`.
-fn got(snapshot: &Snapshot, wish: &str) -> (String, Vec<String>) {
+pub fn got(snapshot: &Snapshot, wish: &str) -> (String, Vec<String>) {
     let pod = match wish.strip_prefix("from ") {
         Some(list) => json!({
             "metadata": {"name": "p", "annotations": {"refgate.dev/env-from": list}},
@@ -150,9 +150,15 @@ fn a_secret_that_holds_one_path_alone_is_read_whole() {
             ("from other", "!no object of the sync systems"),
         ],
     );
-    // A property of the same path under a name of its own is no other path.
-    let spec = "data: [{secretKey: USER, remoteRef: {key: smtp, property: user}}]\ndataFrom: [{extract: {key: smtp}}]";
-    table(&external_secret("smtp", spec), &[("from smtp", "*=smtp"), ("smtp#user", "A=smtp/user")]);
+    // What it names besides is the same property of the same path, or may lie over another one.
+    let named = |key: &str| {
+        let spec = format!(
+            "data: [{{secretKey: {key}, remoteRef: {{key: smtp, property: user}}}}]\ndataFrom: [{{extract: {{key: smtp}}}}]"
+        );
+        external_secret("smtp", &spec)
+    };
+    table(&named("user"), &[("from smtp", "*=smtp"), ("smtp#user", "A=smtp/user")]);
+    table(&named("USER"), &[("from smtp", "!would be something else"), ("smtp#user", "A=smtp/user")]);
     let two = format!("{one}{}", external_secret("cache", "dataFrom: [{extract: {key: cache}}]"));
     table(&two, &[("from smtp, cache", "*=smtp *=cache"), ("from cache, smtp", "*=cache *=smtp")]);
     let (_, warnings) = got(&snapshot(&two), "from smtp, cache");

@@ -5,6 +5,7 @@
 mod carriers;
 mod envelope;
 mod fence;
+mod fills;
 mod generate;
 mod injection;
 mod leak;

@@ -18,6 +18,7 @@ pub mod json;
 pub mod judge;
 mod kubernetes_external_secrets;
 mod onepassword;
+mod pieces;
 pub mod place;
 mod push_secret;
 pub mod reach;

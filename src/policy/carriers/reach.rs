@@ -18,6 +18,8 @@ pub enum Pointer {
     Item(&'static str, u32, &'static str),
     /// Anything else.
     Whole(Box<str>),
+    /// The object as a whole: of what is kept, nobody knows any more where it stood.
+    Object,
 }
 
 impl Pointer {
@@ -31,6 +33,7 @@ impl Pointer {
         let mut text = match self {
             Self::Item(base, _, tail) => String::with_capacity(base.len() + tail.len() + 12),
             Self::Whole(text) => String::with_capacity(text.len()),
+            Self::Object => String::new(),
         };
         // Writing to a String cannot fail.
         let _ = write!(text, "{self}");
@@ -58,6 +61,7 @@ impl fmt::Display for Pointer {
             Self::Item(base, index, "") => write!(out, "{base}/{index}"),
             Self::Item(base, index, tail) => write!(out, "{base}/{index}/{tail}"),
             Self::Whole(text) => out.write_str(text),
+            Self::Object => Ok(()),
         }
     }
 }
@@ -100,6 +104,26 @@ pub struct Access {
     pub how: How,
     /// As it is written.
     pub key: Box<str>,
+}
+
+/// The same, of an object that is read, or of one that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked<'r> {
+    /// Where it stands.
+    pub at: &'r Pointer,
+    /// By what it is reached.
+    pub source: &'r Source,
+    /// What is done with it.
+    pub how: How,
+    /// As it is written.
+    pub key: &'r str,
+}
+
+impl Access {
+    /// What is asked for.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked { at: &self.at, source: &self.source, how: self.how, key: &self.key }
+    }
 }
 
 /// What an object writes into a Secret. All that it writes is listed: what is not known is a reason to believe nothing.
