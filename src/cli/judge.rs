@@ -325,7 +325,7 @@ impl Judge {
             return;
         }
         let Snapshot { settings, namespaces, cluster, .. } = &mut self.snapshot;
-        for state in namespaces.values_mut().filter(|state| !state.carried.objects().is_empty()) {
+        for state in namespaces.values_mut().filter(|state| !state.carried.is_empty()) {
             let NamespaceState { namespace, catalogue, carried, .. } = (**state).clone();
             *state = Arc::new(NamespaceState::join(namespace, catalogue, carried, cluster, settings));
         }

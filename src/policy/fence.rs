@@ -50,12 +50,10 @@ impl Walk<'_, '_> {
         subject: &dyn Fn() -> String,
     ) {
         let foreign = self.world.is_foreign(name);
-        for row in self.world.state.filled.by_secret(name) {
-            if key.is_none_or(|key| row.fills(key)) {
-                let (path, secret) = (Some(row.path.to_string()), Some(name.to_owned()));
-                let (pointer, key) = (pointer(), key.map(str::to_owned));
-                self.report(ReferenceReport { pointer, path, secret, key, verdict: Verdict::Allowed });
-            }
+        for path in self.world.state.filled.paths(name, key) {
+            let (path, secret) = (Some(path.to_owned()), Some(name.to_owned()));
+            let (pointer, key) = (pointer(), key.map(str::to_owned));
+            self.report(ReferenceReport { pointer, path, secret, key, verdict: Verdict::Allowed });
         }
         for entry in self.world.state.catalogue.by_secret(name) {
             let verdict =

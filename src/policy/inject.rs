@@ -12,7 +12,7 @@ use super::message;
 use super::path::secret_name;
 use super::plan::{ContainerPlan, EnvSet, Plan, Source};
 use super::reference::Use;
-use super::resolve::World;
+use super::resolve::{EVERY_KEY, World};
 use super::wishes::MOUNT_PATH;
 use super::workload::json::Text;
 use super::workload::object::{Place, Template};
@@ -109,6 +109,12 @@ fn set_env(patch: &mut Patch, pointer: &str, container: &ContainerPlan<'_, '_>, 
         );
     }
     patch.append(&format!("{pointer}/env"), container.place.container.env.is_some(), &added);
+    let whole = |(secret, is_optional): &(String, bool)| {
+        let optional = if *is_optional { r#","optional":true"# } else { "" };
+        format!(r#"{{"secretRef":{{"name":{}{optional}}}}}"#, json(secret))
+    };
+    let added: Vec<String> = container.env_from.iter().map(whole).collect();
+    patch.append(&format!("{pointer}/envFrom"), !container.place.container.env_from.is_empty(), &added);
 }
 
 /// Volumes for sets of files: containers with the same set share one.
@@ -282,6 +288,7 @@ fn set_refs(
         let planned =
             planned.next_if(|planned| planned.place.list == place.list && planned.place.index == place.index);
         paths.read_env(&mut reads, &place, planned);
+        paths.read_env_from(&mut reads, &place, planned);
         paths.read_files(&mut reads, &place, planned);
         if reads.looks > READS {
             return Err(message::TOO_MANY_READS);
@@ -342,16 +349,20 @@ struct Paths<'p, 't, 'a> {
 }
 
 impl Paths<'_, '_, '_> {
-    /// The path that a Secret holds, if the namespace may read it.
-    fn of(&self, secret: &str, key: &str) -> Option<&str> {
+    /// The paths that a key of a Secret holds, or that all of them hold, if the namespace may read them.
+    fn of(&self, secret: &str, key: &str) -> BTreeSet<&str> {
         // What other systems fill holds a path for each key.
-        let mut filled = self.world.state.filled.by_secret(secret).peekable();
-        if filled.peek().is_some() && self.world.entry(secret).is_none() {
-            return filled.find(|row| row.fills(key)).map(|row| &*row.path);
+        let filled = self.world.state.filled.paths(secret, Some(key).filter(|key| *key != EVERY_KEY));
+        if self.world.entry(secret).is_none() && !filled.is_empty() {
+            return filled;
         }
         let planned = self.plan.paths.get(secret).map(String::as_str);
         let catalogued = || self.world.entry(secret).map(|entry| &*entry.path);
-        planned.or_else(catalogued).or_else(|| self.claims.get(secret).map(String::as_str))
+        planned
+            .or_else(catalogued)
+            .or_else(|| self.claims.get(secret).map(String::as_str))
+            .into_iter()
+            .collect()
     }
 
     fn add(&self, reads: &mut Reads, secret: &str, key: &str, wanted: Use, at: String) {
@@ -359,12 +370,12 @@ impl Paths<'_, '_, '_> {
         if reads.looks > READS {
             return;
         }
-        if let Some(path) = self.of(secret, key) {
+        for path in self.of(secret, key) {
             reads
                 .rows
                 .entry((path.to_owned(), secret.to_owned(), key.to_owned(), wanted))
                 .or_default()
-                .insert(at);
+                .insert(at.clone());
         }
     }
 
@@ -383,6 +394,22 @@ impl Paths<'_, '_, '_> {
                 let at = format!("{}/{}", &*place.container.name, &*entry.name);
                 self.add(reads, name, key, Use::Env, at);
             }
+        }
+    }
+
+    /// Secrets that are read whole: which variables come of them, nobody can say.
+    fn read_env_from(
+        &self,
+        reads: &mut Reads,
+        place: &Place<'_, '_>,
+        planned: Option<&ContainerPlan<'_, '_>>,
+    ) {
+        let there = place.container.env_from.iter();
+        let there = there.filter_map(|from| from.secret_ref.as_ref()?.name.as_deref());
+        let planned = planned.into_iter().flat_map(|planned| &planned.env_from);
+        for secret in there.chain(planned.map(|(secret, _)| secret.as_str())) {
+            let at = format!("{}/{EVERY_KEY}", &*place.container.name);
+            self.add(reads, secret, EVERY_KEY, Use::Env, at);
         }
     }
 

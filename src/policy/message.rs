@@ -132,6 +132,30 @@ pub fn env_from_plain(path: &str) -> String {
     )
 }
 
+/// `env-from` of a secret whose properties come with something else, by keys that nobody can name.
+pub fn env_from_shared(path: &str, by: &str, secret: &str) -> String {
+    format!(
+        "{by} fills Secret {secret} from {path}, and not from it alone or not under the names of its properties, so all of the Secret \
+         would be something else; name each variable: env.refgate.dev/NAME: NAME_OF_SECRET#PROPERTY, or give {path} a Secret of its own"
+    )
+}
+
+/// `env-from` of a secret of which no property is known.
+pub fn env_from_unknown(path: &str, by: &str, secret: &str) -> String {
+    format!(
+        "{by} fills Secret {secret} from {path}, and no key of it is known to hold one property; name a variable for it: \
+         env.refgate.dev/NAME, or have the object extract all properties into a Secret of their own"
+    )
+}
+
+/// Several secrets of `env-from`, one of which brings variables that nobody can name beforehand.
+pub fn env_from_unnamed(path: &str) -> String {
+    format!(
+        "which properties {path} has is not known, so nobody can say whether another secret of env-from has one of the same name; \
+         if so, what is listed later counts, and single variables before whole Secrets"
+    )
+}
+
 /// A reference that only the mutating webhook could have resolved.
 pub const MADE_LATER: &str = "this reference is not resolved: RefGate's mutating webhook did not see it. Where the manifest does not hold \
                               it, a mutator that comes later added it to the pod: its configuration needs a name that sorts before \

@@ -10,7 +10,7 @@ use super::judge::MANY;
 use super::message;
 use super::path::secret_name;
 use super::reference::{Reference, Use, env_value};
-use super::resolve::{Found, Resolution, World};
+use super::resolve::{Found, Resolution, Whole, World};
 use super::shared::Shared;
 use super::wishes::{MOUNT_PATH, Refusal, Wishes, check_file};
 use super::workload::object::{Place, Template};
@@ -56,6 +56,8 @@ pub struct ContainerPlan<'t, 'a> {
     pub place: Place<'t, 'a>,
     /// Env vars to set, in the order in which they are added.
     pub env: Vec<EnvSet>,
+    /// Whole Secrets, in their order: name, and whether the container may start without it.
+    pub env_from: Vec<(String, bool)>,
     /// Env entries whose value becomes the path of a file: index and name.
     pub paths: Vec<(usize, String)>,
     /// All files that it wants, by name, each with what asked for it.
@@ -107,14 +109,20 @@ pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, bare: bool) -
     }
     let mut mounted = Mounted::new(template);
     for place in template.containers() {
-        let mut container =
-            ContainerPlan { place, env: Vec::new(), paths: Vec::new(), files: BTreeMap::new(), mount: false };
+        let mut container = ContainerPlan {
+            place,
+            env: Vec::new(),
+            env_from: Vec::new(),
+            paths: Vec::new(),
+            files: BTreeMap::new(),
+            mount: false,
+        };
         plan.env_values(template, &mut container, world);
         if plan.selects(&place, world) {
             shared.apply(&mut plan, template, &mut container);
         }
         plan.mount(&mut mounted, &mut container);
-        if !(container.env.is_empty() && container.paths.is_empty() && container.files.is_empty()) {
+        if !container.is_empty() {
             plan.containers.push(container);
         }
     }
@@ -129,6 +137,12 @@ fn has_reference(place: &Place<'_, '_>) -> bool {
 /// Pointer to a container.
 pub fn container_pointer(template: &Template<'_>, place: &Place<'_, '_>) -> String {
     format!("{}/spec/{}/{}", template.pointer, place.list, place.index)
+}
+
+impl ContainerPlan<'_, '_> {
+    fn is_empty(&self) -> bool {
+        self.env.is_empty() && self.env_from.is_empty() && self.paths.is_empty() && self.files.is_empty()
+    }
 }
 
 impl<'t, 'a> Plan<'t, 'a> {
@@ -172,7 +186,27 @@ impl<'t, 'a> Plan<'t, 'a> {
         world: &World<'s>,
     ) -> Option<Found<'s>> {
         let suggest = self.notes.len() < SUGGESTIONS;
-        let (path, verdict, found) = match world.resolve(reference, suggest) {
+        self.resolved(origin, world.resolve(reference, suggest))
+    }
+
+    /// Resolves a secret of which all properties are wanted.
+    pub fn resolve_whole<'s>(
+        &mut self,
+        origin: usize,
+        reference: &Reference<'_>,
+        world: &World<'s>,
+    ) -> Option<(Found<'s>, Option<Whole>)> {
+        let suggest = self.notes.len() < SUGGESTIONS;
+        let (resolution, whole) = world.resolve_whole(reference, suggest);
+        let found = self.resolved(origin, resolution);
+        if let Some(report) = self.references.last_mut() {
+            report.key = None;
+        }
+        Some((found?, whole))
+    }
+
+    fn resolved<'s>(&mut self, origin: usize, resolution: Resolution<'s>) -> Option<Found<'s>> {
+        let (path, verdict, found) = match resolution {
             Resolution::Found(found) => (Some(found.path.clone()), Verdict::Allowed, Some(found)),
             Resolution::Unknown(path) => (path, Verdict::Unknown, None),
             Resolution::Refused { path, why } => {

@@ -1,6 +1,6 @@
 //! From a reference, the scope and the catalogue to a synced Secret and key, or to a refusal.
 
-use super::carriers::filled::Row;
+use super::carriers::filled::{Filled, Row, Spread};
 use super::finding::Certainty;
 use super::message;
 use super::path::{self, key_property, secret_name};
@@ -52,6 +52,15 @@ pub struct Found<'s> {
     pub note: Option<String>,
 }
 
+/// What a whole secret comes to where another system fills it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whole {
+    /// All keys of the Secret.
+    Secret,
+    /// Env var, Secret and key.
+    Keys(Vec<(String, String, String)>),
+}
+
 impl<'s> World<'s> {
     /// What the namespace may read.
     pub fn binding(&self) -> &'s Binding {
@@ -80,15 +89,15 @@ impl<'s> World<'s> {
         self.catalogue().by_secret(secret).find(|entry| self.binding().contains(&entry.path))
     }
 
-    /// What a reference comes to here; `suggest` asks for a "did you mean" besides.
-    pub fn resolve(&self, reference: &Reference<'_>, suggest: bool) -> Resolution<'s> {
-        let refused = |path: Option<String>, why: String| Resolution::Refused { path, why };
+    /// The path that a reference means, if the namespace may read it.
+    fn path_of(&self, reference: &Reference<'_>) -> Result<(&'s str, String), Resolution<'s>> {
+        let refused = |path: Option<String>, why: String| Err(Resolution::Refused { path, why });
         let own = match self.binding() {
             Binding::Bound { own, .. } => own,
             Binding::Unbound => return refused(None, message::unbound(self.namespace)),
             Binding::Broken(why) => return refused(None, message::broken_binding(self.namespace, why)),
             Binding::Unknown => {
-                return Resolution::Unknown(reference.absolute.then(|| reference.path.to_owned()));
+                return Err(Resolution::Unknown(reference.absolute.then(|| reference.path.to_owned())));
             }
         };
         if self.is_value(reference.path) || reference.property.is_some_and(|property| self.is_value(property))
@@ -106,13 +115,58 @@ impl<'s> World<'s> {
             let why = message::outside(&path, self.binding());
             return refused(Some(path), why);
         }
+        Ok((own.as_str(), path))
+    }
+
+    /// What all properties of a secret come to as env vars: as `resolve` has it, or, where another system fills it, by its keys.
+    pub fn resolve_whole(&self, reference: &Reference<'_>, suggest: bool) -> (Resolution<'s>, Option<Whole>) {
+        let filled: &'s Filled = &self.state.filled;
+        let path = match self.path_of(reference) {
+            Ok((_, path)) if self.catalogue().by_path(&path).is_empty() => path,
+            _ => return (self.resolve(reference, suggest), None),
+        };
+        let (Some(spread), Some(first)) = (filled.spread(&path), filled.by_path(&path).next()) else {
+            return (self.resolve(reference, suggest), None);
+        };
+        let (secret, note, whole) = match spread {
+            Spread::Secret(row, other) => {
+                let note = other.map(|other| message::two_sources(&path, &row.named(), &other.named()));
+                (row.secret().to_owned(), note, Whole::Secret)
+            }
+            Spread::Keys(keys) => {
+                let known = keys.into_iter().filter(|(property, _)| is_env_name(property));
+                let owned = |(property, (secret, key)): (&str, (&str, &str))| {
+                    (property.to_owned(), secret.to_owned(), key.to_owned())
+                };
+                let keys: Vec<(String, String, String)> = known.map(owned).collect();
+                let Some((_, secret, _)) = keys.first() else {
+                    return (unknown(&path, first), None);
+                };
+                (secret.clone(), None, Whole::Keys(keys))
+            }
+            Spread::Shared(row) => {
+                let why = message::env_from_shared(&path, &row.by(), row.secret());
+                return (Resolution::Refused { path: Some(path), why }, None);
+            }
+            Spread::Plain(row) => return (unknown(&path, row), None),
+        };
+        (Resolution::Found(Found { path, secret, key: EVERY_KEY.to_owned(), entry: None, note }), Some(whole))
+    }
+
+    /// What a reference comes to here; `suggest` asks for a "did you mean" besides.
+    pub fn resolve(&self, reference: &Reference<'_>, suggest: bool) -> Resolution<'s> {
+        let refused = |path: Option<String>, why: String| Resolution::Refused { path, why };
+        let (own, path) = match self.path_of(reference) {
+            Ok(found) => found,
+            Err(resolution) => return resolution,
+        };
         let entries = self.catalogue().by_path(&path);
-        let filled = self.state.filled.by_path(&path);
-        if entries.is_empty() && !filled.is_empty() {
-            return by_others(reference, path, filled, suggest);
+        let filled = self.state.filled.by_path(&path).next();
+        if let (true, Some(first)) = (entries.is_empty(), filled) {
+            return by_others(reference, &path, &self.state.filled, first, suggest);
         }
         if entries.is_empty() && self.catalogue().is_absent() && !self.state.filled.is_empty() {
-            let names = self.state.filled.rows().iter().filter_map(|row| row.path.strip_prefix(own.as_str()));
+            let names = self.state.filled.rows().filter_map(|row| row.path().strip_prefix(own));
             let names = names.filter_map(|name| name.strip_prefix('/'));
             let meant = if suggest { similar(reference.path, names) } else { None };
             return refused(Some(path.clone()), message::nobody_fills(&path, meant));
@@ -125,16 +179,12 @@ impl<'s> World<'s> {
             return refused(Some(path), why);
         }
         let key = reference.key();
-        let note = match entries {
-            [] if self.catalogue().is_unknown() => None,
-            [] => Some(self.missing(&path, own.as_str(), suggest, reference.optional)),
-            [entry, ..] if !filled.is_empty() => Some(message::two_sources(
-                &path,
-                &entry.secret,
-                &format!("{} of {}", filled[0].secret(), filled[0].by()),
-            )),
-            [entry] => missing_key(entry, &key, reference, suggest),
-            [first, second, ..] => Some(message::two_sources(&path, &first.secret, &second.secret)),
+        let note = match (entries, filled) {
+            ([], _) if self.catalogue().is_unknown() => None,
+            ([], _) => Some(self.missing(&path, own, suggest, reference.optional)),
+            ([entry, ..], Some(other)) => Some(message::two_sources(&path, &entry.secret, &other.named())),
+            ([entry], None) => missing_key(entry, &key, reference, suggest),
+            ([first, second, ..], None) => Some(message::two_sources(&path, &first.secret, &second.secret)),
         };
         Resolution::Found(Found { path, secret, key, entry: entries.first(), note })
     }
@@ -166,22 +216,31 @@ impl<'s> World<'s> {
     }
 }
 
+/// All properties of a path are wanted, and none is known.
+fn unknown<'s>(path: &str, row: &Row) -> Resolution<'s> {
+    let why = message::env_from_unknown(path, &row.by(), row.secret());
+    Resolution::Refused { path: Some(path.to_owned()), why }
+}
+
 /// A reference to a path that other systems fill. Of several the first by Secret and name counts, and that is said.
-fn by_others<'s>(reference: &Reference<'_>, path: String, rows: &[Row], suggest: bool) -> Resolution<'s> {
-    let mut fitting = rows.iter().filter_map(|row| Some((row, row.key_of(reference.property)?)));
+fn by_others<'s>(
+    reference: &Reference<'_>,
+    path: &str,
+    filled: &Filled,
+    first: &Row,
+    suggest: bool,
+) -> Resolution<'s> {
+    let rows = filled.by_path(path);
+    let mut fitting = rows.clone().filter_map(|row| Some((row, filled.key_of(row, reference.property)?)));
     let Some((row, key)) = fitting.next() else {
-        let row = &rows[0];
-        let names = rows.iter().filter_map(Row::property);
+        let names = rows.filter_map(Row::property);
         let meant = reference.property.filter(|_| suggest).and_then(|property| similar(property, names));
-        let why = message::no_key_holds(&path, &row.by(), row.secret(), reference.property, meant);
-        return Resolution::Refused { path: Some(path), why };
+        let why = message::no_key_holds(path, &first.by(), first.secret(), reference.property, meant);
+        return Resolution::Refused { path: Some(path.to_owned()), why };
     };
     let other = fitting.find(|(other, _)| other.is_other(row));
-    let note = other.map(|(other, _)| {
-        let named = |row: &Row| format!("{} of {}", row.secret(), row.by());
-        message::two_sources(&path, &named(row), &named(other))
-    });
-    let (secret, key) = (row.secret().to_owned(), key.to_owned());
+    let note = other.map(|(other, _)| message::two_sources(path, &row.named(), &other.named()));
+    let (path, secret, key) = (path.to_owned(), row.secret().to_owned(), key.to_owned());
     Resolution::Found(Found { path, secret, key, entry: None, note })
 }
 
@@ -199,6 +258,9 @@ fn missing_key(entry: &Entry, key: &str, reference: &Reference<'_>, suggest: boo
     });
     Some(message::no_property(&entry.path, property, meant.flatten().as_deref()))
 }
+
+/// In place of a key: all of them. No key is called so.
+pub const EVERY_KEY: &str = "*";
 
 /// Names longer than this are nobody's typing mistake.
 const SIMILAR_BYTES: usize = 64;

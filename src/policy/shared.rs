@@ -6,17 +6,21 @@ use super::message;
 use super::path::secret_name;
 use super::plan::{ContainerPlan, EnvSet, Plan, Source, container_pointer};
 use super::reference::{Reference, env_value};
-use super::resolve::{World, env_properties};
+use super::resolve::{Whole, World, env_properties};
 use super::wishes::NamedWish;
 use super::workload::json::escape;
 use super::workload::object::Template;
-use super::workload::pod::Env;
+use super::workload::pod::{Env, EnvFrom};
 
 /// What the annotations ask for, resolved once for all containers.
 #[derive(Default)]
 pub struct Shared {
     /// Env vars: name, source, other names of the Secret that would do, origin, whether what is there goes first.
     env: Vec<SharedEnv>,
+    /// Whole Secrets: name, and whether a container may start without it.
+    env_from: Vec<(String, bool)>,
+    /// Paths of those, with what asked for them.
+    unnamed: Vec<(usize, String)>,
     files: Vec<(String, Source, usize)>,
     /// Positions in `env`, by name.
     by_name: HashMap<String, usize>,
@@ -66,6 +70,12 @@ impl Shared {
             first_origin.get_or_insert(origin);
             shared.env_from(plan, origin, reference, world, bare);
         }
+        // Two that want one variable are refused elsewhere; where that cannot be seen, it is said.
+        for (origin, path) in std::mem::take(&mut shared.unnamed) {
+            if wishes.env_from.len() > 1 {
+                plan.notes.push((plan.origins[origin].1.clone(), message::env_from_unnamed(&path)));
+            }
+        }
         plan.wishes = wishes;
         if let Some(origin) = first_origin
             && !template.containers().any(|place| plan.selects(&place, world))
@@ -80,7 +90,7 @@ impl Shared {
 
     /// How many variables and files each container gets.
     pub fn len(&self) -> usize {
-        self.env.len() + self.files.len()
+        self.env.len() + self.env_from.len() + self.files.len()
     }
 
     fn push(&mut self, env: SharedEnv) {
@@ -97,9 +107,21 @@ impl Shared {
         bare: bool,
     ) {
         let notes = plan.notes.len();
-        let Some(found) = plan.resolve(origin, reference, world) else { return };
-        if let Some(report) = plan.references.last_mut() {
-            report.key = None;
+        let Some((found, whole)) = plan.resolve_whole(origin, reference, world) else { return };
+        match whole {
+            Some(Whole::Secret) => {
+                self.unnamed.push((origin, found.path));
+                self.env_from.push((found.secret, reference.optional));
+                return;
+            }
+            Some(Whole::Keys(keys)) => {
+                for (name, secret, key) in keys {
+                    let source = Source { secret, key, optional: reference.optional };
+                    self.property(plan, origin, &found.path, name, source);
+                }
+                return;
+            }
+            None => {}
         }
         let Some(entry) = found.entry else {
             if !reference.optional && !world.state.catalogue.is_unknown() {
@@ -115,17 +137,20 @@ impl Shared {
             plan.refuse(origin, message::env_from_plain(&found.path));
         }
         for (name, key) in properties {
-            if let Some(other) = self.by_name.get(&name).map(|&position| &self.env[position]) {
-                let first = plan.origins[other.origin].1.clone();
-                let first = if other.gives_way { format!("an earlier secret of {first}") } else { first };
-                plan.refuse(origin, message::clash(&format!("env var {name}"), &first, &found.path));
-                continue;
-            }
             let source =
                 Source { secret: found.secret.clone(), key: key.to_owned(), optional: reference.optional };
-            let other_secret = secret_name(&found.path);
-            self.push(SharedEnv { name, source, other_secret, origin, gives_way: true });
+            self.property(plan, origin, &found.path, name, source);
         }
+    }
+
+    /// One property of a secret of `env-from`.
+    fn property(&mut self, plan: &mut Plan<'_, '_>, origin: usize, path: &str, name: String, source: Source) {
+        if let Some(other) = self.by_name.get(&name).map(|&position| &self.env[position]) {
+            let first = plan.origins[other.origin].1.clone();
+            let first = if other.gives_way { format!("an earlier secret of {first}") } else { first };
+            return plan.refuse(origin, message::clash(&format!("env var {name}"), &first, path));
+        }
+        self.push(SharedEnv { name, source, other_secret: secret_name(path), origin, gives_way: true });
     }
 
     /// Gives one container what the annotations ask for and what it does not have yet.
@@ -159,6 +184,15 @@ impl Shared {
                 container.env.push(EnvSet { index, name, source, origin: shared.origin });
             }
         }
+        let there = &container.place.container.env_from;
+        let is_there = |secret: &str| {
+            let is_it = |from: &EnvFrom<'_>| {
+                let name = from.secret_ref.as_ref().and_then(|named| named.name.as_deref());
+                name == Some(secret) && from.prefix.as_deref().is_none_or(str::is_empty)
+            };
+            there.iter().any(is_it)
+        };
+        container.env_from.extend(self.env_from.iter().filter(|(secret, _)| !is_there(secret)).cloned());
         for (name, source, origin) in &self.files {
             plan.claim_file(container, name, source.clone(), *origin);
         }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::allow::Allow;
-use super::carriers::filled::Filled;
-use super::carriers::held::Carried;
+use super::carriers::filled::{Around, Filled};
+use super::carriers::held::{Carried, Held};
 use super::carriers::settings::Settings as Carriers;
 use super::level::{Level, LevelLabels, Levels};
 use super::path::{Scope, SecretPath};
@@ -95,11 +95,22 @@ impl NamespaceState {
         cluster: &Carried,
         settings: &Settings,
     ) -> Self {
-        let filled = match carried.objects() {
-            [] => Filled::default(),
-            _ => Filled::new(&namespace, &carried, cluster, settings),
-        };
+        let filled = Filled::new(Around { labels: &namespace, carried: &carried, cluster, settings });
         Self { namespace, catalogue, carried, filled: Arc::new(filled) }
+    }
+
+    /// The same with one object of another sync system in the place of another, which costs no more than the two. Neither is
+    /// a store, and the cluster and the settings are those of before.
+    pub fn replaced(
+        &self,
+        carried: Arc<Carried>,
+        (old, new): (Option<&Arc<Held>>, Option<&Arc<Held>>),
+        cluster: &Carried,
+        settings: &Settings,
+    ) -> Self {
+        let around = Around { labels: &self.namespace, carried: &carried, cluster, settings };
+        let filled = Arc::new(self.filled.replaced(around, old, new));
+        Self { carried, filled, ..self.clone() }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::policy::carriers::Kind;
-use crate::policy::carriers::held::{Carried, Held};
+use crate::policy::carriers::held::{Carried, Held, is_store};
 use crate::policy::snapshot::{Catalogue, NamespaceLabels, NamespaceState, Settings, Snapshot};
 use crate::world::World;
 
@@ -155,6 +155,13 @@ impl State {
             {
                 return false;
             }
+            // A controller writes down each hour that all is well, in the status of each object.
+            Change::Carried(kind, CarriedUpdate::Apply(namespace, held))
+                if self.carried.get(&namespace).and_then(|carried| carried.get(kind, held.name()))
+                    == Some(&held) =>
+            {
+                return false;
+            }
             Change::Namespaces(update) => self.namespaces(update),
             Change::Catalogues(update) => self.catalogues(update),
             Change::Carried(kind, update) => self.carry(kind, update),
@@ -205,36 +212,51 @@ impl State {
     }
 
     fn carry(&mut self, kind: &'static Kind, update: CarriedUpdate) {
-        let touched: Vec<Box<str>> = match update {
+        match update {
             CarriedUpdate::Restart(list) => {
                 self.awaited.retain(|awaited| *awaited != kind);
-                self.carry_all(kind, list)
+                for namespace in self.carry_all(kind, list) {
+                    self.join_again(&namespace);
+                }
             }
-            CarriedUpdate::Apply(namespace, held) => {
-                Arc::make_mut(self.carried.entry(namespace.clone()).or_default()).insert(held);
-                vec![namespace]
+            CarriedUpdate::Apply(namespace, new) => {
+                let carried = Arc::make_mut(self.carried.entry(namespace.clone()).or_default());
+                let old = carried.insert(Arc::clone(&new));
+                self.carry_one(kind, &namespace, old.as_ref(), Some(&new));
             }
             CarriedUpdate::Delete(namespace, name) => {
-                if let Some(carried) = self.carried.get_mut(&namespace) {
-                    Arc::make_mut(carried).remove(kind, &name);
-                }
-                vec![namespace]
+                let Some(carried) = self.carried.get_mut(&namespace) else { return };
+                let old = Arc::make_mut(carried).remove(kind, &name);
+                self.carry_one(kind, &namespace, old.as_ref(), None);
             }
-        };
-        if touched.iter().any(|name| name.is_empty()) {
-            self.join_carried();
         }
-        for name in touched {
-            if let Some(state) = self.namespaces.get(&name) {
-                let labels = Arc::clone(&state.namespace);
-                self.join(name, labels);
-            }
+    }
+
+    /// One object came in the place of another. What others fill stays as it is, unless it is a store that they read by.
+    fn carry_one(&mut self, kind: &Kind, namespace: &str, old: Option<&Arc<Held>>, new: Option<&Arc<Held>>) {
+        if is_store(kind) || namespace.is_empty() {
+            return self.join_again(namespace);
+        }
+        let Some(state) = self.namespaces.get_mut(namespace) else { return };
+        let carried = Arc::clone(self.carried.get(namespace).unwrap_or(&self.nothing));
+        let cluster = self.carried.get("").unwrap_or(&self.nothing);
+        *state = Arc::new(state.replaced(carried, (old, new), cluster, &self.settings));
+    }
+
+    /// Joins a namespace, or all of them for what is of the whole cluster.
+    fn join_again(&mut self, name: &str) {
+        if name.is_empty() {
+            return self.join_carried();
+        }
+        if let Some((name, state)) = self.namespaces.get_key_value(name) {
+            let (name, labels) = (name.clone(), Arc::clone(&state.namespace));
+            self.join(name, labels);
         }
     }
 
     /// A store of the cluster or a line of the configuration changes what is filled from where.
     fn join_carried(&mut self) {
-        let concerned = self.namespaces.iter().filter(|(_, state)| !state.carried.objects().is_empty());
+        let concerned = self.namespaces.iter().filter(|(_, state)| !state.carried.is_empty());
         let concerned: Vec<_> =
             concerned.map(|(name, state)| (name.clone(), Arc::clone(&state.namespace))).collect();
         for (name, labels) in concerned {
@@ -246,20 +268,20 @@ impl State {
     fn carry_all(&mut self, kind: &'static Kind, list: Vec<Listed>) -> Vec<Box<str>> {
         let mut lists: HashMap<Box<str>, Vec<Arc<Held>>> = HashMap::new();
         for (namespace, name, held) in list {
-            let known = || self.carried.get(&namespace)?.shared(kind, &name);
+            let known = || self.carried.get(&namespace)?.get(kind, &name).cloned();
             if let Some(held) = held.or_else(known) {
                 lists.entry(namespace).or_default().push(held);
             }
         }
         // Those of before whose last object is gone are touched too.
         for (namespace, carried) in &self.carried {
-            if carried.objects().iter().any(|held| held.kind == kind) {
+            if carried.objects().any(|held| held.kind == kind) {
                 lists.entry(namespace.clone()).or_default();
             }
         }
         for (namespace, new) in &mut lists {
             let carried = self.carried.entry(namespace.clone()).or_default();
-            let others = carried.objects().iter().filter(|held| held.kind != kind).cloned();
+            let others = carried.objects().filter(|held| held.kind != kind).cloned();
             *carried = Arc::new(Carried::new(others.chain(new.drain(..))));
         }
         lists.into_keys().collect()

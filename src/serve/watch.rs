@@ -139,7 +139,7 @@ async fn follow(
     let decode = |raw: &RawValue| match world::carried(kind, raw.get()) {
         Ok(part) => {
             let held = Arc::new(part.value);
-            Some((part.namespace, held.name.clone(), Some(held)))
+            Some((part.namespace, held.name().into(), Some(held)))
         }
         Err(problem) => {
             tracing::error!(%problem, "an object was skipped; what was known of it stays");

@@ -14,6 +14,7 @@ mod cases;
 mod cli;
 mod config;
 mod docs;
+mod fills;
 mod harness;
 mod http;
 mod iam;

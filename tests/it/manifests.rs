@@ -278,9 +278,12 @@ fn every_account_has_the_rights_of_its_job() {
     }
     let expected = [
         ("refgate by ClusterRole: namespaces", "list,watch"),
+        ("refgate by ClusterRole: sealedsecrets", "list,watch"),
+        ("refgate by ClusterRole: sopssecrets", "list,watch"),
         ("refgate by ClusterRole: externalsecrets", "list,watch"),
         ("refgate by ClusterRole: onepassworditems", "list,watch"),
         ("refgate by ClusterRole: secretproviderclasses", "list,watch"),
+        ("refgate by ClusterRole: dopplersecrets", "list,watch"),
         ("refgate by ClusterRole: vaultstaticsecrets", "list,watch"),
         ("refgate by ClusterRole: azurekeyvaultsecrets", "list,watch"),
         (

@@ -6,6 +6,7 @@ mod bases;
 mod carriers;
 mod envelope;
 mod fence;
+mod fills;
 mod generate;
 mod harmless;
 mod injection;

@@ -214,11 +214,11 @@ mod carried {
 
     fn names(state: &State) -> Vec<String> {
         let snapshot = state.snapshot().unwrap();
-        snapshot.namespaces["n"].carried.objects().iter().map(|held| held.name.to_string()).collect()
+        snapshot.namespaces["n"].carried.objects().map(|held| held.name().to_owned()).collect()
     }
 
     fn list(objects: &[Arc<Held>]) -> CarriedUpdate {
-        let listed = |held: &Arc<Held>| ("n".into(), held.name.clone(), Some(Arc::clone(held)));
+        let listed = |held: &Arc<Held>| ("n".into(), held.name().into(), Some(Arc::clone(held)));
         CarriedUpdate::Restart(objects.iter().map(listed).collect())
     }
 
@@ -261,7 +261,7 @@ mod carried {
         state.apply(catalogues(&[]));
         let paths = |state: &State| {
             let snapshot = state.snapshot().unwrap();
-            snapshot.namespaces["n"].filled.rows().iter().map(|row| row.path.to_string()).collect::<Vec<_>>()
+            snapshot.namespaces["n"].filled.rows().map(|row| row.path().to_owned()).collect::<Vec<_>>()
         };
         // The objects come before their namespace and their store.
         let store = |prefix: &str| {
@@ -287,6 +287,53 @@ mod carried {
         state.apply(namespaces(&[("n", Some(&bound("prod")))]));
         assert_eq!(paths(&state), Vec::<String>::new());
         assert!(state.snapshot().unwrap().namespaces["n"].filled.is_outside("web"));
+    }
+
+    /// Whatever comes and goes, one at a time: what is filled is what it would be, had all of it been there at once.
+    #[test]
+    fn one_object_at_a_time_is_as_good_as_all_at_once() {
+        let mut state = State::new(Config::default());
+        state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+        state.apply(catalogues(&[]));
+        state.apply(Change::Carried(kind("SecretStore"), list(&[store("g/a/")])));
+        let (secrets, mut number) = (kind("ExternalSecret"), 7_u32);
+        for step in 0..1_500 {
+            number = number.wrapping_mul(48_271) % 2_147_483_647;
+            let (name, path) = (format!("o{}", number % 400), number / 400 % 50);
+            let scope = if number % 7 == 0 { "prod" } else { "stage" };
+            let update = match step % 4 {
+                0 => CarriedUpdate::Delete("n".into(), name.into()),
+                _ => CarriedUpdate::Apply("n".into(), external_secret(&name, &format!("{scope}/p{path}"))),
+            };
+            state.apply(Change::Carried(secrets, update));
+            if step % 100 == 99 {
+                let now = state.snapshot().unwrap();
+                let now = &now.namespaces["n"];
+                let all =
+                    now.carried.objects().filter(|held| held.kind == secrets).cloned().collect::<Vec<_>>();
+                assert!(all.len() > 50, "{}", all.len());
+                let mut anew = State::new(Config::default());
+                anew.apply(namespaces(&[("n", Some(&bound("stage")))]));
+                anew.apply(catalogues(&[]));
+                anew.apply(Change::Carried(kind("SecretStore"), list(&[store("g/a/")])));
+                anew.apply(Change::Carried(secrets, list(&all)));
+                assert!(anew.snapshot().unwrap().namespaces["n"].filled == now.filled, "{step}");
+            }
+        }
+    }
+
+    /// A controller writes the status of each object again and again.
+    #[test]
+    fn an_object_that_says_the_same_is_no_change() {
+        let mut state = State::new(Config::default());
+        state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+        let apply = |key: &str| {
+            let update = CarriedUpdate::Apply("n".into(), external_secret("web", key));
+            Change::Carried(kind("ExternalSecret"), update)
+        };
+        assert!(state.apply(apply("x")));
+        assert!(!state.apply(apply("x")));
+        assert!(state.apply(apply("y")));
     }
 
     #[test]

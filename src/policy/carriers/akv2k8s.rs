@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::doc::Doc;
+use super::json::Json;
 use super::place::{Place, System};
 use super::reach::{Fill, How, Pointer, Reach};
 use super::secret_store::vault_name;
@@ -66,9 +67,22 @@ fn read(object: &Foreign<'_>) -> Reach {
     if let Some(target) = reach.text(|| Pointer::to("/spec/output/secret/name"), secret.get("name")) {
         reach.target = Some(target.into());
         let key = reach.text(|| Pointer::to("/spec/output/secret/dataKey"), secret.get("dataKey"));
-        if let Some(key) = key {
-            reach.fills.push(Fill { key: Some(key.into()), secret: None, access, property: None });
-        }
+        reach.fills.push(fill(wanted, output, key, access));
     }
     reach
+}
+
+/// A secret goes under one key as it is, or each property of JSON under its own; certificates and keys become something else.
+fn fill(wanted: &Json<'_>, output: &Json<'_>, key: Option<&str>, access: u32) -> Fill {
+    let is_set = |value: &Json<'_>| !value.is_null() && value.text() != Some("");
+    let kind = output.get("secret").get("type");
+    let is_changed = is_set(wanted.get("version"))
+        || is_set(output.get("transform"))
+        || (is_set(kind) && kind.text() != Some("Opaque"));
+    let is_json = wanted.get("contentType").text() == Some("application/x-json");
+    match (wanted.get("type").text(), key) {
+        (Some("secret"), Some(key)) => Fill::key(key, access, None).unless(is_changed),
+        (Some("multi-key-value-secret"), None) if is_json => Fill::each(access).unless(is_changed),
+        _ => Fill::other(None),
+    }
 }

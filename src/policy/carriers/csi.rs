@@ -4,13 +4,12 @@
 //! none but the class's name stand there. Sources: kubernetes-sigs/secrets-store-csi-driver `pkg/secrets-store/nodeserver.go`,
 //! the providers' own `SecretDescriptor`, `config.go` and `types`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::doc::Doc;
 use super::json::Json;
 use super::place::{Place, System};
-use super::reach::{Fill, How, Identity, Pointer, Reach};
+use super::reach::{Fill, How, Identity, Pointer, Reach, by_name};
 use super::secret_store::vault_name;
 use super::strict_yaml;
 use super::{Carrier, Foreign, Handling, Kind};
@@ -98,8 +97,17 @@ fn class(object: &Foreign<'_>) -> Reach {
     reach
 }
 
-/// The name of a mounted file, and the access that it comes from.
-type Mounted = (String, u32);
+/// A mounted file: its name, and what is in it as the fill that it would be.
+type Mounted = (String, Fill);
+
+fn mounted(name: &str, access: u32, property: Option<&str>, is_changed: bool) -> Mounted {
+    (name.to_owned(), Fill::key("", access, property).unless(is_changed))
+}
+
+/// Whether a field says anything.
+fn is_set(entry: &Json<'_>, field: &str) -> bool {
+    !entry.get(field).is_null() && entry.get(field).text() != Some("")
+}
 
 /// A parameter that holds YAML.
 fn yaml(reach: &mut Reach, parameters: &Json<'_>, key: &str) -> Json<'static> {
@@ -170,8 +178,12 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             }
         };
         let access = reach.access(Pointer::to(at), place, How::Read, name);
-        let alias = entry.get("objectAlias").text().unwrap_or(name);
-        names.push((alias.to_owned(), access));
+        let label = entry.get("objectVersionLabel");
+        let is_old = is_set(entry, "objectVersion")
+            || (is_set(entry, "objectVersionLabel") && label.text() != Some("AWSCURRENT"));
+        let file =
+            entry.get("objectAlias").text().map_or_else(|| translated(parameters, name), str::to_owned);
+        names.push(mounted(&file, access, None, is_old));
         let failover = entry.get("failoverObject");
         if !failover.is_null() {
             exact(reach, at, failover, &["objectName", "objectVersion", "objectVersionLabel"]);
@@ -184,9 +196,26 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
         }
         for part in entry.get("jmesPath").items() {
             exact(reach, at, part, &["filePermission", "objectAlias", "path"]);
+            // A path that is one name is a property; others are searched for.
+            let property = part.get("path").text().unwrap_or_default();
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            let is_searched = property.is_empty()
+                || property.as_bytes()[0].is_ascii_digit()
+                || !property.bytes().all(is_name);
+            let file = part.get("objectAlias").text().unwrap_or_default();
+            names.push(mounted(file, access, Some(property), is_old || is_searched));
         }
     }
     names
+}
+
+/// The file of an object without an alias: slashes of its name become what `pathTranslation` says.
+fn translated(parameters: &Json<'_>, name: &str) -> String {
+    match parameters.get("pathTranslation").text() {
+        Some("False") => name.to_owned(),
+        Some(by) if !by.is_empty() => name.replace('/', by),
+        _ => name.replace('/', "_"),
+    }
 }
 
 /// `projects/P/secrets/S/versions/V`, with `locations/L/` behind the project or not.
@@ -204,9 +233,11 @@ fn google(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
         );
         let name = entry.get("resourceName").text().unwrap_or_default();
         let parts: Vec<&str> = name.split('/').collect();
-        let (project, secret) = match parts[..] {
-            ["projects", project, "secrets", secret, "versions", _]
-            | ["projects", project, "locations", _, "secrets", secret, "versions", _] => (project, secret),
+        let (project, secret, version) = match parts[..] {
+            ["projects", project, "secrets", secret, "versions", version]
+            | ["projects", project, "locations", _, "secrets", secret, "versions", version] => {
+                (project, secret, version)
+            }
             _ => {
                 reach.fault(
                     at,
@@ -218,7 +249,8 @@ fn google(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
         let place = Arc::new(Place::new(System::Google, project));
         let access = reach.access(Pointer::to(at), &place, How::Read, secret);
         let file = entry.get("fileName").text().or(entry.get("path").text()).unwrap_or_default();
-        names.push((file.to_owned(), access));
+        let property = entry.get("extractJSONKey").text().filter(|property| !property.is_empty());
+        names.push(mounted(file, access, property, version != "latest" || is_set(entry, "extractYAMLKey")));
     }
     names
 }
@@ -265,7 +297,11 @@ fn azure(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             reach.fault(at, "names of Azure Key Vault have no slash");
         }
         let access = reach.access(Pointer::to(at), &place, How::Read, name);
-        names.push((entry.get("objectAlias").text().unwrap_or(name).to_owned(), access));
+        let is_changed = entry.get("objectType").text() != Some("secret")
+            || ["objectVersion", "objectVersionHistory", "objectFormat", "objectEncoding"]
+                .into_iter()
+                .any(|field| is_set(&entry, field));
+        names.push(mounted(entry.get("objectAlias").text().unwrap_or(name), access, None, is_changed));
     }
     names
 }
@@ -302,7 +338,11 @@ fn vault(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
         }
         let path = entry.get("secretPath").text().unwrap_or_default().trim_start_matches('/');
         let access = reach.access(Pointer::to(at), &place, How::Read, path);
-        names.push((entry.get("objectName").text().unwrap_or_default().to_owned(), access));
+        // Without a key all of Vault's answer is the file.
+        let property = entry.get("secretKey").text().filter(|property| !property.is_empty());
+        let is_changed = property.is_none()
+            || ["encoding", "method", "secretArgs"].into_iter().any(|field| is_set(entry, field));
+        names.push(mounted(entry.get("objectName").text().unwrap_or_default(), access, property, is_changed));
     }
     names
 }
@@ -310,10 +350,7 @@ fn vault(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
 /// Secrets that the driver makes while a pod mounts the class.
 fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
     let base = "/spec/secretObjects";
-    let mut accesses = HashMap::with_capacity(names.len());
-    for (name, access) in names {
-        accesses.entry(&**name).or_insert(*access);
-    }
+    let files = by_name(names.iter().map(|(name, fill)| (&**name, fill)));
     for (index, object) in reach.list(base, objects).iter().enumerate() {
         let at = format!("{base}/{index}");
         reach.known(&at, object, &["annotations", "data", "labels", "secretName", "type"]);
@@ -327,10 +364,12 @@ fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
             let (Some(name), Some(key)) = (entry.get("objectName").text(), entry.get("key").text()) else {
                 continue;
             };
-            if let Some(&access) = accesses.get(name) {
-                let (key, secret) = (Some(key.into()), Some(secret.into()));
-                reach.fills.push(Fill { key, secret, access, property: None });
-            }
+            // Which of two files of one name is there, nobody can say.
+            let fill = match files.get(name) {
+                Some(Some(fill)) => Fill { key: Some(key.into()), ..(*fill).clone() },
+                _ => Fill::other(Some(key)),
+            };
+            reach.fills.push(fill.of(secret));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The decision on one object of a carrier: who may have it at all, what it reaches, and what a store that changes does to
 //! those who read through it.
 
-use super::held::{Held, carrier_of, store_kind};
+use super::held::{Held, carrier_of, is_store};
 use super::judge::{Court, Judged, UNDECIDED};
 use super::place::Place;
 use super::reach::{Reach, Source};
@@ -30,10 +30,7 @@ pub fn decide(review: &Review<'_>, known: Known, world: &World<'_>, snapshot: &S
         Known::Kind(carrier, kind) => (carrier, kind),
         Known::Group(carrier) => return unknown_kind(review, carrier, world),
     };
-    let reach = match kind.handling {
-        Handling::Judged { read, .. } => read(object),
-        Handling::Unfinished | Handling::Harmless => Reach::default(),
-    };
+    let reach = kind.read(object);
     let name = if object.name().is_empty() { object.generate_name() } else { object.name() };
     let court = Court { world, cluster: &snapshot.cluster, carrier, kind, name, store: None };
     let (mut judged, is_outside) = match world.binding() {
@@ -55,10 +52,6 @@ pub fn decide(review: &Review<'_>, known: Known, world: &World<'_>, snapshot: &S
         decision.rules.sort_unstable();
     }
     decision
-}
-
-fn is_store(kind: &Kind) -> bool {
-    [true, false].into_iter().any(|cluster| store_kind(cluster) == kind.kind)
 }
 
 /// A kind of a carrier's group that this version has never heard of.
@@ -183,11 +176,11 @@ fn readers(
                 cluster: &snapshot.cluster,
                 carrier,
                 kind: held.kind,
-                name: &held.name,
+                name: held.name(),
                 store,
             };
             if there.is_outside_by(held, cluster, name) {
-                outside.push(format!("{} {} in namespace {namespace}", held.kind.kind, held.name));
+                outside.push(format!("{} {} in namespace {namespace}", held.kind.kind, held.name()));
             }
         }
     }
@@ -206,10 +199,9 @@ impl Court<'_> {
     fn is_outside_by(&self, held: &Held, cluster: bool, name: &str) -> bool {
         let of_store = |source: &Source| match source {
             Source::Store { cluster: of, name: store } => (*of, &**store) == (cluster, name),
-            Source::Place(_) => false,
+            Source::Place(_) | Source::Claim => false,
         };
-        let mut accesses = held.accesses.iter().filter(|access| of_store(&access.source));
-        accesses.any(|access| self.is_refused(access))
+        held.accesses().filter(|access| of_store(access.source)).any(|access| self.is_refused(&access))
     }
 }
 
@@ -242,7 +234,7 @@ pub fn outside(namespace: &str, state: &NamespaceState, snapshot: &Snapshot) -> 
             cluster: &snapshot.cluster,
             carrier,
             kind: held.kind,
-            name: &held.name,
+            name: held.name(),
             store: None,
         };
         let first = match world.binding() {
@@ -254,7 +246,7 @@ pub fn outside(namespace: &str, state: &NamespaceState, snapshot: &Snapshot) -> 
                 .map(|first| format!("{}: {}", first.subject, first.text)),
         };
         if let Some(why) = first {
-            found.push(Outside { carrier, kind: held.kind, name: held.name.clone(), why });
+            found.push(Outside { carrier, kind: held.kind, name: held.name().into(), why });
         }
     }
     found

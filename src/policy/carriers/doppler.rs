@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::doc::Doc;
 use super::place::{Place, System};
-use super::reach::{How, Pointer, Reach};
+use super::reach::{Fill, How, Pointer, Reach};
 use super::{Carrier, Foreign, Handling, Kind};
 
 /// The carrier.
@@ -19,7 +19,7 @@ pub const CARRIER: Carrier = Carrier {
         kind: "DopplerSecret",
         resource: "dopplersecrets",
         cluster_scoped: false,
-        handling: Handling::Judged { read, watched: false },
+        handling: Handling::Judged { read, watched: true },
     }],
     doc: Doc {
         summary: "a project and its config; a row of `carriers.mappings` gives them to a scope",
@@ -74,19 +74,30 @@ fn read(object: &Foreign<'_>) -> Reach {
             reach.secrets.push((Pointer::to(format!("{at}/name")), name.into()));
         }
     }
+    let managed = spec.get("managedSecret");
+    let is_here =
+        managed.get("namespace").text().is_none_or(|namespace| namespace.is_empty() || namespace == own);
+    let target = managed.get("name").text().filter(|name| is_here && !name.is_empty());
+    reach.target = target.map(Into::into);
     let (project, config) = (spec.get("project").text(), spec.get("config").text());
     let (Some(project), Some(config)) = (project, config) else {
         reach.doubt("/spec/project", "without project and config its token says what is read; write both");
+        reach.fills.push(Fill::other(None));
         return reach;
     };
     let place = Arc::new(Place::new(System::Doppler, &format!("{project}/{config}")));
     let names = reach.list("/spec/secrets", spec.get("secrets"));
     for (index, name) in (0..).zip(names) {
         let at = Pointer::Item("/spec/secrets", index, "");
-        reach.access(at, &place, How::Read, name.text().unwrap_or_default());
+        let name = name.text().unwrap_or_default();
+        let access = reach.access(at, &place, How::Read, name);
+        let is_changed =
+            ["format", "nameTransformer", "processors"].into_iter().any(|field| !spec.get(field).is_null());
+        reach.fills.push(Fill::key(name, access, None).unless(is_changed));
     }
     if names.is_empty() {
         reach.access(Pointer::to("/spec/config"), &place, How::Find, "");
+        reach.fills.push(Fill::other(None));
     }
     reach
 }

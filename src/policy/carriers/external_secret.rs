@@ -5,8 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::claims::PATHS;
 use super::json::Json;
-use super::reach::{Access, Fill, How, Pointer, Reach, Source};
+use super::reach::{Access, Fill, How, Pointer, Reach, Source, by_name};
 use super::template::{handed_on, has_actions};
 use super::{Foreign, secret_store};
 use crate::policy::workload::json::escape;
@@ -45,7 +46,8 @@ pub fn external_secret(object: &Foreign<'_>) -> Reach {
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
     // Without a template its own annotations are those of the Secret.
     reach.copiers("/metadata/annotations", object.json.get("metadata").get("annotations"));
-    spec(&mut reach, &OWN, object.json.get("spec"), Some(object.name()), object.is_kept);
+    let is_kept = object.is_kept || object.annotation(PATHS).is_some();
+    spec(&mut reach, &OWN, object.json.get("spec"), Some(object.name()), is_kept);
     reach
 }
 
@@ -159,19 +161,22 @@ fn data(
         return reach.faults.push((item("remoteRef/key"), "the remote path is missing".to_owned()));
     };
     let access = u32::try_from(reach.accesses.len()).unwrap_or(u32::MAX);
-    // Tags in the place of the value are no value that a reference could mean.
-    let is_value = is_plain(remote);
     reach.accesses.push(Access { at: item("remoteRef/key"), source, how: How::Read, key: key.into() });
-    if let (Some(secret_key), true) = (secret_key, is_value && entries.is_kept) {
-        let property = property.filter(|property| !property.is_empty()).map(Into::into);
-        entries.fills.push(Fill { key: Some(secret_key.into()), secret: None, access, property });
+    if let (Some(secret_key), true) = (secret_key, entries.is_kept) {
+        let property = property.filter(|property| !property.is_empty());
+        entries.fills.push(Fill::key(secret_key, access, property).unless(is_changed(remote)));
     }
 }
 
-/// Whether what arrives is the value as the secret manager has it.
-fn is_plain(remote: &Json<'_>) -> bool {
-    matches!(remote.get("metadataPolicy").text(), None | Some("" | "None"))
-        && matches!(remote.get("decodingStrategy").text(), None | Some("" | "None"))
+/// Whether something else arrives than the value as the secret manager has it now: tags, a decoded text, an old version.
+fn is_changed(remote: &Json<'_>) -> bool {
+    let is_usual = |field: &str, usual: &str| {
+        remote.get(field).is_null()
+            || remote.get(field).text().is_some_and(|text| text.is_empty() || text == usual)
+    };
+    !(is_usual("metadataPolicy", "None")
+        && is_usual("decodingStrategy", "None")
+        && (is_usual("version", "AWSCURRENT") || is_usual("version", "latest")))
 }
 
 /// An entry of `dataFrom`: all properties of one path, all paths that are found, or what a generator makes.
@@ -189,7 +194,7 @@ fn data_from(
     let source = source(reach, &|| at("sourceRef"), entry.get("sourceRef"), usual);
     let (extract, find) = (entry.get("extract"), entry.get("find"));
     if extract.is_null() && find.is_null() {
-        return;
+        return entries.fills.push(Fill::other(None));
     }
     let Some(source) = source else {
         return reach.faults.push((item("sourceRef"), NO_STORE.to_owned()));
@@ -208,14 +213,14 @@ fn data_from(
                     how: How::Read,
                     key: key.into(),
                 });
-                let is_whole = property.is_none_or(str::is_empty);
-                if is_whole && entry.get("rewrite").items().is_empty() && is_plain(extract) {
-                    entries.fills.push(Fill { key: None, secret: None, access, property: None });
-                }
+                let is_part = !property.is_none_or(str::is_empty);
+                let is_renamed = !entry.get("rewrite").items().is_empty();
+                entries.fills.push(Fill::each(access).unless(is_part || is_renamed || is_changed(extract)));
             }
         }
     }
     if !find.is_null() {
+        entries.fills.push(Fill::other(None));
         let known = ["conversionStrategy", "decodingStrategy", "name", "nullBytePolicy", "path", "tags"];
         reach.known(Lazy(&|| at("find")), find, &known);
         match reach.text(|| item("find/path"), find.get("path")) {
@@ -245,45 +250,66 @@ fn target(reach: &mut Reach, base: &str, target: &Json<'_>, name: Option<&str>, 
         );
     }
     let template = target.get("template");
-    let data = template.get("data");
-    let merges = matches!(template.get("mergePolicy").text(), Some("Merge"));
-    let has_template = !data.fields().is_empty() || !template.get("templateFrom").items().is_empty();
     if !template.is_null() {
         self::template(reach, &format!("{at}/template"), template);
     }
-    let writes = !matches!(target.get("creationPolicy").text(), Some("None"));
-    if let Some(target_name) = target_name.filter(|_| writes && target.get("manifest").is_null()) {
+    let policy = target.get("creationPolicy").text();
+    let writes = !matches!(policy, Some("None")) && target.get("manifest").is_null();
+    if let Some(target_name) = target_name.filter(|_| writes) {
         reach.target = Some(target_name.into());
-        reach.fills = if has_template { renamed(data, &entries, merges) } else { entries };
+        reach.fills = templated(template, entries);
+        // It writes into what others have made, and their keys stay.
+        if !matches!(policy, None | Some("" | "Owner")) {
+            reach.fills.push(Fill::other(None));
+        }
     }
 }
 
-/// The keys that a template hands on; those that it makes something of hold no path any more.
-fn renamed(data: &Json<'_>, entries: &[Fill], merges: bool) -> Vec<Fill> {
-    let mut fills = Vec::new();
-    let mut named = HashMap::with_capacity(entries.len());
-    for entry in entries {
-        if let Some(key) = &entry.key {
-            named.entry(&**key).or_insert(entry);
-        }
+/// What a template leaves of the entries, as `applyTemplate` of the operator does it: with `Merge` they come first, then
+/// what `templateFrom` makes, then `data`.
+fn templated(template: &Json<'_>, entries: Vec<Fill>) -> Vec<Fill> {
+    let (data, from) = (template.get("data"), template.get("templateFrom"));
+    let makes_more = !from.items().is_empty();
+    if data.fields().is_empty() && !makes_more {
+        return entries;
     }
-    for (key, text) in data.fields() {
-        let Some(name) = text.text().and_then(handed_on) else { continue };
-        if let Some(entry) = named.get(name) {
-            fills.push(Fill { key: Some((**key).into()), ..(*entry).clone() });
-        } else if let [only] = entries
-            && only.key.is_none()
-        {
-            // The one entry that brings all properties brings this one.
-            fills.push(Fill { key: Some((**key).into()), property: Some(name.into()), ..only.clone() });
-        }
-    }
-    if merges {
+    let named = by_name(entries.iter().filter_map(|entry| Some((entry.key.as_deref()?, entry))));
+    let mut unnamed = entries.iter().filter(|entry| entry.key.is_none());
+    let each = unnamed.next().filter(|each| each.is_value && unnamed.next().is_none());
+    let mut fills: Vec<Fill> =
+        data.fields().iter().map(|(key, text)| made(key, text, template, &named, each)).collect();
+    if template.get("mergePolicy").text() == Some("Merge") {
         let made: HashSet<&str> = data.fields().iter().map(|(key, _)| &**key).collect();
-        let taken = |entry: &&Fill| entry.key.as_deref().is_none_or(|key| !made.contains(key));
-        fills.extend(entries.iter().filter(taken).cloned());
+        let stays = |entry: &Fill| entry.key.as_deref().is_none_or(|key| !made.contains(key));
+        fills.extend(
+            entries.iter().filter(|entry| stays(entry)).map(|entry| entry.clone().unless(makes_more)),
+        );
+    }
+    if makes_more {
+        fills.push(Fill::other(None));
     }
     fills
+}
+
+/// A key that a template makes: an entry that it hands on, or something else.
+fn made(
+    key: &str,
+    text: &Json<'_>,
+    template: &Json<'_>,
+    named: &HashMap<&str, Option<&Fill>>,
+    each: Option<&Fill>,
+) -> Fill {
+    let is_understood = matches!(template.get("engineVersion").text(), None | Some("" | "v2"));
+    let name = text.text().filter(|_| is_understood).and_then(handed_on);
+    let Some(name) = name else { return Fill::other(Some(key)) };
+    match (named.get(name), each) {
+        (Some(Some(entry)), _) => Fill { key: Some(key.into()), ..(*entry).clone() },
+        // Which of two entries of one name counts is nothing to rely on.
+        (Some(None), _) => Fill::other(Some(key)),
+        // The one entry that brings all properties brings this one.
+        (None, Some(each)) => Fill { key: Some(key.into()), property: Some(name.into()), ..each.clone() },
+        (None, None) => Fill::other(Some(key)),
+    }
 }
 
 /// A template over what was read. It can call nothing, so it reads no further path; but it may hold plaintext, take in other

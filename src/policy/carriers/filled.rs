@@ -1,68 +1,148 @@
 //! The catalogue from other systems: which key of which Secret their objects fill from which path, so that a reference
-//! resolves without a sync of RefGate's own.
+//! resolves without a sync of RefGate's own. An object that comes or goes changes its own rows alone.
 
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::held::{Carried, Held};
-use super::place::{self, Place, Verdict};
-use super::reach::{Access, Fill, How, Source};
+use super::held::{Carried, Filling, Held};
+use super::pieces::Pieces;
+use super::place::{self, Verdict};
+use super::reach::{Asked, How, Source};
+use crate::policy::judge::MANY;
 use crate::policy::snapshot::{Binding, NamespaceLabels, Settings};
 
-/// One key that an object fills.
+/// An object and what its paths come to here.
+#[derive(Debug, PartialEq)]
+struct Filler {
+    held: Arc<Held>,
+    /// The path of each access, empty where the namespace may not read it; no list where each is its key as it is written.
+    paths: Option<Box<[Box<str>]>>,
+}
+
+/// One key that an object fills, or keys that nobody can name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// The path that it comes from.
-    pub path: Box<str>,
-    /// The object, and which of its fills: names are kept once.
-    held: Arc<Held>,
+    /// Names are kept once.
+    filler: Arc<Filler>,
     fill: u32,
 }
 
 /// What the objects of one namespace fill.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filled {
-    /// Sorted by path, then Secret, then object.
-    rows: Box<[Row]>,
-    /// Indexes into `rows`, sorted by the name of the Secret.
-    by_secret: Box<[u32]>,
-    /// Secrets that hold what the namespace may not read, sorted.
-    outside: Box<[Box<str>]>,
+    /// Those with a path, sorted by path, then Secret, then object.
+    rows: Pieces<Row>,
+    /// All of them, sorted by Secret, then key; keys that nobody can name come first.
+    by_secret: Pieces<Row>,
+    /// Those of objects that read what the namespace may not read, sorted by Secret.
+    outside: Pieces<Row>,
+}
+
+/// Where objects are, for what their paths come to.
+#[derive(Debug, Clone, Copy)]
+pub struct Around<'w> {
+    /// What the namespace may read.
+    pub labels: &'w NamespaceLabels,
+    /// Its stores among them.
+    pub carried: &'w Carried,
+    /// The stores of the cluster.
+    pub cluster: &'w Carried,
+    /// What else may be read.
+    pub settings: &'w Settings,
+}
+
+/// What all properties of a path come to.
+#[derive(Debug)]
+pub enum Spread<'f> {
+    /// The Secret of this row holds all of them and nothing else, under their own names; and so does another one, maybe.
+    Secret(&'f Row, Option<&'f Row>),
+    /// Some are known, each with its Secret and key.
+    Keys(BTreeMap<&'f str, (&'f str, &'f str)>),
+    /// Its properties are in this Secret, by this row, and so is something else.
+    Shared(&'f Row),
+    /// None is known; the row fills the whole value.
+    Plain(&'f Row),
+}
+
+impl Around<'_> {
+    fn verdict(&self, access: &Asked<'_>) -> Option<Verdict> {
+        let place = match access.source {
+            Source::Claim => return Some(place::claimed(access.key, &self.labels.binding)),
+            Source::Place(place) => &**place,
+            Source::Store { cluster: true, name } => self.cluster.store(true, name)?,
+            Source::Store { cluster: false, name } => self.carried.store(false, name)?,
+        };
+        let remote = place.remote(access.how, access.key).ok()?;
+        Some(place::judge(&remote, access.how, &self.labels.binding, self.settings))
+    }
+
+    /// What an object comes to, and whether it reads what the namespace may not read. Nothing where it fills nothing, or
+    /// where the namespace is bound to nothing.
+    fn filler(&self, held: &Arc<Held>) -> Option<(Arc<Filler>, bool)> {
+        if held.fill_count() == 0 || !matches!(self.labels.binding, Binding::Bound { .. }) {
+            return None;
+        }
+        let (mut paths, mut is_outside, mut is_as_written) = (Vec::new(), false, true);
+        for access in held.accesses() {
+            let path = match self.verdict(&access) {
+                Some(Verdict::Inside(Some(path))) => path.into_boxed_str(),
+                Some(Verdict::Outside(..)) => {
+                    is_outside |= access.how != How::Write;
+                    "".into()
+                }
+                Some(Verdict::Inside(None)) | None => "".into(),
+            };
+            is_as_written &= *path == *access.key;
+            paths.push(path);
+        }
+        let paths = (!is_as_written).then(|| paths.into());
+        Some((Arc::new(Filler { held: Arc::clone(held), paths }), is_outside))
+    }
 }
 
 impl Filled {
     /// What the objects of a namespace fill; nothing where it is bound to nothing.
-    pub fn new(labels: &NamespaceLabels, carried: &Carried, cluster: &Carried, settings: &Settings) -> Self {
+    pub fn new(around: Around<'_>) -> Self {
         let (mut rows, mut outside) = (Vec::new(), Vec::new());
-        if !matches!(labels.binding, Binding::Bound { .. }) {
-            return Self::default();
+        for (filler, is_outside) in around.carried.objects().filter_map(|held| around.filler(held)) {
+            rows.extend(filler.rows());
+            outside.extend(filler.rows().filter(|_| is_outside));
         }
-        for held in carried.objects() {
-            let verdict = |access: &Access| {
-                let place = place_of(&access.source, carried, cluster)?;
-                let remote = place.remote(access.how, &access.key).ok()?;
-                Some(place::judge(&remote, access.how, &labels.binding, settings))
-            };
-            let verdicts: Vec<Option<Verdict>> = held.accesses.iter().map(verdict).collect();
-            let reads = held.accesses.iter().zip(&verdicts).filter(|(access, _)| access.how != How::Write);
-            if reads.clone().any(|(_, verdict)| matches!(verdict, Some(Verdict::Outside(..)))) {
-                let others = held.fills.iter().filter_map(|fill| fill.secret.clone());
-                outside.extend(held.target.iter().cloned().chain(others));
-            }
-            for (number, fill) in (0..).zip(&held.fills) {
-                let verdict = verdicts.get(fill.access as usize);
-                let Some(Some(Verdict::Inside(Some(path)))) = verdict else { continue };
-                if fill.secret.is_some() || held.target.is_some() {
-                    rows.push(Row { path: path.as_str().into(), held: Arc::clone(held), fill: number });
+        outside.sort_unstable_by(Row::by_secret);
+        rows.sort_unstable_by(Row::by_secret);
+        let by_secret = Pieces::new(&rows);
+        rows.retain(|row| !row.path().is_empty());
+        rows.sort_unstable_by(Row::by_path);
+        Self { rows: Pieces::new(&rows), by_secret, outside: Pieces::new(&outside) }
+    }
+
+    /// The same with one object in the place of another. Nothing else may have changed, and neither is a store.
+    pub fn replaced(&self, around: Around<'_>, old: Option<&Arc<Held>>, new: Option<&Arc<Held>>) -> Self {
+        let mut filled = self.clone();
+        if let Some((filler, is_outside)) = old.and_then(|held| around.filler(held)) {
+            for row in filler.rows() {
+                take(&mut filled.by_secret, &row, Row::by_secret);
+                if !row.path().is_empty() {
+                    take(&mut filled.rows, &row, Row::by_path);
+                }
+                if is_outside {
+                    take(&mut filled.outside, &row, Row::by_secret);
                 }
             }
         }
-        rows.sort_unstable_by(|a: &Row, b: &Row| a.order().cmp(&b.order()));
-        rows.truncate(u32::MAX as usize);
-        outside.sort_unstable();
-        outside.dedup();
-        let mut by_secret: Vec<u32> = (0..rows.len() as u32).collect();
-        by_secret.sort_by_key(|&index| rows[index as usize].secret());
-        Self { rows: rows.into(), by_secret: by_secret.into(), outside: outside.into() }
+        if let Some((filler, is_outside)) = new.and_then(|held| around.filler(held)) {
+            for row in filler.rows() {
+                filled.by_secret.insert(row.clone(), |other| other.by_secret(&row).is_lt());
+                if !row.path().is_empty() {
+                    filled.rows.insert(row.clone(), |other| other.by_path(&row).is_lt());
+                }
+                if is_outside {
+                    filled.outside.insert(row.clone(), |other| other.by_secret(&row).is_lt());
+                }
+            }
+        }
+        filled
     }
 
     /// Whether nothing is filled here by any other system.
@@ -70,69 +150,183 @@ impl Filled {
         self.rows.is_empty() && self.outside.is_empty()
     }
 
-    /// All rows, sorted by path.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
+    /// All rows that have a path, sorted by it.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter()
     }
 
     /// Every key that holds something of a path.
-    pub fn by_path(&self, path: &str) -> &[Row] {
-        let start = self.rows.partition_point(|row| &*row.path < path);
-        let length = self.rows[start..].iter().take_while(|row| &*row.path == path).count();
-        &self.rows[start..start + length]
+    pub fn by_path<'f, 'n>(&'f self, path: &'n str) -> impl Iterator<Item = &'f Row> + Clone + use<'f, 'n> {
+        self.rows.from(|row| row.path() < path).take_while(move |row| row.path() == path)
     }
 
-    /// What is known of the keys of a Secret.
-    pub fn by_secret<'f, 'n>(&'f self, secret: &'n str) -> impl Iterator<Item = &'f Row> + use<'f, 'n> {
-        let at = |index: &u32| &self.rows[*index as usize];
-        let start = self.by_secret.partition_point(|index| at(index).secret() < secret);
-        self.by_secret[start..].iter().map(at).take_while(move |row| row.secret() == secret)
+    /// What is written into a Secret under a key, or under keys that nobody can name.
+    fn of_key<'f, 'n>(
+        &'f self,
+        secret: &'n str,
+        key: Option<&'n str>,
+    ) -> impl Iterator<Item = &'f Row> + use<'f, 'n> {
+        self.by_secret
+            .from(|row| (row.secret(), row.key()) < (secret, key))
+            .take_while(move |row| (row.secret(), row.key()) == (secret, key))
+    }
+
+    fn of_secret<'f, 'n>(&'f self, secret: &'n str) -> impl Iterator<Item = &'f Row> + use<'f, 'n> {
+        self.by_secret.from(|row| row.secret() < secret).take_while(move |row| row.secret() == secret)
+    }
+
+    /// The paths of a Secret, or of one key of it, as far as they are known: each once, sorted. Of a Secret with more keys
+    /// than anybody reports, those of the first.
+    pub fn paths(&self, secret: &str, key: Option<&str>) -> BTreeSet<&str> {
+        let known = |row: &&Row| !row.path().is_empty();
+        let Some(key) = key else {
+            return self.of_secret(secret).take(MANY).filter(known).map(Row::path).collect();
+        };
+        let mut rows = self.of_key(secret, Some(key)).peekable();
+        // A key that is named goes before those that come as they are.
+        let rows: Vec<&Row> =
+            if rows.peek().is_some() { rows.collect() } else { self.of_key(secret, None).collect() };
+        rows.into_iter().filter(known).map(|row| row.path()).collect()
     }
 
     /// Whether a Secret holds what the namespace may not read.
     pub fn is_outside(&self, secret: &str) -> bool {
-        self.outside.binary_search_by(|known| (**known).cmp(secret)).is_ok()
+        self.outside.from(|row| row.secret() < secret).next().is_some_and(|row| row.secret() == secret)
+    }
+
+    /// The key that holds what a reference asks for, if this row fills it and nothing else can have written it.
+    pub fn key_of<'f>(&'f self, row: &'f Row, property: Option<&'f str>) -> Option<&'f str> {
+        let key = row.key_of(property)?;
+        let wanted = (row.path(), property);
+        let secret = row.secret();
+        let is_same = |other: &&Row| other.content(key) == Some(wanted);
+        // Within one object what is named goes before what comes as it is: the readers see to it.
+        let goes_before = |other: &&Row| row.key().is_some() && !row.is_other(other);
+        (self.of_key(secret, Some(key)).all(|other| is_same(&other))
+            && self.of_key(secret, None).all(|other| is_same(&other) || goes_before(&other)))
+        .then_some(key)
+    }
+
+    /// What all properties of a path come to; `None` where nothing fills it.
+    pub fn spread<'f>(&'f self, path: &str) -> Option<Spread<'f>> {
+        let rows = self.by_path(path);
+        let first = rows.clone().next()?;
+        let each = rows.clone().filter(|row| row.key().is_none());
+        // What has a name besides is the property of that name, or it might lie over another one.
+        let is_its_own = |row: &Row, other: &Row| {
+            let key = other.key();
+            !row.is_other(other)
+                && match key {
+                    Some(key) => other.content(key) == Some((path, Some(key))),
+                    None => other.is_value() && other.path() == path,
+                }
+        };
+        let is_alone = |row: &&Row| self.of_secret(row.secret()).all(|other| is_its_own(row, other));
+        let mut alone = each.clone().filter(is_alone);
+        if let Some(row) = alone.next() {
+            return Some(Spread::Secret(row, alone.next()));
+        }
+        if let Some(row) = each.clone().next() {
+            return Some(Spread::Shared(row));
+        }
+        let mut keys = BTreeMap::new();
+        for row in rows {
+            let Some(property) = row.property() else { continue };
+            if let Some(key) = self.key_of(row, Some(property)) {
+                keys.entry(property).or_insert((row.secret(), key));
+            }
+        }
+        Some(if keys.is_empty() { Spread::Plain(first) } else { Spread::Keys(keys) })
+    }
+}
+
+/// Takes a row out of a list; whatever is equal in order is the same row.
+fn take(list: &mut Pieces<Row>, row: &Row, order: impl Fn(&Row, &Row) -> Ordering) {
+    list.remove(|other| order(other, row).is_lt(), |other| order(other, row).is_eq());
+}
+
+impl Filler {
+    fn rows(self: &Arc<Self>) -> impl Iterator<Item = Row> {
+        let row = |fill| Row { filler: Arc::clone(self), fill };
+        (0..self.held.fill_count()).map(row).filter(|row| row.fill().secret.is_some())
     }
 }
 
 impl Row {
-    fn fill(&self) -> Option<&Fill> {
-        self.held.fills.get(self.fill as usize)
+    fn fill(&self) -> Filling<'_> {
+        self.filler.held.fill(self.fill)
+    }
+
+    /// The path that it comes from; empty where it is the value of none that the namespace may read.
+    pub fn path(&self) -> &str {
+        let Some(access) = self.fill().access else { return "" };
+        match &self.filler.paths {
+            Some(paths) => paths.get(access).map(|path| &**path).unwrap_or_default(),
+            None => self.filler.held.access(access).map(|access| access.key).unwrap_or_default(),
+        }
     }
 
     /// The Secret.
     pub fn secret(&self) -> &str {
-        let own = self.fill().and_then(|fill| fill.secret.as_deref());
-        own.or(self.held.target.as_deref()).unwrap_or_default()
+        self.fill().secret.unwrap_or_default()
     }
 
     /// Which object: `ExternalSecret web`.
     pub fn by(&self) -> String {
-        format!("{} {}", self.held.kind.kind, self.held.name)
+        format!("{} {}", self.filler.held.kind.kind, self.filler.held.name())
+    }
+
+    /// The Secret and the object: `web-secrets of ExternalSecret web`.
+    pub fn named(&self) -> String {
+        format!("{} of {}", self.secret(), self.by())
     }
 
     /// The property; `None` for the whole value, and where each property has a key of its own name.
     pub fn property(&self) -> Option<&str> {
-        self.fill()?.property.as_deref()
+        self.fill().property
     }
 
-    /// The key; `None` where each property has one of its own name.
-    fn key(&self) -> Option<&str> {
-        self.fill()?.key.as_deref()
+    /// The key; `None` where nobody can name it.
+    pub fn key(&self) -> Option<&str> {
+        self.fill().key
+    }
+
+    fn is_value(&self) -> bool {
+        self.fill().is_value && !self.path().is_empty()
     }
 
     /// Path, Secret, object, key: what comes first counts.
-    fn order(&self) -> (&str, &str, &str, &str, Option<&str>) {
-        (&self.path, self.secret(), self.held.kind.kind, &self.held.name, self.key())
+    fn by_path(&self, other: &Self) -> Ordering {
+        let order = |row: &Self| (row.filler.held.kind.kind, row.filler.held.kind.group, row.fill);
+        self.path()
+            .cmp(other.path())
+            .then_with(|| self.secret().cmp(other.secret()))
+            .then_with(|| self.filler.held.kind.kind.cmp(other.filler.held.kind.kind))
+            .then_with(|| self.filler.held.name().cmp(other.filler.held.name()))
+            .then_with(|| self.key().cmp(&other.key()))
+            .then_with(|| order(self).cmp(&order(other)))
+    }
+
+    /// Secret, key, object.
+    fn by_secret(&self, other: &Self) -> Ordering {
+        let order = |row: &Self| (row.filler.held.kind.kind, row.filler.held.kind.group, row.fill);
+        self.secret()
+            .cmp(other.secret())
+            .then_with(|| self.key().cmp(&other.key()))
+            .then_with(|| self.filler.held.name().cmp(other.filler.held.name()))
+            .then_with(|| order(self).cmp(&order(other)))
     }
 
     /// Whether it is of another Secret or another object.
     pub fn is_other(&self, row: &Self) -> bool {
-        self.secret() != row.secret() || !Arc::ptr_eq(&self.held, &row.held)
+        self.secret() != row.secret() || !Arc::ptr_eq(&self.filler, &row.filler)
     }
 
-    /// The key that holds what a reference asks for; `None` where this row does not.
-    pub fn key_of<'r>(&'r self, property: Option<&'r str>) -> Option<&'r str> {
+    /// The key that is meant to hold what a reference asks for; `None` where this row has none.
+    fn key_of<'r>(&'r self, property: Option<&'r str>) -> Option<&'r str> {
+        if !self.is_value() {
+            return None;
+        }
         match (self.key(), property) {
             // What is no legal key is renamed on the way, and how depends on the object.
             (None, Some(property)) => is_key(property).then_some(property),
@@ -141,9 +335,10 @@ impl Row {
         }
     }
 
-    /// Whether it is this row that fills a key.
-    pub fn fills(&self, key: &str) -> bool {
-        self.key().is_none_or(|own| own == key)
+    /// Path and property that it would write under a key; `None` for what is the value of no path.
+    fn content<'r>(&'r self, key: &'r str) -> Option<(&'r str, Option<&'r str>)> {
+        let property = if self.key().is_some() { self.property() } else { Some(key) };
+        self.is_value().then(|| (self.path(), property))
     }
 }
 
@@ -151,12 +346,4 @@ impl Row {
 fn is_key(property: &str) -> bool {
     !property.is_empty()
         && property.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
-fn place_of<'p>(source: &'p Source, carried: &'p Carried, cluster: &'p Carried) -> Option<&'p Place> {
-    match source {
-        Source::Place(place) => Some(place),
-        Source::Store { cluster: true, name } => cluster.store(true, name),
-        Source::Store { cluster: false, name } => carried.store(false, name),
-    }
 }

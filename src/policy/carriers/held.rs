@@ -1,46 +1,121 @@
 //! What a snapshot keeps of foreign objects: which paths they reach, which Secrets they fill, and the stores. No plaintext.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::external_secrets::{CLUSTER_STORE, STORE};
 use super::json::Json;
+use super::pieces::Pieces;
 use super::place::Place;
-use super::reach::{Access, Fill, Reach, Source};
-use super::{Carrier, Foreign, Handling, Kind};
+use super::reach::{Asked, Fill, How, Pointer, Reach, Source};
+use super::{Carrier, Foreign, Kind};
 
-/// One object of a watched kind.
-#[derive(Debug, Clone, PartialEq)]
+/// One object of a watched kind. There may be tens of thousands of these, so its texts lie in one piece of memory, and where
+/// in the object they stood is forgotten.
+#[derive(Debug, PartialEq)]
 pub struct Held {
     /// Its kind.
     pub kind: &'static Kind,
-    /// Its name.
-    pub name: Box<str>,
-    /// Every remote path that it reads or writes.
-    pub accesses: Box<[Access]>,
-    /// Which keys of Secrets it fills.
-    pub fills: Box<[Fill]>,
-    /// Name of the Secret that it fills.
-    pub target: Option<Box<str>>,
+    texts: Box<str>,
+    name: Span,
+    /// The Secret that it fills.
+    target: Option<Span>,
+    /// By what it reads; nearly all objects have one.
+    sources: Box<[Source]>,
+    accesses: Box<[Kept]>,
+    fills: Box<[KeptFill]>,
     /// Where it leads, if it is a store.
     pub place: Option<Box<Place>>,
-    /// What else there is to judge, for the few that have it: there may be tens of thousands of these. No plaintext.
+    /// What else there is to judge, for the few that have it. No plaintext.
     pub rest: Option<Box<Reach>>,
+}
+
+/// A text of an object: where it starts among all of them, and where it ends, plus one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Span {
+    start: u32,
+    end: NonZeroU32,
+}
+
+/// A remote path that it reads or writes.
+#[derive(Debug, PartialEq)]
+struct Kept {
+    key: Span,
+    source: u32,
+    how: How,
+}
+
+/// What it writes into a Secret.
+#[derive(Debug, PartialEq)]
+struct KeptFill {
+    key: Option<Span>,
+    secret: Option<Span>,
+    property: Option<Span>,
+    /// The number of the access, plus one.
+    access: Option<NonZeroU32>,
+    is_value: bool,
+}
+
+/// What an object writes into a Secret, as [`Fill`] has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Filling<'h> {
+    /// The key; `None` where nobody can name it.
+    pub key: Option<&'h str>,
+    /// The Secret; `None` where there is none.
+    pub secret: Option<&'h str>,
+    /// Which of the accesses it comes from.
+    pub access: Option<usize>,
+    /// Which property of it.
+    pub property: Option<&'h str>,
+    /// Whether what comes is what the secret manager has now.
+    pub is_value: bool,
+}
+
+/// Puts texts one behind the other.
+#[derive(Default)]
+struct Texts(String);
+
+impl Texts {
+    fn add(&mut self, text: &str) -> Span {
+        // Objects have a few MiB at most; what does not fit would be empty.
+        let start = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        self.0.push_str(text);
+        let end = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        Span { start, end: NonZeroU32::MIN.saturating_add(end) }
+    }
+
+    fn fill(&mut self, fill: &Fill) -> KeptFill {
+        let mut add = |text: &Option<Box<str>>| text.as_deref().map(|text| self.add(text));
+        let (key, secret, property) = (add(&fill.key), add(&fill.secret), add(&fill.property));
+        let access = fill.access.map(|number| NonZeroU32::MIN.saturating_add(number));
+        KeptFill { key, secret, property, access, is_value: fill.is_value }
+    }
 }
 
 impl Held {
     /// Reads an object, without its plaintext.
     pub fn new(kind: &'static Kind, object: &Foreign<'_>) -> Self {
-        let mut reach = match kind.handling {
-            Handling::Judged { read, .. } => read(object),
-            Handling::Unfinished | Handling::Harmless => Reach::default(),
-        };
+        let mut reach = kind.read(object);
         reach.literals = Vec::new();
         reach.notes = Vec::new();
-        let (accesses, fills) =
-            (std::mem::take(&mut reach.accesses).into(), std::mem::take(&mut reach.fills).into());
-        let (target, place) = (reach.target.take(), reach.place.take().map(Box::new));
+        let mut texts = Texts::default();
+        let name = texts.add(object.name());
+        let target = reach.target.take().map(|target| texts.add(&target));
+        let mut sources: Vec<Source> = Vec::new();
+        let mut accesses = Vec::with_capacity(reach.accesses.len());
+        for access in std::mem::take(&mut reach.accesses) {
+            // Entries that read by one store stand together.
+            if sources.last() != Some(&access.source) {
+                sources.push(access.source);
+            }
+            let source = u32::try_from(sources.len() - 1).unwrap_or(u32::MAX);
+            accesses.push(Kept { key: texts.add(&access.key), source, how: access.how });
+        }
+        let fills = std::mem::take(&mut reach.fills).iter().map(|fill| texts.fill(fill)).collect();
+        let place = reach.place.take().map(Box::new);
         let rest = (reach != Reach::default()).then(|| Box::new(reach));
-        Self { kind, name: object.name().into(), accesses, fills, target, place, rest }
+        let (sources, accesses, texts) = (sources.into(), accesses.into(), texts.0.into());
+        Self { kind, texts, name, target, sources, accesses, fills, place, rest }
     }
 
     /// Reads the JSON of an object; `None` where it is none.
@@ -48,8 +123,54 @@ impl Held {
         Some(Self::new(kind, &Foreign { json: Json::object(text).ok()?, is_kept: true }))
     }
 
+    fn text(&self, span: Span) -> &str {
+        self.texts.get(span.start as usize..span.end.get() as usize - 1).unwrap_or_default()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.text(self.name)
+    }
+
+    /// Name of the Secret that it fills.
+    pub fn target(&self) -> Option<&str> {
+        self.target.map(|span| self.text(span))
+    }
+
+    /// Every remote path that it reads or writes.
+    pub fn accesses(&self) -> impl Iterator<Item = Asked<'_>> {
+        self.accesses.iter().filter_map(|kept| self.asked(kept))
+    }
+
+    /// One of them, by its number.
+    pub fn access(&self, number: usize) -> Option<Asked<'_>> {
+        self.asked(self.accesses.get(number)?)
+    }
+
+    fn asked(&self, kept: &Kept) -> Option<Asked<'_>> {
+        let source = self.sources.get(kept.source as usize)?;
+        Some(Asked { at: &Pointer::Object, source, how: kept.how, key: self.text(kept.key) })
+    }
+
+    /// How many things it writes into Secrets.
+    pub fn fill_count(&self) -> u32 {
+        u32::try_from(self.fills.len()).unwrap_or(u32::MAX)
+    }
+
+    /// One of them.
+    pub fn fill(&self, number: u32) -> Filling<'_> {
+        let none = Filling { key: None, secret: None, access: None, property: None, is_value: false };
+        self.fills.get(number as usize).map_or(none, |fill| Filling {
+            key: fill.key.map(|span| self.text(span)),
+            secret: fill.secret.or(self.target).map(|span| self.text(span)),
+            access: fill.access.map(|number| number.get() as usize - 1),
+            property: fill.property.map(|span| self.text(span)),
+            is_value: fill.is_value,
+        })
+    }
+
     fn key(&self) -> (&'static str, &'static str, &str) {
-        (self.kind.group, self.kind.kind, &self.name)
+        (self.kind.group, self.kind.kind, self.name())
     }
 }
 
@@ -57,7 +178,7 @@ impl Held {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Carried {
     /// Sorted by group, kind and name.
-    objects: Vec<Arc<Held>>,
+    objects: Pieces<Arc<Held>>,
 }
 
 impl Carried {
@@ -67,47 +188,43 @@ impl Carried {
         objects.reverse();
         objects.sort_by(|a, b| a.key().cmp(&b.key()));
         objects.dedup_by(|a, b| a.key() == b.key());
-        Self { objects }
+        Self { objects: Pieces::new(&objects) }
     }
 
-    fn position(&self, kind: &Kind, name: &str) -> Result<usize, usize> {
-        self.objects.binary_search_by(|held| held.key().cmp(&(kind.group, kind.kind, name)))
+    /// Takes one in, in the place of what was there under its name, which it gives.
+    pub fn insert(&mut self, held: Arc<Held>) -> Option<Arc<Held>> {
+        let old = self.remove(held.kind, held.name());
+        let key = Arc::clone(&held);
+        self.objects.insert(held, |other| other.key() < key.key());
+        old
     }
 
-    /// Takes one in, in the place of what was there under its name.
-    pub fn insert(&mut self, held: Arc<Held>) {
-        match self.position(held.kind, &held.name) {
-            Ok(index) => self.objects[index] = held,
-            Err(index) => self.objects.insert(index, held),
-        }
-    }
-
-    /// Forgets one.
-    pub fn remove(&mut self, kind: &Kind, name: &str) {
-        if let Ok(index) = self.position(kind, name) {
-            self.objects.remove(index);
-        }
+    /// Forgets one, which it gives.
+    pub fn remove(&mut self, kind: &Kind, name: &str) -> Option<Arc<Held>> {
+        let key = (kind.group, kind.kind, name);
+        self.objects.remove(|held| held.key() < key, |held| held.key() == key)
     }
 
     /// One of them.
-    pub fn get(&self, kind: &Kind, name: &str) -> Option<&Held> {
-        self.position(kind, name).ok().map(|index| &*self.objects[index])
-    }
-
-    /// One of them, to keep.
-    pub fn shared(&self, kind: &Kind, name: &str) -> Option<Arc<Held>> {
-        self.position(kind, name).ok().map(|index| Arc::clone(&self.objects[index]))
+    pub fn get(&self, kind: &Kind, name: &str) -> Option<&Arc<Held>> {
+        let key = (kind.group, kind.kind, name);
+        self.objects.from(|held| held.key() < key).next().filter(|held| held.key() == key)
     }
 
     /// All of them, sorted.
-    pub fn objects(&self) -> &[Arc<Held>] {
-        &self.objects
+    pub fn objects(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.objects.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
     }
 
     /// A SecretProviderClass.
     pub fn class(&self, name: &str) -> Option<&Held> {
         let (_, kind) = super::kinds().find(|(_, kind)| kind.kind == super::csi::CLASS)?;
-        self.get(kind, name)
+        self.get(kind, name).map(|held| &**held)
     }
 
     /// Where a store leads.
@@ -120,10 +237,9 @@ impl Carried {
     pub fn readers<'c>(&'c self, cluster: bool, name: &'c str) -> impl Iterator<Item = &'c Held> {
         let is_it = move |source: &Source| match source {
             Source::Store { cluster: of, name: store } => *of == cluster && **store == *name,
-            Source::Place(_) => false,
+            Source::Place(_) | Source::Claim => false,
         };
-        let reads = move |held: &&Arc<Held>| held.accesses.iter().any(|access| is_it(&access.source));
-        self.objects.iter().filter(reads).map(|held| &**held)
+        self.objects().filter(move |held| held.sources.iter().any(is_it)).map(|held| &**held)
     }
 }
 
@@ -135,4 +251,9 @@ pub fn store_kind(cluster: bool) -> &'static str {
 /// The carrier of a kind.
 pub fn carrier_of(kind: &Kind) -> Option<&'static Carrier> {
     super::kinds().find(|(_, row)| *row == kind).map(|(carrier, _)| carrier)
+}
+
+/// Whether a kind is one of the stores.
+pub fn is_store(kind: &Kind) -> bool {
+    [true, false].into_iter().any(|cluster| store_kind(cluster) == kind.kind)
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::held::{Carried, Held, store_kind};
 use super::place::{self, Place};
-use super::reach::{Access, How, Identity, Literal, Pointer, Reach, Source};
+use super::reach::{Access, Asked, How, Identity, Literal, Pointer, Reach, Source};
 use super::settings::Mode;
 use super::{Carrier, Kind};
 use crate::policy::allow::Context;
@@ -74,7 +74,7 @@ pub fn class_refusal(world: &World<'_>, class: &Held) -> Option<String> {
     // Silence of the API server says nothing of a class.
     let world = World { stale: false, ..*world };
     let cluster = &Carried::default();
-    let court = Court { world: &world, cluster, carrier, kind: class.kind, name: &class.name, store: None };
+    let court = Court { world: &world, cluster, carrier, kind: class.kind, name: class.name(), store: None };
     court.of_held(class).into_iter().next().map(|first| first.text)
 }
 
@@ -82,7 +82,9 @@ impl<'w> Court<'w> {
     fn subject(&self, at: &Pointer) -> String {
         let name = message::cut(self.name, NAME_CHARACTERS);
         let gap = if name.is_empty() { "" } else { " " };
-        format!("{}{gap}{name}, {}", self.kind.kind, at.words())
+        let words = at.words();
+        let comma = if words.is_empty() { "" } else { ", " };
+        format!("{}{gap}{name}{comma}{words}", self.kind.kind)
     }
 
     /// Judges all of it, in a namespace that is bound, or of which nothing is known.
@@ -101,12 +103,13 @@ impl<'w> Court<'w> {
 
     fn unknown(&self, reach: &Reach, case: &mut Case<'_>) {
         for access in reach.accesses.iter().take(MANY) {
-            case.references.push(report(access, None, Verdict::Unknown));
+            case.references.push(report(&access.asked(), None, Verdict::Unknown));
         }
     }
 
     fn bound(&self, reach: &Reach, judged: &mut Judged<'_>) {
-        self.paths(&reach.accesses, reach.target.as_deref(), judged);
+        judged.case.references.reserve(reach.accesses.len().min(MANY));
+        self.paths(reach.accesses.iter().map(Access::asked), reach.target.as_deref(), judged);
         self.rest(reach, judged);
     }
 
@@ -118,24 +121,28 @@ impl<'w> Court<'w> {
     }
 
     fn held(&self, held: &Held, judged: &mut Judged<'_>) {
-        self.paths(&held.accesses, held.target.as_deref(), judged);
+        self.paths(held.accesses(), held.target(), judged);
         if let Some(rest) = &held.rest {
             self.rest(rest, judged);
         }
     }
 
     /// The remote paths, and the Secret that they end up in.
-    fn paths(&self, accesses: &[Access], target: Option<&str>, judged: &mut Judged<'_>) {
-        judged.case.references.reserve(accesses.len().min(MANY));
+    fn paths<'a>(
+        &self,
+        accesses: impl Iterator<Item = Asked<'a>>,
+        target: Option<&str>,
+        judged: &mut Judged<'_>,
+    ) {
         // Nearly all of them are reached by one store, which is looked up once.
         let mut last: Option<(&Source, Leads<'_>)> = None;
         for access in accesses {
             let found = match last.take() {
-                Some((source, found)) if *source == access.source => found,
-                _ => self.place(&access.source),
+                Some((source, found)) if source == access.source => found,
+                _ => self.place(access.source),
             };
-            self.access(access, &found, judged);
-            last = Some((&access.source, found));
+            self.access(&access, &found, judged);
+            last = Some((access.source, found));
         }
         if let Some(target) = target
             && self.world.state.catalogue.by_secret(target).next().is_some()
@@ -171,15 +178,16 @@ impl<'w> Court<'w> {
     }
 
     /// One remote path.
-    fn access(&self, access: &Access, found: &Leads<'_>, judged: &mut Judged<'_>) {
+    fn access(&self, access: &Asked<'_>, found: &Leads<'_>, judged: &mut Judged<'_>) {
         let (place, by) = match found {
             Ok((place, by)) => (*place, *by),
+            Err(_) if *access.source == Source::Claim => return self.claim(access, judged),
             Err(why) => {
                 self.reference(&mut judged.case, access, None, Verdict::Denied);
-                return self.doubt(&access.at, why.clone(), judged);
+                return self.doubt(access.at, why.clone(), judged);
             }
         };
-        let verdict = match place.remote(access.how, &access.key) {
+        let verdict = match place.remote(access.how, access.key) {
             _ if self.world.stale => place::Verdict::Outside(None, message::STALE.to_owned()),
             Ok(remote) => place::judge(&remote, access.how, self.world.binding(), self.world.settings),
             Err(why) => place::Verdict::Outside(None, why),
@@ -189,13 +197,28 @@ impl<'w> Court<'w> {
             place::Verdict::Outside(path, why) => {
                 let by = self.by(place, by, access);
                 self.reference(&mut judged.case, access, path, Verdict::Denied);
-                self.refuse(&mut judged.case, &access.at, format!("{why}{by}; {}", advice(access.how)));
+                self.refuse(&mut judged.case, access.at, format!("{why}{by}; {}", advice(access.how)));
+            }
+        }
+    }
+
+    /// What somebody says to be the path of a key.
+    fn claim(&self, access: &Asked<'_>, judged: &mut Judged<'_>) {
+        let verdict = match self.world.stale {
+            true => place::Verdict::Outside(None, message::STALE.to_owned()),
+            false => place::claimed(access.key, self.world.binding()),
+        };
+        match verdict {
+            place::Verdict::Inside(path) => self.reference(&mut judged.case, access, path, Verdict::Allowed),
+            place::Verdict::Outside(path, why) => {
+                self.reference(&mut judged.case, access, path, Verdict::Denied);
+                self.refuse(&mut judged.case, access.at, format!("{why}; {}", advice(access.how)));
             }
         }
     }
 
     /// How the path came about, where it is not what is written.
-    fn by(&self, place: &Place, store: By<'_>, access: &Access) -> String {
+    fn by(&self, place: &Place, store: By<'_>, access: &Asked<'_>) -> String {
         let Some((cluster, name)) = store else { return String::new() };
         let kind = store_kind(cluster);
         match access.how {
@@ -231,6 +254,8 @@ impl<'w> Court<'w> {
     fn place<'p>(&'p self, source: &'p Source) -> Leads<'p> {
         let (cluster, name) = match source {
             Source::Place(place) => return Ok((place, None)),
+            // `access` asks nobody where a claim leads.
+            Source::Claim => return Err(String::new()),
             Source::Store { cluster, name } => (*cluster, &**name),
         };
         let changed = self.store.filter(|(of, store, _)| (*of, *store) == (cluster, name));
@@ -297,7 +322,7 @@ impl<'w> Court<'w> {
         }
     }
 
-    fn reference(&self, case: &mut Case<'_>, access: &Access, path: Option<String>, verdict: Verdict) {
+    fn reference(&self, case: &mut Case<'_>, access: &Asked<'_>, path: Option<String>, verdict: Verdict) {
         if case.references.len() < MANY {
             case.references.push(report(access, path, verdict));
         }
@@ -351,13 +376,13 @@ impl<'w> Court<'w> {
     }
 
     /// Whether one remote path may not be had.
-    pub(super) fn is_refused(&self, access: &Access) -> bool {
+    pub(super) fn is_refused(&self, access: &Asked<'_>) -> bool {
         let mut judged = Judged::default();
-        self.access(access, &self.place(&access.source), &mut judged);
+        self.access(access, &self.place(access.source), &mut judged);
         !judged.case.refusals.is_empty()
     }
 }
 
-fn report(access: &Access, path: Option<String>, verdict: Verdict) -> ReferenceReport {
+fn report(access: &Asked<'_>, path: Option<String>, verdict: Verdict) -> ReferenceReport {
     ReferenceReport { pointer: access.at.written(), path, secret: None, key: None, verdict }
 }

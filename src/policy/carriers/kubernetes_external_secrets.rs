@@ -81,7 +81,7 @@ fn read(object: &Foreign<'_>) -> Reach {
     for (index, entry) in (0..).zip(reach.list("/spec/dataFrom", spec.get("dataFrom"))) {
         let at = || Pointer::Item("/spec/dataFrom", index, "");
         match entry.text() {
-            Some(key) => all_properties(&mut reach, at(), &place, key),
+            Some(key) => all_properties(&mut reach, at(), &place, key, false),
             None => reach.faults.push((at(), "text belongs here".to_owned())),
         }
     }
@@ -94,7 +94,7 @@ fn read(object: &Foreign<'_>) -> Reach {
             &["isBinary", "key", "versionId", "versionStage"],
         );
         match reach.text(at, entry.get("key")) {
-            Some(key) => all_properties(&mut reach, at(), &place, key),
+            Some(key) => all_properties(&mut reach, at(), &place, key, is_changed(entry)),
             None => reach.faults.push((at(), "the remote path is missing".to_owned())),
         }
     }
@@ -108,12 +108,13 @@ fn read(object: &Foreign<'_>) -> Reach {
     reach.known("/spec/template/metadata", template.get("metadata"), &["annotations", "labels"]);
     reach.copiers("/spec/template/metadata/annotations", template.get("metadata").get("annotations"));
     walk(&mut reach, "/spec/template", None, template);
+    merge(&mut reach, template);
     reach
 }
 
-fn all_properties(reach: &mut Reach, at: Pointer, place: &Arc<Place>, key: &str) {
+fn all_properties(reach: &mut Reach, at: Pointer, place: &Arc<Place>, key: &str, is_changed: bool) {
     let access = reach.access(at, place, How::Read, key);
-    reach.fills.push(Fill { key: None, secret: None, access, property: None });
+    reach.fills.push(Fill::each(access).unless(is_changed));
 }
 
 fn place(reach: &mut Reach, spec: &Json<'_>) -> Place {
@@ -152,16 +153,41 @@ fn data(reach: &mut Reach, spec: &Json<'_>, place: &Arc<Place>) {
         }
         if let Some(path) = path {
             reach.access(at("path"), place, How::Find, path);
+            reach.fills.push(Fill::other(None));
         }
         let Some(key) = key else { continue };
         if place.system == Some(System::Azure) && key.contains('/') {
             reach.faults.push((at("key"), "names of Azure Key Vault have no slash".to_owned()));
         }
         let access = reach.access(at("key"), place, How::Read, key);
-        let property = reach.text(|| at("property"), entry.get("property")).map(Into::into);
+        let property = reach.text(|| at("property"), entry.get("property"));
         if let Some(name) = reach.text(|| at("name"), entry.get("name")) {
-            reach.fills.push(Fill { key: Some(name.into()), secret: None, access, property });
+            reach.fills.push(Fill::key(name, access, property).unless(is_changed(entry)));
         }
+    }
+}
+
+/// Whether something else arrives than the value as the secret manager has it now.
+fn is_changed(entry: &Json<'_>) -> bool {
+    let is_set = |field: &str| {
+        !matches!(entry.get(field), Json::Null | Json::Bool(false)) && entry.get(field).text() != Some("")
+    };
+    let stage = entry.get("versionStage");
+    ["isBinary", "secretType", "version", "versionId"].into_iter().any(is_set)
+        || (is_set("versionStage") && stage.text() != Some("AWSCURRENT"))
+}
+
+/// A template is merged over the Secret: its data goes before what was read, and its name before that of the object.
+fn merge(reach: &mut Reach, template: &Json<'_>) {
+    for part in ["data", "stringData"] {
+        for (key, _) in template.get(part).fields() {
+            reach.fills.retain(|fill| fill.key.as_deref() != Some(key));
+            reach.fills.push(Fill::other(Some(key)));
+        }
+    }
+    let metadata = template.get("metadata");
+    if !metadata.get("name").is_null() || !metadata.get("namespace").is_null() {
+        (reach.target, reach.fills) = (None, Vec::new());
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`CARRIERS`]. `judge` holds what it says to the scope of a namespace; `held` is what of it a snapshot keeps.
 
 mod akv2k8s;
+pub mod claims;
 pub mod consul_template;
 mod csi;
 mod decide;
@@ -17,6 +18,7 @@ pub mod json;
 pub mod judge;
 mod kubernetes_external_secrets;
 mod onepassword;
+mod pieces;
 pub mod place;
 mod push_secret;
 pub mod reach;
@@ -107,6 +109,14 @@ impl PartialEq for Kind {
 impl Eq for Kind {}
 
 impl Kind {
+    /// What an object of this kind says, of itself and in our annotations.
+    pub fn read(&self, object: &Foreign<'_>) -> Reach {
+        let Handling::Judged { read, .. } = self.handling else { return Reach::default() };
+        let mut reach = read(object);
+        claims::read(object, &mut reach);
+        reach
+    }
+
     /// Whether a snapshot knows its objects.
     pub fn is_watched(&self) -> bool {
         matches!(self.handling, Handling::Judged { watched: true, .. })

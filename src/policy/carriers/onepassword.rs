@@ -55,6 +55,6 @@ fn read(object: &Foreign<'_>) -> Reach {
     let place = Arc::new(Place::new(System::OnePassword, vault));
     let access = reach.access(at(), &place, How::Read, item);
     reach.target = Some(object.name().into());
-    reach.fills.push(Fill { key: None, secret: None, access, property: None });
+    reach.fills.push(Fill::each(access));
     reach
 }

@@ -11,6 +11,7 @@ use super::settings::Mapping;
 use crate::policy::foreign;
 use crate::policy::message;
 use crate::policy::path::{Scope, SecretPath};
+use crate::policy::reference::Reference;
 use crate::policy::snapshot::{Binding, Settings};
 
 /// A system that keeps secrets.
@@ -220,6 +221,26 @@ fn azure_name(key: &str) -> String {
         _ => key,
     };
     name.to_ascii_lowercase()
+}
+
+/// Whether what somebody says to be the path of a key lies inside. It is written as references are.
+pub fn claimed(text: &str, binding: &Binding) -> Verdict {
+    let (Binding::Bound { own, .. }, Ok(reference)) = (binding, Reference::parse(text)) else {
+        return Verdict::Outside(None, "the namespace is bound to nothing".to_owned());
+    };
+    if !reference.absolute && own.contains(reference.path) {
+        let why =
+            format!("without a slash before it the path is relative to {own}; write /{}", reference.path);
+        return Verdict::Outside(None, why);
+    }
+    match reference.path_in(own) {
+        Err(error) => Verdict::Outside(None, error.to_string()),
+        Ok(path) if binding.contains(path.as_str()) => Verdict::Inside(Some(path.as_str().to_owned())),
+        Ok(path) => {
+            let why = message::outside(path.as_str(), binding);
+            Verdict::Outside(Some(path.as_str().to_owned()), why)
+        }
+    }
 }
 
 /// Whether a name lies inside what a namespace may read, or for `Write` inside its own scope.

@@ -1,12 +1,15 @@
 //! What a carrier says of a foreign object: which remote paths it reaches and where in the object they stand, which store it
 //! uses, what it fills, what plaintext it holds, and what cannot be decided. Nothing of scopes: `judge` compares.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::COPIERS;
+use super::claims::PATHS;
 use super::json::Json;
 use super::place::Place;
+use crate::policy::wishes::is_ours;
 use crate::policy::workload::json::escape;
 
 /// A JSON pointer that is written out only when somebody asks: most objects are allowed and have fifty of them.
@@ -16,6 +19,8 @@ pub enum Pointer {
     Item(&'static str, u32, &'static str),
     /// Anything else.
     Whole(Box<str>),
+    /// The object as a whole: of what is kept, nobody knows any more where it stood.
+    Object,
 }
 
 impl Pointer {
@@ -69,6 +74,7 @@ impl fmt::Display for Pointer {
             Self::Item(base, index, "") => write!(out, "{base}/{index}"),
             Self::Item(base, index, tail) => write!(out, "{base}/{index}/{tail}"),
             Self::Whole(text) => out.write_str(text),
+            Self::Object => Ok(()),
         }
     }
 }
@@ -96,6 +102,8 @@ pub enum Source {
     },
     /// A place that the object itself names.
     Place(Arc<Place>),
+    /// By nothing: it is said to be the path of what the object brings.
+    Claim,
 }
 
 /// One remote path.
@@ -111,17 +119,76 @@ pub struct Access {
     pub key: Box<str>,
 }
 
-/// One key of the Secret that an object fills.
+/// The same, of an object that is read, or of one that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked<'r> {
+    /// Where it stands.
+    pub at: &'r Pointer,
+    /// By what it is reached.
+    pub source: &'r Source,
+    /// What is done with it.
+    pub how: How,
+    /// As it is written.
+    pub key: &'r str,
+}
+
+impl Access {
+    /// What is asked for.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked { at: &self.at, source: &self.source, how: self.how, key: &self.key }
+    }
+}
+
+/// What an object writes into a Secret. All that it writes is listed: what is not known is a reason to believe nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fill {
-    /// The key; `None` where each property has one of its own name.
+    /// The key; `None` where nobody can say which: each property has one of its own name, or something makes them up.
     pub key: Option<Box<str>>,
     /// The Secret, where it is not the object's one target.
     pub secret: Option<Box<str>>,
-    /// Which of the accesses it comes from.
-    pub access: u32,
-    /// Which property of it; `None` for the whole.
+    /// Which of the accesses it comes from; `None` where no path says.
+    pub access: Option<u32>,
+    /// Which property of it; `None` for the whole, and for each.
     pub property: Option<Box<str>>,
+    /// Whether what comes is what the secret manager has now: not an old version, a decoded text, or a part under other names.
+    pub is_value: bool,
+}
+
+impl Fill {
+    /// One key that holds a whole value, or one property of it.
+    pub fn key(key: &str, access: u32, property: Option<&str>) -> Self {
+        let property = property.map(Into::into);
+        Self { key: Some(key.into()), secret: None, access: Some(access), property, is_value: true }
+    }
+
+    /// A key for each property, of its own name.
+    pub fn each(access: u32) -> Self {
+        Self { key: None, secret: None, access: Some(access), property: None, is_value: true }
+    }
+
+    /// A key, or keys that nobody can name, with something of no path.
+    pub fn other(key: Option<&str>) -> Self {
+        Self { key: key.map(Into::into), secret: None, access: None, property: None, is_value: false }
+    }
+
+    /// The same, of a Secret that is not the object's one target.
+    pub fn of(self, secret: &str) -> Self {
+        Self { secret: Some(secret.into()), ..self }
+    }
+
+    /// The same, unless something else comes than what the secret manager has now.
+    pub fn unless(self, is_changed: bool) -> Self {
+        Self { is_value: self.is_value && !is_changed, ..self }
+    }
+}
+
+/// What is filled, by the names that an object itself gives it; `None` where two have one name.
+pub fn by_name<'f>(pairs: impl Iterator<Item = (&'f str, &'f Fill)>) -> HashMap<&'f str, Option<&'f Fill>> {
+    let mut named = HashMap::new();
+    for (name, fill) in pairs {
+        named.entry(name).and_modify(|known| *known = None).or_insert(Some(fill));
+    }
+    named
 }
 
 /// A text that stands in the object as it is.
@@ -154,7 +221,7 @@ pub struct Reach {
     pub accesses: Vec<Access>,
     /// Name of the Secret that is filled.
     pub target: Option<Box<str>>,
-    /// Which keys of it come from where.
+    /// What is written into it, and into other Secrets.
     pub fills: Vec<Fill>,
     /// SecretProviderClasses that it names.
     pub classes: Vec<(Pointer, Box<str>)>,
@@ -234,9 +301,19 @@ impl Reach {
         }
     }
 
-    /// Annotations that make another tool copy the object into other namespaces.
+    /// Annotations that make another tool copy the object into other namespaces, or claim that a Secret is RefGate's.
     pub fn copiers(&mut self, at: &str, annotations: &Json<'_>) {
         for (key, _) in annotations.fields() {
+            // Those of the object itself are read by `claims`.
+            if is_ours(key) && at != "/metadata/annotations" {
+                self.fault(
+                    &format!("{at}/{}", escape(key)),
+                    format!(
+                        "it becomes an annotation of the Secret, and those of RefGate only its sync writes; which key holds \
+                         which path stands in {PATHS} of the object's own metadata"
+                    ),
+                );
+            }
             if COPIERS.iter().any(|start| key.starts_with(start)) {
                 self.fault(
                     &format!("{at}/{}", escape(key)),

@@ -4,7 +4,7 @@
 
 use super::doc::Doc;
 use super::json::Json;
-use super::reach::{Pointer, Reach};
+use super::reach::{Fill, Pointer, Reach};
 use super::template::has_actions;
 use super::{Carrier, Foreign, Handling, Kind};
 use crate::policy::workload::json::escape;
@@ -19,12 +19,16 @@ pub const CARRIER: Carrier = Carrier {
         kind: "SealedSecret",
         resource: "sealedsecrets",
         cluster_scoped: false,
-        handling: Handling::Judged { read, watched: false },
+        handling: Handling::Judged { read, watched: true },
     }],
     doc: Doc {
-        summary: "ciphertext that the cluster's key opens; it names no path, so RefGate holds it to its namespace",
+        summary: "ciphertext that the cluster's key opens; it names no path, so RefGate holds it to its namespace, and an annotation can name one",
         fields: &[
             ("metadata.annotations", "the scope that it was sealed for"),
+            (
+                "metadata.annotations, `refgate.dev/paths`",
+                "which of its keys holds which path: `database_url=database_url, smtp-password=smtp#password`",
+            ),
             ("spec.encryptedData", "ciphertext, or what should be"),
             ("spec.template.data", "templates, or plaintext"),
         ],
@@ -54,7 +58,16 @@ fn read(object: &Foreign<'_>) -> Reach {
     if !spec.get("data").is_null() {
         reach.doubt("/spec/data", "the old form holds a whole Secret in one piece; seal it anew");
     }
+    reach.target = (!object.name().is_empty()).then(|| object.name().into());
+    let data = spec.get("template").get("data");
+    for (key, _) in data.fields() {
+        reach.fills.push(Fill::other(Some(key)));
+    }
     for (key, value) in spec.get("encryptedData").fields() {
+        // What the template has under a name goes before what is sealed.
+        if data.get(key).is_null() {
+            reach.fills.push(Fill::other(Some(key)));
+        }
         let at = Pointer::to(format!("/spec/encryptedData/{}", escape(key)));
         // Two bytes of length, 512 for a key of 4096 bits, begin each ciphertext.
         if !value.text().is_some_and(|text| text.starts_with("Ag") && text.len() > 64) {

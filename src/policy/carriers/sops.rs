@@ -4,7 +4,7 @@
 
 use super::doc::Doc;
 use super::json::Json;
-use super::reach::{Pointer, Reach};
+use super::reach::{Fill, Pointer, Reach};
 use super::{Carrier, Foreign, Handling, Kind};
 use crate::policy::workload::json::escape;
 
@@ -18,12 +18,16 @@ pub const CARRIER: Carrier = Carrier {
         kind: "SopsSecret",
         resource: "sopssecrets",
         cluster_scoped: false,
-        handling: Handling::Judged { read, watched: false },
+        handling: Handling::Judged { read, watched: true },
     }],
     doc: Doc {
         summary: "values that SOPS has encrypted; it names no path, so RefGate sees to it that they are encrypted",
         fields: &[
             ("SopsSecret spec.secretTemplates[].data, .stringData", "`ENC[…]`, or what should be"),
+            (
+                "SopsSecret metadata.annotations, `refgate.dev/paths`",
+                "which key holds which path: `database_url=database_url`, with several Secrets `web/database_url=database_url`",
+            ),
             ("Secret data, stringData", "`ENC[AES256_GCM` that nobody decrypted: policy `refgate-leftovers`"),
             ("ConfigMap data, env values", "the same, and files of age: the webhook"),
         ],
@@ -53,7 +57,11 @@ fn read(object: &Foreign<'_>) -> Reach {
         let known = ["annotations", "data", "labels", "name", "stringData", "type"];
         reach.known(&at, template, &known);
         reach.copiers(&format!("{at}/annotations"), template.get("annotations"));
+        let secret = template.get("name").text().filter(|name| !name.is_empty());
         for part in ["data", "stringData"] {
+            for (key, _) in template.get(part).fields() {
+                reach.fills.extend(secret.map(|secret| Fill::other(Some(key)).of(secret)));
+            }
             for (key, value) in template.get(part).fields() {
                 let pointer = || Pointer::to(format!("{at}/{part}/{}", escape(key)));
                 let Some(text) = reach.text(pointer, value).filter(|text| !text.is_empty()) else { continue };

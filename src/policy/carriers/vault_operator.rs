@@ -126,10 +126,12 @@ fn static_secret(object: &Foreign<'_>) -> Reach {
     let name = reach.text(|| Pointer::to("/spec/destination/name"), destination.get("name"));
     if let (Some(name), Some(access)) = (name, access) {
         reach.target = Some(name.into());
-        // Without a transformation every property has a key of its own name.
-        if destination.get("transformation").is_null() {
-            reach.fills.push(Fill { key: None, secret: None, access, property: None });
-        }
+        // Without a transformation every property has a key of its own name; `_raw` beside them is all of it once more.
+        let transformation = destination.get("transformation");
+        let is_changed =
+            transformation.fields().iter().any(|(key, value)| key != "excludeRaw" && !value.is_null());
+        let is_old = !spec.get("version").is_null();
+        reach.fills.push(Fill::each(access).unless(is_changed || is_old));
     }
     reach
 }

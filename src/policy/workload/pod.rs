@@ -211,6 +211,8 @@ pub struct EnvFrom<'a> {
     /// `secretRef`: all keys of a Secret.
     #[serde(borrow, deserialize_with = "object")]
     pub secret_ref: Option<Named<'a>>,
+    /// What stands before the name of each variable.
+    pub prefix: Option<Text<'a>>,
 }
 
 /// One volume mount.
