@@ -16,6 +16,7 @@ pub mod manager;
 mod messages;
 mod mutators;
 mod outage;
+mod requests;
 mod rotation;
 pub mod scan;
 mod status;
@@ -102,6 +103,7 @@ pub const CASES: &[Case] = cases![
     Alone sync_faults::nothing_is_lost_foreign_or_written_twice,
     Alone status::tells_what_is_and_what_is_missing,
     Alone external_secrets::the_whole_line,
+    Alone requests::are_those_that_were_judged,
     Alone calls::only_what_can_matter_is_asked,
     Alone load::no_creation_fails_while_everything_changes,
     Alone load::a_large_world_is_judged_right,
