@@ -3,6 +3,7 @@
 //! Source: isindir/sops-secrets-operator `api/v1alpha3`, getsops/sops `stores/stores.go`.
 
 use super::doc::Doc;
+use super::json::Json;
 use super::reach::{Pointer, Reach};
 use super::{Carrier, Foreign, Handling, Kind};
 use crate::policy::workload::json::escape;
@@ -42,9 +43,16 @@ fn read(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "sops", "spec"]);
     let spec = object.json.get("spec");
-    reach.known("/spec", spec, &["secretTemplates", "suspend"]);
-    let base = "/spec/secretTemplates";
-    for (index, template) in reach.list(base, spec.get("secretTemplates")).iter().enumerate() {
+    // The second is how v1alpha1 spells it. Whichever version it is, what stands in the other is judged too.
+    let (new, old) = ("secretTemplates", "secret_templates");
+    reach.known("/spec", spec, &[new, old, "suspend"]);
+    templates(&mut reach, "/spec/secretTemplates", spec.get(new));
+    templates(&mut reach, "/spec/secret_templates", spec.get(old));
+    reach
+}
+
+fn templates(reach: &mut Reach, base: &str, list: &Json<'_>) {
+    for (index, template) in reach.list(base, list).iter().enumerate() {
         let at = format!("{base}/{index}");
         let known = ["annotations", "data", "labels", "name", "stringData", "type"];
         reach.known(&at, template, &known);
@@ -62,5 +70,4 @@ fn read(object: &Foreign<'_>) -> Reach {
             }
         }
     }
-    reach
 }
