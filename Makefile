@@ -3,6 +3,7 @@
 #   KUBERNETES=1.33      an older minor; tests/e2e/control-plane has a folder for each that is supported
 #   KUBEBUILDER_ASSETS   a folder with etcd, kube-apiserver and so on; what is missing there is built with Go, once
 #   TESTS="fence day"    those tests alone whose name holds one of these words
+#   REFGATE_ESO_SEED=2   other objects of External Secrets Operator in the test `requests`; REFGATE_ESO_OBJECTS=500 of them
 #   PARTS="sync"         those parts of the benchmark alone: webhook, sync, memory
 
 CARGO ?= cargo

@@ -13,6 +13,8 @@
 
 mod bench;
 mod cases;
+#[path = "../it/crds/check.rs"]
+mod crd_check;
 mod harness;
 #[path = "../it/managers/contract.rs"]
 mod manager_contract;

@@ -13,6 +13,7 @@ mod carriers;
 mod cases;
 mod cli;
 mod config;
+mod crds;
 mod docs;
 mod fills;
 mod harness;

@@ -377,7 +377,13 @@ fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
 fn secret_sync(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     let spec = object.json.get("spec");
-    let known = ["forceSynchronization", "secretObject", "secretProviderClassName", "serviceAccountName"];
+    let known = [
+        "forceSynchronization",
+        "secretObject",
+        "secretProviderClassName",
+        "secretSyncControllerName",
+        "serviceAccountName",
+    ];
     reach.known("/spec", spec, &known);
     let at = || Pointer::to("/spec/secretProviderClassName");
     match reach.text(at, spec.get("secretProviderClassName")) {

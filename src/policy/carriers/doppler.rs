@@ -9,6 +9,9 @@ use super::place::{Place, System};
 use super::reach::{Fill, How, Pointer, Reach};
 use super::{Carrier, Foreign, Handling, Kind};
 
+/// The server of Doppler itself.
+const HOST: &str = "https://api.doppler.com";
+
 /// The carrier.
 pub const CARRIER: Carrier = Carrier {
     id: "doppler",
@@ -48,7 +51,9 @@ fn read(object: &Foreign<'_>) -> Reach {
     let spec = object.json.get("spec");
     let known = [
         "config",
+        "excludeSecretsRegex",
         "format",
+        "host",
         "managedSecret",
         "nameTransformer",
         "processors",
@@ -59,6 +64,13 @@ fn read(object: &Foreign<'_>) -> Reach {
         "verifyTLS",
     ];
     reach.known("/spec", spec, &known);
+    // The API server writes the usual one where the object names none.
+    if reach.text(|| Pointer::to("/spec/host"), spec.get("host")).is_some_and(|host| host != HOST) {
+        reach.doubt(
+            "/spec/host",
+            "whose secrets another server than Doppler's gives cannot be said; leave it out",
+        );
+    }
     let own = object.json.get("metadata").get("namespace").text().unwrap_or_default();
     for field in ["tokenSecret", "managedSecret"] {
         let at = format!("/spec/{field}");

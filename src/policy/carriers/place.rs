@@ -122,6 +122,13 @@ pub struct Remote<'p> {
     name: Cow<'p, str>,
 }
 
+impl Remote<'_> {
+    /// The name that is asked for, or what the names begin with that are.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// What a path comes to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -50,9 +50,16 @@ fn read(object: &Foreign<'_>) -> Reach {
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "sops", "spec"]);
     servers(&mut reach, "/sops", object.json.get("sops"));
     let spec = object.json.get("spec");
-    reach.known("/spec", spec, &["secretTemplates", "suspend"]);
-    let base = "/spec/secretTemplates";
-    for (index, template) in reach.list(base, spec.get("secretTemplates")).iter().enumerate() {
+    // The second is how v1alpha1 spells it. Whichever version it is, what stands in the other is judged too.
+    let (new, old) = ("secretTemplates", "secret_templates");
+    reach.known("/spec", spec, &[new, old, "suspend"]);
+    templates(&mut reach, "/spec/secretTemplates", spec.get(new));
+    templates(&mut reach, "/spec/secret_templates", spec.get(old));
+    reach
+}
+
+fn templates(reach: &mut Reach, base: &str, list: &Json<'_>) {
+    for (index, template) in reach.list(base, list).iter().enumerate() {
         let at = format!("{base}/{index}");
         let known = ["annotations", "data", "labels", "name", "stringData", "type"];
         reach.known(&at, template, &known);
@@ -74,7 +81,6 @@ fn read(object: &Foreign<'_>) -> Reach {
             }
         }
     }
-    reach
 }
 
 /// Servers of keys that the file itself names: the operator shows its own token of Vault to each (getsops/sops `hcvault`).

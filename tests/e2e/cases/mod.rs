@@ -4,6 +4,7 @@ mod audit;
 mod bind;
 mod binding;
 mod calls;
+mod carriers;
 mod condition;
 mod data;
 mod day;
@@ -17,6 +18,7 @@ pub mod manager;
 mod messages;
 mod mutators;
 mod outage;
+mod requests;
 mod rotation;
 pub mod scan;
 mod status;
@@ -104,7 +106,9 @@ pub const CASES: &[Case] = cases![
     Alone sync_tenants::a_namespace_whose_writes_hang,
     Alone sync_faults::nothing_is_lost_foreign_or_written_twice,
     Alone status::tells_what_is_and_what_is_missing,
+    Alone carriers::real_objects_of_every_kind,
     Alone external_secrets::the_whole_line,
+    Alone requests::are_those_that_were_judged,
     Alone calls::only_what_can_matter_is_asked,
     Alone load::no_creation_fails_while_everything_changes,
     Alone load::a_large_world_is_judged_right,

@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
+use super::crds;
 use super::faults::{Faults, Request};
 use super::moto::Moto;
 use super::process::{Process, free_port};
@@ -19,21 +22,13 @@ pub struct Operator {
 impl Operator {
     /// Installs its CRDs, v1beta1 served beside v1, and starts it.
     pub fn start(world: &World) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/external-secrets/build.sh");
-        let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "there is no External Secrets Operator: {}", output.status);
-        let text = String::from_utf8(output.stdout).unwrap();
-        let path = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            PathBuf::from(line.unwrap_or_else(|| panic!("no {name} in {text}")))
-        };
-        install_crds(world, &path("crds"));
+        crds::install(&world.plane, &crds());
         let folder = world.plane.folder.join("external-secrets");
         let moto = Moto::start(&folder);
         let proxy = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let seen = Faults::start(proxy, moto.address);
         let kubeconfig = world.plane.admin.kubectl.kubeconfig.display();
-        let program = path("external-secrets").display().to_string();
+        let program = built("external-secrets").display().to_string();
         let arguments = [
             "-i".to_owned(),
             format!("HOME={}", folder.display()),
@@ -45,6 +40,9 @@ impl Operator {
             program,
             format!("--metrics-addr=127.0.0.1:{}", free_port()),
             format!("--live-addr=127.0.0.1:{}", free_port()),
+            // Its usual 50 requests a second to the API server would be what the tests wait for.
+            "--client-qps=500".to_owned(),
+            "--client-burst=500".to_owned(),
         ];
         let log = folder.join("log/external-secrets.log");
         let process = Process::start("external-secrets", Path::new("/usr/bin/env"), &arguments, &log);
@@ -56,15 +54,29 @@ impl Operator {
         self.process.assert_running();
         self.seen.seen()
     }
+
+    /// The same with the answers.
+    pub fn answered(&mut self) -> Vec<(Request, Vec<u8>)> {
+        self.process.assert_running();
+        self.seen.passed()
+    }
 }
 
-fn install_crds(world: &World, bundle: &Path) {
-    let kubectl = &world.plane.admin.kubectl;
-    kubectl.run(&["apply", "--server-side", "-f", bundle.to_str().unwrap()]).ok();
-    for name in ["externalsecrets", "secretstores", "clustersecretstores"] {
-        let name = format!("{name}.external-secrets.io");
-        let patch = r#"[{"op":"replace","path":"/spec/versions/1/served","value":true}]"#;
-        kubectl.run(&["patch", "crd", &name, "--type=json", "-p", patch]).ok();
+/// Where a part of it is that was built.
+fn built(name: &str) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/external-secrets/build.sh");
+    let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "there is no External Secrets Operator: {}", output.status);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    PathBuf::from(line.unwrap_or_else(|| panic!("no {name} in {text}")))
+}
+
+/// Its CRDs, v1beta1 served beside v1, as they were for a while.
+pub fn crds() -> Vec<Value> {
+    let mut crds = crds::read(&built("crds"));
+    for version in crds.iter_mut().flat_map(|crd| crd["spec"]["versions"].as_array_mut().unwrap()) {
+        version["served"] = true.into();
     }
-    kubectl.run(&["wait", "--for=condition=Established", "--all", "crd", "--timeout=60s"]).ok();
+    crds
 }

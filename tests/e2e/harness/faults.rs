@@ -97,26 +97,30 @@ pub fn send(server: SocketAddr, request: &Request) -> Option<Vec<u8>> {
 
 /// Decides what becomes of a request.
 type Plan = Box<dyn FnMut(&Request) -> Fault + Send>;
+/// Requests that were passed on, with the whole answers to them.
+type Passed = Mutex<Vec<(Request, Vec<u8>)>>;
 
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
     seen: Arc<Mutex<Vec<Request>>>,
+    passed: Arc<Passed>,
 }
 
 impl Faults {
     /// Listens on `address` before `server`, for as long as the tests run.
     pub fn start(address: SocketAddr, server: SocketAddr) -> Self {
         let plan: Arc<Mutex<Plan>> = Arc::new(Mutex::new(Box::new(|_| Fault::Pass)));
-        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (seen, passed) = (Arc::default(), Arc::default());
         let listener = TcpListener::bind(address).unwrap();
-        let (to_plan, to_seen) = (Arc::clone(&plan), Arc::clone(&seen));
+        let (to_plan, to_seen, to_passed) = (Arc::clone(&plan), Arc::clone(&seen), Arc::clone(&passed));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (plan, seen) = (Arc::clone(&to_plan), Arc::clone(&to_seen));
-                std::thread::spawn(move || serve(stream, server, &plan, &seen));
+                let (plan, seen, passed) =
+                    (Arc::clone(&to_plan), Arc::clone(&to_seen), Arc::clone(&to_passed));
+                std::thread::spawn(move || serve(stream, server, &plan, &seen, &passed));
             }
         });
-        Self { plan, seen }
+        Self { plan, seen, passed }
     }
 
     /// From now on requests meet this.
@@ -129,15 +133,30 @@ impl Faults {
     pub fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
+
+    /// Each request that was passed on, with the whole answer to it.
+    pub fn passed(&self) -> Vec<(Request, Vec<u8>)> {
+        self.passed.lock().unwrap().clone()
+    }
 }
 
-fn serve(mut stream: TcpStream, server: SocketAddr, plan: &Mutex<Plan>, seen: &Mutex<Vec<Request>>) {
+fn serve(
+    mut stream: TcpStream,
+    server: SocketAddr,
+    plan: &Mutex<Plan>,
+    seen: &Mutex<Vec<Request>>,
+    passed: &Passed,
+) {
     let Some(request) = Request::read(&mut stream) else { return };
     seen.lock().unwrap().push(request.clone());
     let fault = (plan.lock().unwrap())(&request);
     // A client that goes before its answer is no matter.
     let _ = match fault {
-        Fault::Pass => send(server, &request).map(|answer| stream.write_all(&answer)),
+        Fault::Pass => send(server, &request).map(|answer| {
+            // Before the client has it: what the client does with it comes after.
+            passed.lock().unwrap().push((request.clone(), answer.clone()));
+            stream.write_all(&answer)
+        }),
         Fault::Half => {
             send(server, &request).map(|answer| stream.write_all(&answer[..answer.len() / 2 + 40]))
         }

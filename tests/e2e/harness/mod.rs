@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: a real control plane, RefGate beside it, people with their rights.
 
 pub mod api;
+pub mod crds;
 pub mod external_secrets;
 pub mod faults;
 pub mod golden;

@@ -211,11 +211,16 @@ fn s10_classes_of_other_providers() {
 fn s11_whoever_names_a_class_reads_what_it_reads() {
     let sync =
         object("secret-sync.x-k8s.io/v1alpha1", "SecretSync", "s", json!({"secretProviderClassName": "web"}));
+    // As the API server fills it in.
+    let mut filled_in = sync.clone();
+    filled_in["spec"]["secretSyncControllerName"] = "".into();
     let one = |name: &str| aws(&format!("- objectName: {name}\n  objectType: secretsmanager\n"));
     // One that was there before anybody asked.
     for (there, expected) in [(vec![one(INSIDE)], true), (vec![one(OUTSIDE)], false), (vec![], false)] {
-        let decision = ask(&world(&there, settings()), &sync, None);
-        assert_eq!(allowed(&decision), expected, "S11 {there:?}: {decision:?}");
+        for sync in [&sync, &filled_in] {
+            let decision = ask(&world(&there, settings()), sync, None);
+            assert_eq!(allowed(&decision), expected, "S11 {there:?}: {decision:?}");
+        }
     }
 }
 
@@ -265,7 +270,15 @@ fn s17_items_objects_and_projects() {
         object("secrets.doppler.com/v1alpha1", "DopplerSecret", "d", whole)
     };
     let secret = json!({"secret": {"name": "web", "dataKey": "db"}});
+    // As the API server fills it in.
+    let hosted = |host: &str| {
+        doppler(
+            json!({"project": "snippets", "config": "stg", "host": host, "verifyTLS": true, "resyncSeconds": 60}),
+        )
+    };
     table(&[
+        ("S17", hosted("https://api.doppler.com"), true),
+        ("S17", hosted("https://doppler.example.com"), false),
         ("S17", item("vaults/Snippets Stage/items/db"), true),
         ("S17", item("vaults/Payroll/items/db"), false),
         ("S17", item("vaults/Snippets Stage/items/db/x"), false),
@@ -319,18 +332,25 @@ fn s18_s19_what_is_sealed() {
 #[test]
 fn s21_what_sops_did_not_encrypt() {
     let cipher = "ENC[AES256_GCM,data:abc,iv:def,tag:ghi,type:str]";
-    let templates = |data: Value| {
-        object(
-            "isindir.github.com/v1alpha3",
-            "SopsSecret",
-            "s",
-            json!({"secretTemplates": [{"name": "web", "stringData": data}]}),
-        )
+    let templates = |version: &str, field: &str, data: Value| {
+        let spec = json!({field: [{"name": "web", "data": data}]});
+        object(&format!("isindir.github.com/{version}"), "SopsSecret", "s", spec)
     };
-    table(&[
-        ("S21", templates(json!({"a": cipher})), true),
-        ("S21", templates(json!({"a": cipher, "b_unencrypted": "hunter2"})), false),
-    ]);
+    let mut rows = Vec::new();
+    // The oldest version has a spelling of its own.
+    for (version, field) in
+        [("v1alpha3", "secretTemplates"), ("v1alpha2", "secretTemplates"), ("v1alpha1", "secret_templates")]
+    {
+        rows.push(("S21", templates(version, field, json!({"a": cipher})), true));
+        rows.push((
+            "S21",
+            templates(version, field, json!({"a": cipher, "b_unencrypted": "hunter2"})),
+            false,
+        ));
+    }
+    let plain = json!({"secretTemplates": [{"name": "web", "stringData": {"b_unencrypted": "hunter2"}}]});
+    rows.push(("S21", object("isindir.github.com/v1alpha3", "SopsSecret", "s", plain), false));
+    table(&rows);
 }
 
 /// Which kinds are let through where a carrier's doubts are: a doubt is no excuse for a path that is outside.
@@ -344,6 +364,9 @@ fn what_is_undecided_hides_nothing_that_is_decided() {
     let spec = json!({"backendType": "secretsManager", "region": "us-west-2", "hereafter": true, "dataFrom": [OUTSIDE]});
     let both = object("kubernetes-client.io/v1", "ExternalSecret", "web", spec);
     assert!(!allowed(&ask(&snapshot, &both, None)));
+    let plain = json!({"secret_templates": [{"name": "web", "data": {"a": "hunter2"}}]});
+    let plain = object("isindir.github.com/v1alpha1", "SopsSecret", "s", plain);
+    assert!(!allowed(&ask(&snapshot, &plain, None)));
     let made = object("secrets.hashicorp.com/v1beta1", "VaultDynamicSecret", "v", json!({}));
     let decision = ask(&snapshot, &made, None);
     assert!(allowed(&decision) && decision.rules == ["carrier-undecided"], "{decision:?}");
