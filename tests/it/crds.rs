@@ -46,12 +46,5 @@ fn few_fields_are_unknown() {
         .iter()
         .flat_map(|(kind, fields)| fields.iter().map(move |field| format!("{kind} {field}")))
         .collect();
-    assert_eq!(
-        lines,
-        [
-            "CSISecrets spec.secrets.transformation",
-            "CSISecrets spec.secrets.vaultAppRoleSecretIDs",
-            "SopsSecret spec.enforceOwnership"
-        ]
-    );
+    assert_eq!(lines, ["CSISecrets spec.secrets.vaultAppRoleSecretIDs", "SopsSecret spec.enforceOwnership"]);
 }
