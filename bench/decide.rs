@@ -12,12 +12,14 @@ use std::sync::Arc;
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher};
 use mimalloc::MiMalloc;
+use refgate::config::Config;
 use refgate::policy::carriers;
 use refgate::policy::carriers::held::{Carried, Held};
 use refgate::policy::decide;
 use refgate::policy::decision::Outcome;
 use refgate::policy::review::{self, Endpoint};
 use refgate::policy::snapshot::{Catalogue, Entry, NamespaceLabels, NamespaceState, Settings, Snapshot};
+use refgate::serve::state::{CarriedUpdate, Change, State, Update};
 use reviews::{NAMESPACE, applied, body, pod};
 use serde_json::Value;
 
@@ -107,6 +109,35 @@ fn external_secret(bencher: Bencher<'_, '_>, entries: usize) {
     bencher
         .counter(BytesCount::new(body.len()))
         .bench_local(|| answer(black_box(&body), Endpoint::Validate, &world));
+}
+
+/// One ExternalSecret that changes in a namespace of so many, as the writer of snapshots takes it in and publishes it.
+#[divan::bench(args = [20, 20_000])]
+fn event(bencher: Bencher<'_, '_>, count: usize) {
+    let kind = |name: &str| carriers::kinds().map(|(_, kind)| kind).find(|kind| kind.kind == name);
+    let (Some(stores), Some(secrets)) = (kind("ClusterSecretStore"), kind("ExternalSecret")) else { return };
+    let held = |kind, object: &Value| Held::read(kind, &object.to_string()).map(Arc::new);
+    let secret =
+        |number: usize, entries| held(secrets, &reviews::external_secret(&format!("web-{number}"), entries));
+    let world = world();
+    let labels = Arc::clone(&world.namespaces[NAMESPACE].namespace);
+    let mut state = State::new(Config::default());
+    state.apply(Change::Namespaces(Update::Restart(vec![(NAMESPACE.into(), Some(labels))])));
+    state.apply(Change::Catalogues(Update::Restart(Vec::new())));
+    let store = vec![("".into(), "aws".into(), held(stores, &reviews::store()))];
+    state.apply(Change::Carried(stores, CarriedUpdate::Restart(store)));
+    let all = (0..count).map(|number| (NAMESPACE.into(), format!("web-{number}").into(), secret(number, 5)));
+    state.apply(Change::Carried(secrets, CarriedUpdate::Restart(all.collect())));
+    let (Some(four), Some(five)) = (secret(count / 2, 4), secret(count / 2, 5)) else { return };
+    let mut versions = [four, five].into_iter().cycle();
+    // Readers hold the snapshot of before, as in a server.
+    let mut published = state.snapshot();
+    bencher.bench_local(|| {
+        let Some(held) = versions.next() else { return };
+        state.apply(Change::Carried(secrets, CarriedUpdate::Apply(NAMESPACE.into(), held)));
+        published = state.snapshot();
+    });
+    assert!(published.is_some_and(|snapshot| !snapshot.namespaces[NAMESPACE].filled.is_empty()));
 }
 
 /// The review with five references, in a cluster of so many namespaces: the world does not show in the time.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::de::DeserializeSeed;
 
 use super::foreign::{self, Reading, annotations};
-use super::inject::{REFS, texts_of_refs};
 use super::judge::{Struck, Walk, borrowed, candidate, judge};
+use super::refs::{REFS, texts_of_refs};
 use super::rules::Place as At;
 use super::spot::{Spot, finding};
 use super::wishes::is_ours;

@@ -21,6 +21,7 @@ pub mod message;
 pub mod path;
 pub mod plan;
 pub mod reference;
+mod refs;
 pub mod resolve;
 pub mod review;
 pub mod rules;

@@ -150,7 +150,18 @@ impl<'s> World<'s> {
             }
             Spread::Plain(row) => return (unknown(&path, row), None),
         };
-        (Resolution::Found(Found { path, secret, key: EVERY_KEY.to_owned(), entry: None, note }), Some(whole))
+        let found = Found { path, secret, key: EVERY_KEY.to_owned(), entry: None, note };
+        (self.sole(Resolution::Found(found)), Some(whole))
+    }
+
+    /// What another system fills, unless the catalogue says that the Secret is RefGate's: then two write into it.
+    fn sole(&self, resolution: Resolution<'s>) -> Resolution<'s> {
+        let Resolution::Found(Found { path, secret, .. }) = &resolution else { return resolution };
+        let ours = self.catalogue().by_secret(secret).next();
+        let Some(other) = ours else { return resolution };
+        let shown = self.binding().contains(&other.path).then_some(&*other.path);
+        let why = message::holds_something_else(path, secret, shown);
+        Resolution::Refused { path: Some(path.clone()), why }
     }
 
     /// What a reference comes to here; `suggest` asks for a "did you mean" besides.
@@ -163,7 +174,7 @@ impl<'s> World<'s> {
         let entries = self.catalogue().by_path(&path);
         let filled = self.state.filled.by_path(&path).next();
         if let (true, Some(first)) = (entries.is_empty(), filled) {
-            return by_others(reference, &path, &self.state.filled, first, suggest);
+            return self.sole(by_others(reference, &path, &self.state.filled, first, suggest));
         }
         if entries.is_empty() && self.catalogue().is_absent() && !self.state.filled.is_empty() {
             let names = self.state.filled.rows().filter_map(|row| row.path().strip_prefix(own));

@@ -201,6 +201,16 @@ fn a_secret_that_holds_something_else_too_is_not() {
     );
     table(&two, &[("from smtp", shared), ("smtp#user", "!no key of it holds property user")]);
     table("", &[("from smtp", "!not synced yet")]);
+    // RefGate's own sync does.
+    let ours = r#"---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: catalogue.team, namespace: refgate-system, labels: {refgate.dev/catalogue: "true"}}
+data: {catalogue: '[{"path": "g/a/stage/x", "secret": "smtp", "keys": ["value"]}]'}
+"#;
+    let both = format!("{}{ours}", external_secret("smtp", "dataFrom: [{extract: {key: smtp}}]"));
+    let why = "!the catalogue says that it holds g/a/stage/x";
+    table(&both, &[("from smtp", why), ("smtp#user", why), ("x", "A=smtp/value")]);
 }
 
 #[test]

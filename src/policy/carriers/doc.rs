@@ -78,6 +78,8 @@ its own `group/app/env` and its shared paths, by whatever object; levels do not 
 - Kinds of the whole cluster, and objects in namespaces that are bound to nothing, are denied, or audited where `carriers.clusterScoped`
   and `carriers.unbound` say so.
 - A kind that says `denied`, and one of the same API groups that is not listed, does not come into a bound namespace: this version cannot judge it.
+- Which key of a Secret holds which path is read from the object, and references resolve by it. Where the object does not say it, as a SealedSecret, its
+  annotation `refgate.dev/paths` can: [reference](reference.md#world-and-catalogue).
 - Two changes at the same moment can each pass on what was there before, and objects of before the installation were never asked about.
   `serve` judges again what its watches bring (metric `refgate_carriers_outside`, and a line in the log), and `refgate scan` lists it.
 ";

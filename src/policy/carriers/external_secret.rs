@@ -259,7 +259,7 @@ fn target(reach: &mut Reach, base: &str, target: &Json<'_>, name: Option<&str>, 
         reach.target = Some(target_name.into());
         reach.fills = templated(template, entries);
         // It writes into what others have made, and their keys stay.
-        if !matches!(policy, None | Some("" | "Owner")) {
+        if !matches!(policy, None | Some("" | "Owner" | "Orphan")) {
             reach.fills.push(Fill::other(None));
         }
     }

@@ -68,6 +68,11 @@ pub(super) fn reads(pod: &Value) -> Vec<(String, String, &'static str, String)> 
                     reads.push((secret, key, "env", format!("{name}/{}", entry["name"].as_str().unwrap())));
                 }
             }
+            for from in members(&container["envFrom"]) {
+                if let Some(secret) = text(&from["secretRef"]["name"]) {
+                    reads.push((secret, "*".to_owned(), "env", format!("{name}/*")));
+                }
+            }
             for mount in members(&container["volumeMounts"]) {
                 for (secret, item) in shown(pod, &mount["name"]) {
                     if let (Some(secret), Some(key)) = (text(&secret), text(&item["key"])) {

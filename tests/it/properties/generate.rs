@@ -226,9 +226,17 @@ fn volumes(spoiled: bool) -> impl Strategy<Value = Value> {
     })
 }
 
+/// Whole Secrets.
+fn env_from(spoiled: bool) -> impl Strategy<Value = Option<Value>> {
+    let from = secret(spoiled).prop_map(|name| json!({"secretRef": {"name": name}}));
+    prop::option::weighted(0.2, prop::collection::vec(from, 0..3).prop_map(Value::from))
+}
+
 fn containers(spoiled: bool, names: &'static [&'static str], least: usize) -> impl Strategy<Value = Value> {
-    let container = (maybe(env(spoiled)), maybe(mounts())).prop_map(|(env, mounts)| {
-        vec![("image", Some(json!("registry.example.com/site:1"))), ("env", env), ("volumeMounts", mounts)]
+    let parts = (maybe(env(spoiled)), env_from(spoiled), maybe(mounts()));
+    let container = parts.prop_map(|(env, env_from, mounts)| {
+        let image = Some(json!("registry.example.com/site:1"));
+        vec![("image", image), ("env", env), ("envFrom", env_from), ("volumeMounts", mounts)]
     });
     let names_there = subsequence(names, least..=names.len());
     (names_there, prop::collection::vec(container, names.len())).prop_map(|(names, containers)| {
