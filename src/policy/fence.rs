@@ -6,7 +6,6 @@ use super::judge::Walk;
 use super::leftover;
 use super::message;
 use super::workload::json::escape;
-use super::workload::object::Template;
 use super::workload::volume::Volume;
 
 impl Walk<'_, '_> {
@@ -127,8 +126,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    pub(super) fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
-        let pointer = || format!("{}/metadata/annotations/{}", template.pointer, escape(key));
+    pub(super) fn foreign_annotation(&mut self, base: &str, key: &str, value: &str) {
+        let pointer = || format!("{base}/metadata/annotations/{}", escape(key));
         let subject = || format!("annotation {key}");
         for reference in annotations::references(key, value) {
             self.foreign(&reference, &pointer, &subject);

@@ -9,6 +9,7 @@ use super::allow::{ALLOW_PLAINTEXT, Pass, marked};
 use super::decision::ReferenceReport;
 use super::finding::Finding;
 use super::foreign;
+use super::foreign::annotations::OF_DATA;
 use super::line::Line;
 use super::message;
 use super::plan::container_pointer;
@@ -109,6 +110,11 @@ impl<'t> Walk<'_, 't> {
                     false => self.note("/metadata".to_owned(), message::does_nothing(key)),
                 }
             }
+            if kind.is_some_and(Kind::holds_data) {
+                for (key, value) in annotations.0.iter().filter(|(key, _)| OF_DATA.contains(&&**key)) {
+                    self.foreign_annotation(pointer, key, value);
+                }
+            }
             self.annotations(pointer, annotations, kind);
         }
     }
@@ -133,7 +139,7 @@ impl<'t> Walk<'_, 't> {
         }
         if let Some(annotations) = &template.metadata.annotations {
             for (key, value) in &annotations.0 {
-                self.foreign_annotation(template, key, value);
+                self.foreign_annotation(&template.pointer, key, value);
             }
             self.annotations(&template.pointer, annotations, kind);
         }

@@ -45,6 +45,9 @@ pub const SECRET_ANNOTATIONS: [&str; 4] = [
     "vault.security.banzaicloud.io/vault-tls-secret",
 ];
 
+/// Those that say something of an object that holds data: its own placeholders are filled from their path.
+pub const OF_DATA: [&str; 1] = ["avp.kubernetes.io/path"];
+
 /// Whether an annotation of another system holds paths, and nothing that could be a plaintext.
 pub fn holds_paths(key: &str) -> bool {
     ANNOTATIONS
