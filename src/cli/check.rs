@@ -66,10 +66,13 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 /// Judges one document into the report.
 pub fn add(report: &mut Report, judge: &mut Judge, document: &Document) {
     let judged = match judge.workload(&document.value) {
-        Ok(None) => {
-            report.skipped += 1;
-            return;
-        }
+        Ok(None) => match judge.kept_by_sops(&document.value) {
+            Some((workload, judged)) => Ok(Entry::new(document, workload, judged)),
+            None => {
+                report.skipped += 1;
+                return;
+            }
+        },
         Ok(Some(workload)) => judge.judge(&workload).map(|judged| Entry::new(document, workload, judged)),
         Err(unjudged) => Err(unjudged),
     };

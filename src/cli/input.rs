@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::policy::leftover::{AGE_ARMOR, AGE_HEADER};
 use crate::yaml;
 
 /// The name that findings in standard input are reported under.
@@ -88,7 +89,25 @@ fn unreadable(file: &str, error: &std::io::Error) -> Problem {
     Problem { file: Some(file.to_owned()), line: None, message: format!("cannot be read: {error}") }
 }
 
+/// What a file begins with that somebody has encrypted as a whole, and what to do first.
+const LOCKED: [(&[u8], &str); 3] = [
+    (
+        b"\0GITCRYPT\0",
+        "this file is locked by git-crypt, so it cannot be judged; unlock the repository first: git-crypt unlock",
+    ),
+    (AGE_HEADER.text.as_bytes(), ENCRYPTED_BY_AGE),
+    (AGE_ARMOR.text.as_bytes(), ENCRYPTED_BY_AGE),
+];
+const ENCRYPTED_BY_AGE: &str = "this file is encrypted by age, so it cannot be judged; decrypt it first, and check what comes out: age --decrypt FILE | refgate check -";
+
 fn decode(file: &str, bytes: Vec<u8>, each: &mut dyn FnMut(Result<Document, Problem>)) {
+    if let Some((_, message)) = LOCKED.iter().find(|(start, _)| bytes.starts_with(start)) {
+        return each(Err(Problem {
+            file: Some(file.to_owned()),
+            line: None,
+            message: (*message).to_owned(),
+        }));
+    }
     match String::from_utf8(bytes) {
         Ok(text) => documents(file, &text, each),
         Err(error) => {

@@ -30,6 +30,7 @@ use crate::world::{NAME_LABEL, World};
 
 mod pods;
 mod policies;
+mod sops;
 
 /// The world that documents are judged in, and the flags that change it.
 pub struct Judge {
@@ -207,7 +208,10 @@ impl Judge {
         let Decision { mut outcome, mut refusals, mut findings, references, warnings, allowed, .. } =
             decision;
         findings.retain(|finding| level.counts(finding.certainty));
-        if policies::judge(workload, &self.snapshot, &mut refusals) {
+        let mut is_changed = policies::judge(workload, &self.snapshot, &mut refusals);
+        // The carrier of SOPS has said it of its own kind.
+        is_changed |= !workload.is_carried && sops::judge(workload.object, &mut refusals, &findings);
+        if is_changed {
             outcome = verdict::outcome(&refusals, &findings.iter().collect::<Vec<_>>());
         }
         let denial = match outcome {

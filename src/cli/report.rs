@@ -317,7 +317,7 @@ impl Report {
 
     /// What was judged, in one word.
     fn what(&self) -> &'static str {
-        let holds_data = |entry: &Entry| matches!(&*entry.kind, "ConfigMap" | "Secret");
+        let holds_data = |entry: &Entry| matches!(&*entry.kind, "" | "ConfigMap" | "Secret");
         if self.results.iter().any(holds_data) { "object" } else { "workload" }
     }
 

@@ -7,7 +7,6 @@ use super::judge::Walk;
 use super::leftover;
 use super::message;
 use super::workload::json::escape;
-use super::workload::object::Template;
 use super::workload::volume::Volume;
 
 impl Walk<'_, '_> {
@@ -126,25 +125,14 @@ impl Walk<'_, '_> {
         }
     }
 
-    pub(super) fn foreign_annotation(&mut self, template: &Template<'_>, key: &str, value: &str) {
-        let pointer = || format!("{}/metadata/annotations/{}", template.pointer, escape(key));
+    pub(super) fn foreign_annotation(&mut self, base: &str, key: &str, value: &str) {
+        let pointer = || format!("{base}/metadata/annotations/{}", escape(key));
         let subject = || format!("annotation {key}");
         for reference in annotations::references(key, value) {
             self.foreign(&reference, &pointer, &subject);
         }
         if annotations::names_a_secret(key) {
             self.secret(value, None, &pointer, &subject);
-        }
-    }
-
-    /// An annotation above the pods, which few systems read there.
-    pub(super) fn workload_annotation(&mut self, base: &str, key: &str, value: &str) {
-        if !annotations::is_of_a_workload(key) {
-            return;
-        }
-        let pointer = || format!("{base}/metadata/annotations/{}", escape(key));
-        for reference in annotations::references(key, value) {
-            self.foreign(&reference, &pointer, &|| format!("annotation {key}"));
         }
     }
 }

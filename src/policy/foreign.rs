@@ -276,7 +276,7 @@ impl Foreign<'_> {
     /// not, a name of Google's, an item of 1Password.
     fn is_mapped(&self, path: &str, world: &World<'_>) -> bool {
         let (place, key) = match self.system {
-            "Vault" | "OpenBao" | "Vault Agent" | "OpenBao Agent" | "bank-vaults" => {
+            "Vault" | "OpenBao" | "Vault Agent" | "OpenBao Agent" | "bank-vaults" | "argocd-vault-plugin" => {
                 (Place::new(System::Vault, ""), path)
             }
             "Google Secret Manager" => match path.split('/').collect::<Vec<_>>()[..] {

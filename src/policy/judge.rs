@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::allow::{ALLOW_PLAINTEXT, Pass, marked};
 use super::decision::ReferenceReport;
 use super::finding::Finding;
-use super::foreign;
+use super::foreign::{self, annotations};
 use super::line::Line;
 use super::message;
 use super::plan::container_pointer;
@@ -101,20 +101,24 @@ impl<'t> Walk<'_, 't> {
         let own = [("", &object.metadata)];
         let between = object.between.iter().map(|(pointer, metadata)| (pointer.as_str(), metadata));
         for (pointer, metadata) in own.into_iter().chain(between) {
-            let Some(annotations) = &metadata.annotations else { continue };
-            for (key, _) in annotations.0.iter().filter(|(key, _)| is_ours(key)) {
+            let Some(found) = &metadata.annotations else { continue };
+            for (key, _) in found.0.iter().filter(|(key, _)| is_ours(key)) {
                 match object.data.is_empty() && !kind.is_some_and(Kind::holds_data) {
                     true => self.note(format!("{pointer}/metadata"), message::misplaced(key, template)),
                     false if &**key == ALLOW_PLAINTEXT => {}
                     false => self.note("/metadata".to_owned(), message::does_nothing(key)),
                 }
             }
-            if object.template.is_some() {
-                for (key, value) in &annotations.0 {
-                    self.workload_annotation(pointer, key, value);
+            let reads = match object.template {
+                Some(_) => annotations::is_of_a_workload,
+                None => annotations::is_of_data,
+            };
+            if object.template.is_some() || kind.is_some_and(Kind::holds_data) {
+                for (key, value) in found.0.iter().filter(|(key, _)| reads(key)) {
+                    self.foreign_annotation(pointer, key, value);
                 }
             }
-            self.annotations(pointer, annotations, kind);
+            self.annotations(pointer, found, kind);
         }
     }
 
@@ -138,7 +142,7 @@ impl<'t> Walk<'_, 't> {
         }
         if let Some(annotations) = &template.metadata.annotations {
             for (key, value) in &annotations.0 {
-                self.foreign_annotation(template, key, value);
+                self.foreign_annotation(&template.pointer, key, value);
             }
             self.annotations(&template.pointer, annotations, kind);
         }

@@ -214,6 +214,14 @@ const PLACES: usize = 20;
 /// A denial is cut after so many bytes; kubectl prints it on one line.
 const MESSAGE_BYTES: usize = 6_000;
 
+/// The message of a denial for refusals and findings; `None` where there are none.
+pub fn denial(refusals: &[Refusal], findings: &[Finding]) -> Option<String> {
+    match outcome(refusals, &findings.iter().collect::<Vec<_>>()) {
+        Outcome::Deny { message, .. } => Some(message),
+        Outcome::Allow | Outcome::Unavailable { .. } => None,
+    }
+}
+
 /// What refusals and findings that deny come to: a denial with one line that numbers them, or none.
 pub fn outcome(refusals: &[Refusal], denying: &[&Finding]) -> Outcome {
     if refusals.is_empty() && denying.is_empty() {

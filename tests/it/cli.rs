@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+mod files;
+
 struct Ran {
     code: Option<i32>,
     out: String,

@@ -1,6 +1,8 @@
 //! What the policies in the API server say of objects that hold data, said of files: Secrets are never sent to the webhook, and
 //! of ConfigMaps their annotations are not, where nothing else changes.
 
+use serde_json::json;
+
 use super::Workload;
 use crate::policy::carriers::json::Json;
 use crate::policy::carriers::reach::Pointer;
@@ -34,10 +36,15 @@ pub(super) fn judge(workload: &Workload<'_>, snapshot: &Snapshot, refusals: &mut
 }
 
 fn faults(workload: &Workload<'_>) -> Vec<Refusal> {
-    let text = workload.object.to_string();
+    let is_secret = workload.kind == SECRET;
+    // Of a ConfigMap nothing else is judged here, and a scan has many of them.
+    let text = match is_secret {
+        true => workload.object.to_string(),
+        false => json!({"metadata": workload.object.get("metadata")}).to_string(),
+    };
     let Ok(json) = Json::object(&text) else { return Vec::new() };
     let object = Foreign { json, is_kept: false };
-    let reach = match workload.kind == SECRET {
+    let reach = match is_secret {
         true => secret_object::judge(&object),
         false => secret_object::judge_config_map(&object),
     };

@@ -30,10 +30,12 @@ pub const CARRIER: Carrier = Carrier {
             ),
             ("Secret data, stringData", "`ENC[AES256_GCM` that nobody decrypted: policy `refgate-leftovers`"),
             ("ConfigMap data, env values", "the same, and files of age: the webhook"),
+            ("any file with a `sops:` block", "`refgate check`"),
         ],
         enforced: &[
             "Every value of a SopsSecret is encrypted: a rule of SOPS by suffix or expression leaves plaintext where it does not fit.",
-            "An encrypted value does not become a Secret as it is: a policy inside the API server refuses it.",
+            "An encrypted value does not become a Secret as it is: a policy inside the API server refuses it; nor a ConfigMap or an env value.",
+            "`refgate check` holds every file with a `sops:` block to the file's own rule: what should be encrypted is, and what is left out is no secret.",
             "No replicator copies what comes out.",
             "A server of keys that the file names (`vault_address`, `vault_url`) is not decided: the operator would log in there. See `carriers.undecided`.",
         ],

@@ -76,12 +76,12 @@ pub const ARGOCD_VAULT_PLUGIN: Carrier = Carrier {
         summary: "placeholders that Argo CD resolves before they reach the API server",
         fields: &[
             ("Secret data, ConfigMap data and env `<path:PATH#KEY>`", "a leftover: the plugin did not run"),
-            ("annotation avp.kubernetes.io/path", "read"),
+            ("annotation avp.kubernetes.io/path of a pod, a ConfigMap or, in a file, a Secret", "read"),
         ],
         enforced: &[
             "A placeholder in a Secret of a bound namespace is refused by policy `refgate-leftovers`, inside the API server; in a ConfigMap or an env \
              value by the webhook.",
-            "The annotation's path lies inside the namespace's scope.",
+            "The annotation's path lies inside the namespace's scope, for Vault in a mount that `carriers.mappings` gives it.",
         ],
         undecidable: &["What Argo CD resolves: it arrives as an ordinary Secret."],
         beside: "Argo CD's own role in the secret manager: what it may read, every repository that it follows can read.",

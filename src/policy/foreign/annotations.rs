@@ -105,6 +105,11 @@ pub fn is_of_a_workload(key: &str) -> bool {
     matches!(meaning(key), Some((_, Item)))
 }
 
+/// Whether an annotation says something of an object that holds data: its own placeholders are filled from that path.
+pub fn is_of_data(key: &str) -> bool {
+    matches!(meaning(key), Some(("argocd-vault-plugin", _)))
+}
+
 /// Most paths that one annotation lists.
 const LISTED: usize = 256;
 

@@ -53,6 +53,10 @@ const LONGEST: usize = 1_024;
 /// `${vault:-x}` of a shell is none.
 pub fn inline(text: &str) -> Vec<Reading<'_>> {
     let mut found = Vec::new();
+    // Told apart by one byte alone, in nearly all entries.
+    if memchr::memchr(b'$', text.as_bytes()).is_none() {
+        return found;
+    }
     for at in memchr::memmem::find_iter(text.as_bytes(), b"${") {
         let inner = text[at + 2..].trim_start_matches('>');
         let Some(rest) = inner.strip_prefix("vault:").or_else(|| inner.strip_prefix("bao:")) else {

@@ -127,6 +127,9 @@ mod tests {
         // The example of BIP 173, and the first identity of age's own tests.
         assert!(bech32_agrees(b"A12UEL5L"));
         assert!(!bech32_agrees(b"A12UEL5Q"));
+        assert!(bech32_agrees(
+            b"AGE-SECRET-KEY-PQ-13RFM7973R0XAFU2XPSM7EKW74TMSCDG6N9P7Q7SQD8QRG087JA7S2DQXF2"
+        ));
         assert!(!bech32_agrees(b""));
     }
 

@@ -157,6 +157,7 @@ pub(super) static FAMILIES: &[Family] = &[
     certain("a 1Password secret key", "A3-", &[Run(UPPER_ALNUM, 6, 6), Text("-"), Run(UPPER_ALNUM, 11, 11), Text("-"), Run(UPPER_ALNUM, 5, 5), Text("-"), Run(UPPER_ALNUM, 5, 5), Text("-"), Run(UPPER_ALNUM, 5, 5)], Digits(2)),
     certain("a 1Password secret key", "A3-", &[Run(UPPER_ALNUM, 6, 6), Text("-"), Run(UPPER_ALNUM, 6, 6), Text("-"), Run(UPPER_ALNUM, 5, 5), Text("-"), Run(UPPER_ALNUM, 5, 5), Text("-"), Run(UPPER_ALNUM, 5, 5), Text("-"), Run(UPPER_ALNUM, 5, 5)], Digits(2)),
     certain("an age secret key", "AGE-SECRET-KEY-1", &[Run(UPPER_ALNUM, 58, 58)], Bech32),
+    certain("an age secret key", "AGE-SECRET-KEY-PQ-1", &[Run(UPPER_ALNUM, 58, 58)], Bech32),
     certain("a Tailscale key", "tskey-", &[Run(LOWER, 3, 8), Text("-"), Run(ALNUM, 10, 24), Text("-"), Run(ALNUM, 16, 40)], Digits(1)),
     likely("a Tailscale key", "tskey-", &[Run(LOWER, 3, 8), Text("-"), Run(ALNUM, 16, 64)], Digits(1)),
     likely("an Okta token", "00", &[Run(URL64 | EQUALS, 40, 40)], Digits(2)),

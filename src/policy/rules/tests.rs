@@ -56,6 +56,20 @@ fn every_rule_strikes_its_examples() {
     }
 }
 
+/// Both kinds, as age-keygen writes them, with their check digits.
+#[test]
+fn secret_keys_of_age_are_tokens() {
+    for key in [
+        "AGE-SECRET-KEY-13RFM7973R0XAFU2XPSM7EKW74TMSCDG6N9P7Q7SQD8QRG087JA7SSRQ88Z",
+        "AGE-SECRET-KEY-PQ-13RFM7973R0XAFU2XPSM7EKW74TMSCDG6N9P7Q7SQD8QRG087JA7S2DQXF2",
+    ] {
+        assert_eq!(ids(&Example::env("KEY_FILE", key)), ["token"], "{key}");
+        let wrong = key.replace('3', "4");
+        let candidate = Candidate { place: Place::Env, name: Some("KEY_FILE"), value: &wrong, before: None };
+        assert!(scan(&candidate).iter().all(|hit| hit.rule.id != "token"), "{wrong}");
+    }
+}
+
 #[test]
 fn no_rule_strikes_a_counter_example() {
     for rule in RULES {

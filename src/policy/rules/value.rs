@@ -184,14 +184,14 @@ fn is_reference(value: &[u8]) -> bool {
         && (contains_fold(value, b":secretsmanager:") || contains_fold(value, b":ssm:"));
     one_line
         && (arn
-            || (starts(b"vault:") && has(b'#') && has(b'/'))
+            || ((starts(b"vault:") || starts(b">>vault:")) && has(b'#') && has(b'/'))
             || (starts(b"op://") && count(b'/') >= 4)
             || (starts(b"gcp:secretmanager:") && has(b'/'))
             || (starts(b"projects/") && contains_fold(value, b"/secrets/"))
             || (starts(b"sm://") && value.len() > 6)
             || (starts(b"ref+") && contains_fold(value, b"://"))
             || (starts(b"awssm://") || starts(b"awsps://") || starts(b"akv://") || starts(b"azurekeyvault://"))
-            || (starts(b"bao:") && has(b'#') && has(b'/'))
+            || ((starts(b"bao:") || starts(b">>bao:")) && has(b'#') && has(b'/'))
             || ends_with_fold(value, b"@azurekeyvault")
             || (starts(b"enc[") && value.ends_with(b"]"))
             || (starts(b"@microsoft.keyvault(") && value.ends_with(b")"))

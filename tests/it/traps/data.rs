@@ -150,6 +150,21 @@ fn s21_what_nobody_decrypted_in_config_maps_and_pods() {
     assert!(!allowed(&ask(&binary(b"age-encryption.org/v1\n\xff\xfe"), &Value::Null)), "S21");
 }
 
+/// The path that argocd-vault-plugin fills an object's own placeholders from.
+#[test]
+fn s16_the_annotation_that_fills_placeholders() {
+    for (path, expected) in [
+        (format!("secret/data/{INSIDE}"), true),
+        (INSIDE.to_owned(), true),
+        (format!("secret/data/{OUTSIDE}"), false),
+    ] {
+        let mut object = map(json!({"k": "<key>"}));
+        object["metadata"]["annotations"] = json!({"avp.kubernetes.io/path": path});
+        let decision = ask(&object, &Value::Null);
+        assert_eq!(allowed(&decision), expected, "S16 {path}: {decision:?}");
+    }
+}
+
 /// What `check` says of a file, in a namespace that is bound.
 fn check(object: &Value) -> Judged {
     let scope = Some(Scope::parse(OWN).unwrap());
