@@ -13,8 +13,8 @@ use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher};
 use mimalloc::MiMalloc;
 use refgate::config::Config;
-use refgate::policy::carriers;
 use refgate::policy::carriers::held::{Carried, Held};
+use refgate::policy::carriers::{self, Kind};
 use refgate::policy::decide;
 use refgate::policy::decision::Outcome;
 use refgate::policy::review::{self, Endpoint};
@@ -111,33 +111,62 @@ fn external_secret(bencher: Bencher<'_, '_>, entries: usize) {
         .bench_local(|| answer(black_box(&body), Endpoint::Validate, &world));
 }
 
-/// One ExternalSecret that changes in a namespace of so many, as the writer of snapshots takes it in and publishes it.
-#[divan::bench(args = [20, 20_000])]
-fn event(bencher: Bencher<'_, '_>, count: usize) {
-    let kind = |name: &str| carriers::kinds().map(|(_, kind)| kind).find(|kind| kind.kind == name);
-    let (Some(stores), Some(secrets)) = (kind("ClusterSecretStore"), kind("ExternalSecret")) else { return };
-    let held = |kind, object: &Value| Held::read(kind, &object.to_string()).map(Arc::new);
-    let secret =
-        |number: usize, entries| held(secrets, &reviews::external_secret(&format!("web-{number}"), entries));
-    let world = world();
-    let labels = Arc::clone(&world.namespaces[NAMESPACE].namespace);
+fn kind(name: &str) -> &'static Kind {
+    let kinds = carriers::kinds().map(|(_, kind)| kind);
+    kinds.into_iter().find(|kind| kind.kind == name).expect("a kind of a carrier")
+}
+
+fn held(kind: &'static Kind, object: &Value) -> Arc<Held> {
+    Arc::new(Held::read(kind, &object.to_string()).expect("an object"))
+}
+
+fn secret(number: usize, entries: usize) -> Arc<Held> {
+    held(kind("ExternalSecret"), &reviews::external_secret(&format!("web-{number}"), entries))
+}
+
+/// What the writer of snapshots knows of a namespace with so many ExternalSecrets of five entries.
+fn writer(count: usize) -> State {
+    let labels = Arc::clone(&world().namespaces[NAMESPACE].namespace);
     let mut state = State::new(Config::default());
     state.apply(Change::Namespaces(Update::Restart(vec![(NAMESPACE.into(), Some(labels))])));
     state.apply(Change::Catalogues(Update::Restart(Vec::new())));
-    let store = vec![("".into(), "aws".into(), held(stores, &reviews::store()))];
-    state.apply(Change::Carried(stores, CarriedUpdate::Restart(store)));
-    let all = (0..count).map(|number| (NAMESPACE.into(), format!("web-{number}").into(), secret(number, 5)));
-    state.apply(Change::Carried(secrets, CarriedUpdate::Restart(all.collect())));
-    let (Some(four), Some(five)) = (secret(count / 2, 4), secret(count / 2, 5)) else { return };
-    let mut versions = [four, five].into_iter().cycle();
+    let (store, name) = (kind("ClusterSecretStore"), NAMESPACE);
+    let stores = vec![("".into(), "aws".into(), Some(held(store, &reviews::store())))];
+    state.apply(Change::Carried(store, CarriedUpdate::Restart(stores)));
+    let all = (0..count).map(|number| (name.into(), format!("web-{number}").into(), Some(secret(number, 5))));
+    state.apply(Change::Carried(kind("ExternalSecret"), CarriedUpdate::Restart(all.collect())));
+    state
+}
+
+/// One ExternalSecret that changes in a namespace of so many, as the writer of snapshots takes it in and publishes it.
+#[divan::bench(args = [20, 20_000])]
+fn event(bencher: Bencher<'_, '_>, count: usize) {
+    let mut state = writer(count);
+    let versions = [secret(count / 2, 4), secret(count / 2, 5)];
+    let mut versions = versions.iter().cycle().cloned();
     // Readers hold the snapshot of before, as in a server.
     let mut published = state.snapshot();
     bencher.bench_local(|| {
-        let Some(held) = versions.next() else { return };
-        state.apply(Change::Carried(secrets, CarriedUpdate::Apply(NAMESPACE.into(), held)));
+        let update = versions.next().map(|held| CarriedUpdate::Apply(NAMESPACE.into(), held));
+        state.apply(Change::Carried(kind("ExternalSecret"), update.expect("an endless list")));
         published = state.snapshot();
     });
     assert!(published.is_some_and(|snapshot| !snapshot.namespaces[NAMESPACE].filled.is_empty()));
+}
+
+/// The store that they read by changes: all that they fill is worked out anew.
+#[divan::bench(args = [20_000])]
+fn store_event(bencher: Bencher<'_, '_>, count: usize) {
+    let (mut state, store) = (writer(count), kind("ClusterSecretStore"));
+    let mut other = reviews::store();
+    other["spec"]["provider"]["aws"]["prefix"] = "mozmeao/".into();
+    let versions = [held(store, &other), held(store, &reviews::store())];
+    let mut versions = versions.iter().cycle().cloned();
+    bencher.bench_local(|| {
+        let update = versions.next().map(|held| CarriedUpdate::Apply("".into(), held));
+        state.apply(Change::Carried(store, update.expect("an endless list")));
+        state.snapshot()
+    });
 }
 
 /// The review with five references, in a cluster of so many namespaces: the world does not show in the time.
