@@ -167,6 +167,8 @@ pub const HARMLESS: &[(&str, &str, &str)] = &[
     ("SecretTransformation", "/spec/**", "a text over the allowed values"),
     ("VaultAuth", "/spec/kubernetes/*", "an account of the namespace logs in"),
     ("VaultAuth", "/spec/m*", "how it logs in"),
+    ("VaultAuth", "/spec/params/*", "how it logs in"),
+    ("VaultAuth", "/spec/vaultAuthGlobalRef/*", "how it logs in; its own namespace of Vault is judged there"),
     ("VaultAuthGlobal", "/spec/kubernetes/*", "an account of the namespace logs in"),
     ("VaultAuthGlobal", "/spec/m*", "how it logs in"),
     ("VaultConnection", "/spec/address", "an account of the namespace logs in there"),
