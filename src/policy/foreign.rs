@@ -36,6 +36,8 @@ enum Target<'a> {
     Item(&'a str, &'a str),
     /// Something without a path that could be compared.
     Opaque,
+    /// A setting by which more can be reached than one path.
+    Wide,
 }
 
 /// The parts of an ARN: `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:REST`.
@@ -238,7 +240,7 @@ impl Foreign<'_> {
         let text = match &self.target {
             Target::Path(path) => path,
             Target::Arn(arn) => arn.cut().unwrap_or(arn.rest),
-            Target::Item(..) | Target::Opaque => return None,
+            Target::Item(..) | Target::Opaque | Target::Wide => return None,
         };
         SecretPath::absolute(text).ok().map(|_| text)
     }
@@ -261,6 +263,10 @@ impl Foreign<'_> {
                 Ok(())
             }
             Target::Arn(arn) => arn.judge(binding, world.settings).map_err(|why| format!("{why}; {advice}")),
+            Target::Wide => Err(format!(
+                "by it {system} reaches more than one path that could be compared, or another place than the usual one; \
+                 leave it out, or {advice}"
+            )),
             Target::Path(_) | Target::Item(..) | Target::Opaque => {
                 let what = self.path().map(|path| format!(" to {path}")).unwrap_or_default();
                 Err(format!(

@@ -376,6 +376,7 @@ fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
 
 fn secret_sync(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
     let spec = object.json.get("spec");
     let known = [
         "forceSynchronization",

@@ -79,15 +79,6 @@ fn read(object: &Foreign<'_>) -> Reach {
         }
     }
     template(&mut reach, spec.get("template"));
-    let (own, made) = (object.json.get("metadata"), spec.get("template").get("metadata"));
-    for field in ["name", "namespace"] {
-        // kubeseal repeats both. What comes out is of the object's own name, whatever stands there.
-        if !made.get(field).is_null() && made.get(field) != own.get(field) {
-            let what =
-                "the Secret has the name and the namespace of the SealedSecret; write those, or leave it out";
-            reach.fault(&format!("/spec/template/metadata/{field}"), what);
-        }
-    }
     reach
 }
 

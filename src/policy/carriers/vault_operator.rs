@@ -155,6 +155,7 @@ fn made(_: &Foreign<'_>) -> Reach {
 
 fn csi(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
     let spec = object.json.get("spec");
     reach.known("/spec", spec, &["accessControl", "namespace", "secrets", "syncConfig", "vaultAuthRef"]);
     let secrets = spec.get("secrets");
@@ -168,30 +169,72 @@ fn csi(object: &Foreign<'_>) -> Reach {
     reach
 }
 
+/// What VaultAuth, VaultAuthGlobal and VaultConnection have.
+const LOGIN: [&str; 22] = [
+    "address",
+    "allowedNamespaces",
+    "appRole",
+    "aws",
+    "caCertSecretRef",
+    "defaultAuthMethod",
+    "defaultMount",
+    "defaultVaultNamespace",
+    "gcp",
+    "headers",
+    "jwt",
+    "kubernetes",
+    "method",
+    "mount",
+    "namespace",
+    "params",
+    "skipTLSVerify",
+    "storageEncryption",
+    "timeout",
+    "tlsServerName",
+    "vaultAuthGlobalRef",
+    "vaultConnectionRef",
+];
+
 /// Who reads, and where: paths are judged where they are named, and Vault's own policies say what a role reads. But a namespace
 /// of Vault that stands here holds for every path that names none.
 fn login(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
     let spec = object.json.get("spec");
-    for field in ["namespace", "headers"] {
-        let value = spec.get(field);
+    reach.known("/spec", spec, &LOGIN);
+    elsewhere(&mut reach, "/spec", spec);
+    for (method, settings) in spec.fields() {
+        // The namespace of a VaultAuthGlobal is one of Kubernetes.
+        if method != "vaultAuthGlobalRef" {
+            elsewhere(&mut reach, &format!("/spec/{}", escape(method)), settings);
+        }
+    }
+    let aws = spec.get("aws");
+    if !aws.is_null() && aws.get("secretRef").is_null() && aws.get("irsaServiceAccount").is_null() {
+        let why = "without secretRef or irsaServiceAccount the operator's own identity logs in, at any server that a VaultConnection \
+                   names";
+        reach.doubt("/spec/aws", why);
+    }
+    reach
+}
+
+/// What of a login leads to another namespace of Vault, and the Secrets that it names.
+fn elsewhere(reach: &mut Reach, at: &str, settings: &Json<'_>) {
+    for field in ["namespace", "defaultVaultNamespace", "headers"] {
+        let value = settings.get(field);
         if value.text().is_some_and(|text| !text.is_empty()) || !value.fields().is_empty() {
             reach.doubt(
-                &format!("/spec/{field}"),
+                &format!("{at}/{field}"),
                 "it leads to another namespace of Vault, so a path that is read by it is another one; write spec.namespace \
                  where the path stands",
             );
         }
     }
-    for (method, settings) in spec.fields() {
-        reach.secrets.extend(
-            settings
-                .get("secretRef")
-                .text()
-                .map(|name| (Pointer::to(format!("/spec/{}/secretRef", escape(method))), name.into())),
-        );
+    for field in ["secretRef", "caCertSecretRef"] {
+        if let Some(name) = settings.get(field).text() {
+            reach.secrets.push((Pointer::to(format!("{at}/{field}")), name.into()));
+        }
     }
-    reach
 }
 
 fn transformation(object: &Foreign<'_>) -> Reach {

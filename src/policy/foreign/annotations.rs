@@ -117,10 +117,11 @@ const LISTED: usize = 256;
 pub fn references<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
     let Some((system, meaning)) = meaning(key) else { return Vec::new() };
     let opaque = || vec![Foreign { system, target: Target::Opaque }];
+    let wide = || vec![Foreign { system, target: Target::Wide }];
     match meaning {
         Secret => Vec::new(),
         Switch if value == "false" => Vec::new(),
-        Anything | Switch => opaque(),
+        Anything | Switch => wide(),
         Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),
         Item => match value.split('/').collect::<Vec<_>>()[..] {
             ["vaults", vault, "items", item] => vec![Foreign { system, target: Target::Item(vault, item) }],
@@ -131,7 +132,7 @@ pub fn references<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
             Some(paths) if paths.len() <= LISTED => {
                 paths.into_iter().map(|path| Foreign { system, target: Target::Path(path) }).collect()
             }
-            _ => opaque(),
+            _ => wide(),
         },
         // A list that nobody would write cannot be compared path by path.
         Paths if value.split(',').nth(LISTED).is_some() => opaque(),

@@ -324,11 +324,22 @@ fn vault_operator() -> Vec<Base> {
             .at(&["/spec/namespace", "/spec/secrets/vaultStaticSecrets/0/mount"]),
         base(version, "SecretTransformation", transformation),
         base(version, "VaultAuth", login.clone())
-            .with(&["/spec/namespace", "/spec/headers/a"])
+            .with(&[
+                "/spec/headers/a",
+                "/spec/params/a",
+                "/spec/vaultAuthGlobalRef/namespace",
+                "/spec/aws/role",
+                "/spec/hereafter",
+            ])
             .at(&["/spec/namespace"]),
         base(version, "VaultAuthGlobal", login)
-            .with(&["/spec/namespace", "/spec/headers/a"])
-            .at(&["/spec/namespace"]),
+            .with(&["/spec/headers/a", "/spec/kubernetes/headers/a", "/spec/hereafter", "/hereafter"])
+            .at(&[
+                "/spec/namespace",
+                "/spec/defaultVaultNamespace",
+                "/spec/kubernetes/namespace",
+                "/spec/jwt/namespace",
+            ]),
         base(version, "VaultConnection", json!({"address": "https://vault", "tlsServerName": "vault"}))
             .with(&["/spec/headers/a"]),
     ]
@@ -380,8 +391,11 @@ fn others() -> Vec<Base> {
                 "/spec/managedSecret/namespace",
                 "/spec/tokenSecret/namespace",
             ]),
-        base("secret-sync.x-k8s.io/v1alpha1", "SecretSync", sync)
-            .with(&["/spec/forceSynchronization", "/spec/hereafter"]),
+        base("secret-sync.x-k8s.io/v1alpha1", "SecretSync", sync).with(&[
+            "/spec/forceSynchronization",
+            "/spec/hereafter",
+            "/hereafter",
+        ]),
     ]
 }
 

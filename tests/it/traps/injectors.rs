@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::external_secrets::world;
 use super::other_systems::mapped;
-use super::{allowed, pod, review};
+use super::{allowed, message, pod, review};
 
 const INSIDE: &str = "mozmeao/snippets/stage/x";
 const OUTSIDE: &str = "mozmeao/snippets/prod/x";
@@ -87,6 +87,19 @@ fn s12_s13_agents_of_vault_and_openbao() {
         ]);
     }
     table(&rows);
+}
+
+#[test]
+fn a_setting_that_is_refused_is_said_to_be_one() {
+    let snapshot = world(&[], mapped());
+    let mut pod = pod(json!([]));
+    pod["metadata"]["annotations"] = json!({"vault.hashicorp.com/service": "https://vault.example.com"});
+    let decision = ask(&snapshot, json!({"object": pod}));
+    assert_eq!(
+        message(&decision),
+        "annotation vault.hashicorp.com/service: by it Vault Agent reaches more than one path that could be compared, or another \
+         place than the usual one; leave it out, or write secret:NAME for a secret of its own scope"
+    );
 }
 
 #[test]

@@ -251,7 +251,16 @@ fn s14_vault_secrets_operator() {
         ("S14", reads(json!({"mount": "secret", "type": "kv-v2"})), false),
         ("S14", made("VaultDynamicSecret"), false),
         ("S14", made("VaultPKISecret"), false),
-        ("S14", made("VaultAuth"), true),
+        (
+            "S14",
+            object(
+                "secrets.hashicorp.com/v1beta1",
+                "VaultAuth",
+                "v",
+                json!({"method": "jwt", "mount": "jwt"}),
+            ),
+            true,
+        ),
         ("S14", made("Hereafter"), false),
     ]);
 }
