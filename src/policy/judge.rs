@@ -10,6 +10,7 @@ use super::decision::ReferenceReport;
 use super::finding::Finding;
 use super::foreign;
 use super::foreign::annotations::OF_DATA;
+use super::foreign::signs::{DOLLAR, Signs};
 use super::line::Line;
 use super::message;
 use super::plan::container_pointer;
@@ -212,12 +213,15 @@ impl<'t> Walk<'_, 't> {
             return;
         }
         let subject = || message::env_place(container, &entry.name);
-        self.leftovers(&text, pointer, &subject);
+        let signs = Signs::of(&text);
+        self.leftovers((&text, signs), pointer, &subject);
         // What stands inside a text is resolved first, whatever the whole of it reads as.
-        for reading in foreign::inline(&text) {
-            self.reading(&reading, pointer, &subject);
+        if signs.has(DOLLAR) {
+            for reading in foreign::inline(&text) {
+                self.reading(&reading, pointer, &subject);
+            }
         }
-        if self.reading(&foreign::read(&text), pointer, &subject) {
+        if self.reading(&foreign::read_with(&text, signs), pointer, &subject) {
             return;
         }
         let name = Some(&*entry.name);
