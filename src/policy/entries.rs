@@ -6,8 +6,10 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::foreign::data;
+use super::foreign::signs::{DOLLAR, Signs};
+use super::foreign::{self, data};
 use super::judge::{Walk, borrowed, candidate};
+use super::leftover;
 use super::message;
 use super::reference::env_value;
 use super::rules::Place as At;
@@ -74,14 +76,18 @@ impl<'t> Walk<'_, 't> {
     /// What an entry of a ConfigMap comes to where another system reads it. Gives whether all of it is a reference, and so
     /// no plaintext: of several lines, those behind the first may hold anything.
     fn is_foreign(&mut self, entry: &Entry<'_>, text: &str) -> bool {
+        let signs = Signs::of(text);
+        if !signs.has(DOLLAR) && !foreign::may_be(text, signs) && !leftover::may_be(text, signs) {
+            return false;
+        }
         let pointer = || entry.pointer();
         let subject = || format!("key {}", &*entry.key);
-        self.leftovers(text, &pointer, &subject);
+        self.leftovers((text, signs), &pointer, &subject);
         let before = self.seen.refusals.len();
-        for reading in data::inline(text) {
+        for reading in data::inline(text, signs) {
             self.reading(&reading, &pointer, &subject);
         }
-        let is_reference = self.reading(&data::whole(text), &pointer, &subject);
+        let is_reference = self.reading(&data::whole(text, signs), &pointer, &subject);
         for refusal in &mut self.seen.refusals[before..] {
             message::say_in_data(&mut refusal.text);
         }

@@ -2,6 +2,7 @@
 
 use super::carriers::judge::class_refusal;
 use super::decision::{ReferenceReport, Verdict};
+use super::foreign::signs::Signs;
 use super::foreign::{Foreign, Reading, annotations};
 use super::judge::Walk;
 use super::leftover;
@@ -114,11 +115,11 @@ impl Walk<'_, '_> {
     /// What a tool should have resolved before, in a text of a bound namespace.
     pub(super) fn leftovers(
         &mut self,
-        text: &str,
+        (text, signs): (&str, Signs),
         pointer: &dyn Fn() -> String,
         subject: &dyn Fn() -> String,
     ) {
-        if self.world.binding().is_fenced() {
+        if leftover::may_be(text, signs) && self.world.binding().is_fenced() {
             for mark in leftover::find(text) {
                 self.refuse(pointer(), subject(), mark.what);
             }

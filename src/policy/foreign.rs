@@ -9,6 +9,7 @@
 
 pub mod annotations;
 pub mod data;
+pub mod signs;
 
 use super::carriers::place::{self, Place, System};
 use super::carriers::reach::How;
@@ -16,6 +17,7 @@ use super::message;
 use super::path::SecretPath;
 use super::resolve::World;
 use super::snapshot::{Binding, Settings};
+use signs::{AT, Signs};
 
 /// A reference in another system's syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,15 +63,31 @@ pub enum Reading<'a> {
     Malformed(&'static str),
 }
 
-/// The first bytes of all syntaxes; nearly every value is told apart by its first byte alone.
-fn may_be(text: &str) -> bool {
-    matches!(text.as_bytes().first(), Some(b'v' | b'b' | b'>' | b'o' | b's' | b'a' | b'g' | b'r'))
-        || (memchr::memchr(b'@', text.as_bytes()).is_some() && text.contains("@azurekeyvault"))
+/// Whether a text begins as one of the syntaxes does; nearly every value is told apart by its first byte alone.
+pub fn may_be(text: &str, signs: Signs) -> bool {
+    let starts = |start: &str| text.starts_with(start);
+    let begins = match text.as_bytes().first() {
+        Some(b'v') => starts("vault:"),
+        Some(b'b') => starts("bao:") || starts("berglas://"),
+        Some(b'>') => starts(">>"),
+        Some(b'o') => starts("op://"),
+        Some(b's') => starts("sm://"),
+        Some(b'a') => starts("arn:") || starts("azure:"),
+        Some(b'g') => starts("gcp:"),
+        Some(b'r') => starts("ref+"),
+        _ => false,
+    };
+    begins || (signs.has(AT) && text.contains("@azurekeyvault"))
 }
 
 /// Reads a whole text.
 pub fn read(text: &str) -> Reading<'_> {
-    if !may_be(text) {
+    read_with(text, Signs::of(text))
+}
+
+/// Reads a whole text whose signs are known.
+pub fn read_with(text: &str, signs: Signs) -> Reading<'_> {
+    if !may_be(text, signs) {
         return Reading::None;
     }
     let reference = vault(text)

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::allow::{ALLOW_PLAINTEXT, Pass, marked};
 use super::decision::ReferenceReport;
 use super::finding::Finding;
+use super::foreign::signs::{DOLLAR, Signs};
 use super::foreign::{self, annotations};
 use super::line::Line;
 use super::message;
@@ -215,12 +216,15 @@ impl<'t> Walk<'_, 't> {
             return;
         }
         let subject = || message::env_place(container, &entry.name);
-        self.leftovers(&text, pointer, &subject);
+        let signs = Signs::of(&text);
+        self.leftovers((&text, signs), pointer, &subject);
         // What stands inside a text is resolved first, whatever the whole of it reads as.
-        for reading in foreign::inline(&text) {
-            self.reading(&reading, pointer, &subject);
+        if signs.has(DOLLAR) {
+            for reading in foreign::inline(&text) {
+                self.reading(&reading, pointer, &subject);
+            }
         }
-        if self.reading(&foreign::read(&text), pointer, &subject) {
+        if self.reading(&foreign::read_with(&text, signs), pointer, &subject) {
             return;
         }
         let name = Some(&*entry.name);

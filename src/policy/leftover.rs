@@ -3,6 +3,8 @@
 //!
 //! Of Secrets `manifests/base/policies/leftovers.yaml` says the same inside the API server, and a test holds the two together.
 
+use super::foreign::signs::{BRACKET, Signs};
+
 /// Where in a text a mark counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -60,16 +62,19 @@ impl Mark {
     }
 }
 
+/// Whether a text may have one: nearly all hold none of these bytes, nor begin as a file of age does.
+pub fn may_be(text: &str, signs: Signs) -> bool {
+    signs.has(BRACKET) || matches!(text.as_bytes().first(), Some(b'-' | b'a'))
+}
+
 /// The marks in a text that is no Secret's: there a placeholder has its key, since other texts have elements of that name.
 pub fn find(text: &str) -> impl Iterator<Item = &'static Mark> {
     let bytes = text.as_bytes();
-    // Nearly all env values hold none of these bytes, nor begin as a file of age does.
-    let may_be = memchr::memchr2(b'[', b'<', bytes).is_some() || matches!(bytes.first(), Some(b'-' | b'a'));
     let has = |mark: &Mark| match mark.text {
         "<path:" => memchr::memmem::find_iter(bytes, mark.text).any(|at| is_placeholder(&bytes[at..])),
         _ => mark.is_in(bytes),
     };
-    MARKS.iter().filter(move |mark| may_be && has(mark))
+    MARKS.iter().filter(move |mark| has(mark))
 }
 
 /// `<path:…#…>`, on one line. The next one ends it too, which keeps this linear.

@@ -8,7 +8,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::{Foreign, Reading, Target, ciphertext, read};
+use super::signs::{DOLLAR, NEWLINE, Signs};
+use super::{Foreign, Reading, Target, ciphertext, read_with};
 use crate::policy::path::SecretPath;
 
 /// How the values begin that bank-vaults takes to Vault or OpenBao.
@@ -31,10 +32,13 @@ pub const INLINE_STARTS: [&str; 6] = ["${vault:", "${>vault:", "${>>vault:", "${
 pub const DOCKER_KEYS: [&str; 2] = [".dockerconfigjson", ".dockercfg"];
 
 /// Reads an entry of a ConfigMap as one reference; a line that ends it is none of its text.
-pub fn whole(text: &str) -> Reading<'_> {
+pub fn whole(text: &str, signs: Signs) -> Reading<'_> {
+    if !signs.has(NEWLINE) {
+        return read_with(text, signs);
+    }
     let text = text.trim_end_matches(['\n', '\r']);
     if memchr::memchr(b'\n', text.as_bytes()).is_none() {
-        return read(text);
+        return read_with(text, signs);
     }
     // The key behind the path may be a template of several lines; nothing else goes over the end of one.
     let Some(rest) = VAULT_STARTS.iter().find_map(|start| text.strip_prefix(start)) else {
@@ -43,7 +47,7 @@ pub fn whole(text: &str) -> Reading<'_> {
     let path = rest.split('#').next().unwrap_or_default();
     // A mapping of YAML: no path begins with a blank, unless the client folds it away with a `..` behind it.
     let is_yaml = path.starts_with([' ', '\t', '\r', '\n']) && !path.contains("..");
-    if is_yaml { Reading::None } else { read(text) }
+    if is_yaml { Reading::None } else { read_with(text, signs) }
 }
 
 /// Longest expression that is read, which keeps this linear: the next one may begin inside of it.
@@ -51,10 +55,9 @@ const LONGEST: usize = 1_024;
 
 /// The expressions of bank-vaults inside of an entry that it would take: closed on their line, with a key or a ciphertext.
 /// `${vault:-x}` of a shell is none.
-pub fn inline(text: &str) -> Vec<Reading<'_>> {
+pub fn inline(text: &str, signs: Signs) -> Vec<Reading<'_>> {
     let mut found = Vec::new();
-    // Told apart by one byte alone, in nearly all entries.
-    if memchr::memchr(b'$', text.as_bytes()).is_none() {
+    if !signs.has(DOLLAR) {
         return found;
     }
     for at in memchr::memmem::find_iter(text.as_bytes(), b"${") {
@@ -131,8 +134,9 @@ mod tests {
             Reading::Reference(reference) => reference.system,
             Reading::Malformed(_) => "malformed",
         };
-        let whole = Some(whole(text)).filter(|reading| *reading != Reading::None);
-        inline(text).iter().chain(&whole).map(said).collect()
+        let signs = Signs::of(text);
+        let whole = Some(whole(text, signs)).filter(|reading| *reading != Reading::None);
+        inline(text, signs).iter().chain(&whole).map(said).collect()
     }
 
     #[test]
