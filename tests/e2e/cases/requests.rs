@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::external_secrets::Operator;
 use crate::harness::faults::Request;
-use crate::harness::moto::call;
+use crate::harness::moto::{call, call_parameters};
 use crate::harness::plane::Plane;
 use crate::harness::wait::{until, until_within};
 use crate::harness::world::World;
@@ -26,6 +26,7 @@ const SEED: u64 = 1;
 const OBJECTS: u64 = 120;
 /// What happens without a fence.
 const HOLE: &str = "given from outside";
+const PARAMETERS: &str = "parameters given from inside";
 
 /// What AWS gave to one object.
 #[derive(Default)]
@@ -61,9 +62,14 @@ pub fn are_those_that_were_judged(world: &World) {
     println!("{tally:?}");
     if (seed, count) == (SEED, OBJECTS) {
         // It would hold as well of a controller that does nothing, and of a judge who allows nothing.
-        let all =
-            ["ExternalSecret allowed done", "ExternalSecret denied done", "PushSecret allowed done", HOLE];
-        assert!(all.iter().all(|what| tally.get(*what).is_some_and(|count| *count >= 5)), "{tally:?}");
+        let all = [
+            "ExternalSecret allowed done",
+            "ExternalSecret denied done",
+            "PushSecret allowed done",
+            HOLE,
+            PARAMETERS,
+        ];
+        assert!(all.iter().all(|what| tally.get(*what).is_some_and(|count| *count >= 3)), "{tally:?}");
     }
     clear(plane);
     fs::write(&world.files.configuration, before).unwrap();
@@ -90,6 +96,8 @@ fn compare(
         *tally.entry(format!("{kind} {verdict} {end}")).or_default() += 1;
         let is_hole = seen.given.iter().any(|name| !is_inside(name));
         *tally.entry(HOLE.to_owned()).or_default() += u32::from(is_hole);
+        let is_given = is_of_parameters(object) && judged.is_allowed && !seen.given.is_empty();
+        *tally.entry(PARAMETERS.to_owned()).or_default() += u32::from(is_given);
     }
     tally
 }
@@ -107,6 +115,11 @@ fn store_secrets(operator: &Operator) -> Vec<String> {
         let tags = json!([{"Key": "team", "Value": "web"}]);
         let body = json!({"Name": name, "SecretString": value, "Tags": tags});
         let arn = call(operator.moto.address, "CreateSecret", &body)["ARN"].as_str().unwrap().to_owned();
+        if !name.starts_with('/') {
+            let body =
+                json!({"Name": format!("/{name}"), "Value": value, "Type": "SecureString", "Tags": tags});
+            call_parameters(operator.moto.address, "PutParameter", &body);
+        }
         let partial = &arn[..arn.len() - "-AbCdEf".len()];
         arns.extend([
             arn.clone(),
@@ -195,7 +208,9 @@ fn observe(operator: &mut Operator, objects: &[Object]) -> BTreeMap<String, Obse
         // AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/secretsmanager/aws4_request, …
         let credential = request.header("authorization").split_once("Credential=").unwrap().1;
         let (key, rest) = credential.split_once('/').unwrap();
-        assert!(rest.contains("/us-east-1/secretsmanager/"), "{}", request.head);
+        let is_known =
+            ["/us-east-1/secretsmanager/", "/us-east-1/ssm/"].iter().any(|part| rest.contains(part));
+        assert!(is_known, "{}", request.head);
         let (store, name) = key.split_once('-').unwrap_or_else(|| panic!("whose key is {key}?"));
         let is_write = pushes.contains(name);
         let here = observed.entry(name.to_owned()).or_default();
@@ -211,6 +226,9 @@ fn observe(operator: &mut Operator, objects: &[Object]) -> BTreeMap<String, Obse
 fn asked(request: &Request, cluster: bool, is_write: bool) -> Vec<Asked> {
     let body = request.json();
     let one = |how, name: &Value| Asked { cluster, how, name: name.as_str().unwrap().to_owned() };
+    if request.header("x-amz-target").starts_with("AmazonSSM.") {
+        return asked_parameters(request.operation(), &body, cluster, is_write);
+    }
     match request.operation() {
         "GetSecretValue" | "DescribeSecret" if !is_write => vec![one("read", &body["SecretId"])],
         "CreateSecret" if is_write => vec![one("write", &body["Name"])],
@@ -228,18 +246,54 @@ fn asked(request: &Request, cluster: bool, is_write: bool) -> Vec<Asked> {
     }
 }
 
+/// The same of AWS Parameter Store. There a name with a slash begins with one, may have a version behind it, and is found by
+/// whole segments.
+fn asked_parameters(operation: &str, body: &Value, cluster: bool, is_write: bool) -> Vec<Asked> {
+    let plain = |name: &Value| {
+        let name = name.as_str().unwrap();
+        let name = name.strip_prefix('/').unwrap_or(name);
+        let version =
+            generate::VERSIONS.iter().find_map(|version| name.strip_suffix(version)?.strip_suffix(':'));
+        version.unwrap_or(name).to_owned()
+    };
+    let found = |path: &Value| {
+        let path = plain(path);
+        let name = if path.ends_with('/') { path } else { path + "/" };
+        vec![Asked { cluster, how: "find", name }]
+    };
+    let how = if is_write { "write" } else { "read" };
+    match operation {
+        "GetParameter" | "PutParameter" => vec![Asked { cluster, how, name: plain(&body["Name"]) }],
+        "ListTagsForResource" | "AddTagsToResource" | "RemoveTagsFromResource" => {
+            vec![Asked { cluster, how, name: plain(&body["ResourceId"]) }]
+        }
+        "GetParametersByPath" => found(&body["Path"]),
+        "DescribeParameters" => {
+            let filters = body["ParameterFilters"].as_array().into_iter().flatten();
+            let path = filters.into_iter().find(|filter| filter["Key"] == "Path");
+            path.map_or_else(|| found(&"/".into()), |filter| found(&filter["Values"][0]))
+        }
+        other => panic!("the operator asked for {other}"),
+    }
+}
+
 /// Names of the secrets in an answer.
 fn given(request: &Request, answer: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    if !head.starts_with("HTTP/1.1 200 ") || request.operation() == "ListSecrets" {
+    // These list names, and no values.
+    let lists = ["ListSecrets", "DescribeParameters", "ListTagsForResource"];
+    if !head.starts_with("HTTP/1.1 200 ") || lists.contains(&request.operation()) {
         return Vec::new();
     }
     let body: Value = serde_json::from_str(body).unwrap();
     let name = |secret: &Value| secret["Name"].as_str().unwrap().to_owned();
-    match body["SecretValues"].as_array() {
-        Some(secrets) => secrets.iter().map(name).collect(),
-        None => vec![name(&body)],
+    let parameter = |parameter: &Value| name(parameter).trim_start_matches('/').to_owned();
+    match (&body["SecretValues"], &body["Parameters"], &body["Parameter"]) {
+        (Value::Array(secrets), ..) => secrets.iter().map(name).collect(),
+        (_, Value::Array(parameters), _) => parameters.iter().map(parameter).collect(),
+        (.., one @ Value::Object(_)) => vec![parameter(one)],
+        _ => vec![name(&body)],
     }
 }
 
@@ -250,26 +304,47 @@ fn is_inside(name: &str) -> bool {
     scopes.iter().any(|scope| segments.len() > 3 && segments[..3] == scope[..])
 }
 
+fn is_of_parameters(object: &Object) -> bool {
+    object.stores[0]["spec"]["provider"]["aws"]["service"] == "ParameterStore"
+}
+
 fn check(object: &Object, judged: &Judged, seen: &Observed, is_ready: bool) {
     let Observed { asked, given } = seen;
     let context = || {
         let stores = object.stores.iter().map(|store| format!("\n{store}")).collect::<String>();
         format!("{}{stores}\njudged {judged:#?}\nasked {asked:#?}\ngiven {given:#?}", object.object)
     };
+    // By tags it first finds names of parameters, and then reads each.
+    let is_found = |asked: &Asked| {
+        let mut finds =
+            judged.named.iter().filter(|named| named.how == "find" && named.cluster == asked.cluster);
+        is_of_parameters(object)
+            && asked.how == "read"
+            && finds.any(|named| asked.name.starts_with(&named.name))
+    };
     if !judged.is_unbounded {
-        assert!(asked.is_subset(&judged.named), "it asked for what nobody judged: {}", context());
+        let is_judged = |asked: &Asked| judged.named.contains(asked) || is_found(asked);
+        assert!(asked.iter().all(is_judged), "it asked for what nobody judged: {}", context());
     }
     // What fails at one entry does not come to the others.
     if (is_ready || judged.named.len() == 1) && !judged.is_partial && !judged.is_unbounded {
-        assert_eq!(*asked, judged.named, "it did not ask for what was judged: {}", context());
+        assert!(judged.named.is_subset(asked), "it did not ask for what was judged: {}", context());
     }
+    // The end of an ARN may be a part of the name: AWS itself cannot tell, and both lie in one place.
+    let is_path = |name: &str, path: &str| match name.strip_prefix(path) {
+        Some("") => true,
+        Some(end) => end.starts_with('-') && end.len() == "-AbCdEf".len(),
+        None => false,
+    };
     let is_one_named = |name: &String| {
-        judged.paths.contains(name)
+        judged.paths.iter().any(|path| is_path(name, path))
             || judged.named.iter().any(|named| named.how == "find" && name.starts_with(&named.name))
     };
     if judged.is_allowed {
-        let is_written_inside =
-            |asked: &Asked| asked.how != "write" || asked.name.starts_with("mozmeao/eso/stage/");
+        let is_written_inside = |asked: &Asked| {
+            let name = asked.name.strip_prefix("arn:aws:secretsmanager:us-east-1:123456789012:secret:");
+            asked.how != "write" || name.unwrap_or(&asked.name).starts_with("mozmeao/eso/stage/")
+        };
         assert!(asked.iter().all(is_written_inside), "it wrote outside of its own scope: {}", context());
         assert!(given.iter().all(|name| is_inside(name)), "it was given what lies outside: {}", context());
         assert!(given.iter().all(is_one_named), "the path in the record is another: {}", context());

@@ -34,6 +34,7 @@ impl Operator {
             format!("HOME={}", folder.display()),
             format!("KUBECONFIG={kubeconfig}"),
             format!("AWS_SECRETSMANAGER_ENDPOINT=http://{proxy}"),
+            format!("AWS_SSM_ENDPOINT=http://{proxy}"),
             "AWS_ACCESS_KEY_ID=test".to_owned(),
             "AWS_SECRET_ACCESS_KEY=test".to_owned(),
             "AWS_EC2_METADATA_DISABLED=true".to_owned(),

@@ -50,16 +50,26 @@ pub fn environment(home: &Path, endpoint: SocketAddr) -> Vec<(&'static str, Stri
 
 /// One call of AWS Secrets Manager in `us-east-1`, past everything that is ours.
 pub fn call(address: SocketAddr, operation: &str, body: &Value) -> Value {
-    let authorization = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/secretsmanager/aws4_request, \
-                         SignedHeaders=host, Signature=0";
+    call_service(address, "secretsmanager", &format!("secretsmanager.{operation}"), body)
+}
+
+/// The same of AWS Parameter Store.
+pub fn call_parameters(address: SocketAddr, operation: &str, body: &Value) -> Value {
+    call_service(address, "ssm", &format!("AmazonSSM.{operation}"), body)
+}
+
+fn call_service(address: SocketAddr, service: &str, target: &str, body: &Value) -> Value {
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    );
     let head = format!(
-        "POST / HTTP/1.1\r\nHost: secretsmanager.us-east-1.amazonaws.com\r\nContent-Type: application/x-amz-json-1.1\r\n\
-         X-Amz-Target: secretsmanager.{operation}\r\nAuthorization: {authorization}\r\n"
+        "POST / HTTP/1.1\r\nHost: {service}.us-east-1.amazonaws.com\r\nContent-Type: application/x-amz-json-1.1\r\n\
+         X-Amz-Target: {target}\r\nAuthorization: {authorization}\r\n"
     );
     let request = Request { head, body: serde_json::to_vec(body).unwrap() };
-    let answer = send(address, &request).unwrap_or_else(|| panic!("{operation}: no answer"));
+    let answer = send(address, &request).unwrap_or_else(|| panic!("{target}: no answer"));
     let text = String::from_utf8(answer).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{operation}: {text}");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{target}: {text}");
     serde_json::from_str(body).unwrap()
 }

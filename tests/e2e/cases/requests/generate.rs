@@ -65,6 +65,8 @@ const FOUND: [&str; 14] = [
     "",
     "m",
 ];
+/// What stands behind the name of a parameter, after a colon.
+pub const VERSIONS: [&str; 3] = ["AWSCURRENT", "AWSPREVIOUS", "uuid/x"];
 /// Pieces that names are put together of.
 const PIECES: [&str; 12] =
     ["mozmeao/eso/stage", "mozmeao/", "eso/", "stage", "prod", "/", "..", "-", "!", "db", "%2F", " "];
@@ -130,6 +132,8 @@ pub fn objects(seed: u64, count: usize, arns: &[String]) -> Vec<Object> {
 struct Draft {
     is_push: bool,
     is_old: bool,
+    /// AWS Parameter Store in the place of AWS Secrets Manager.
+    is_of_parameters: bool,
     /// Of the SecretStore and of the ClusterSecretStore.
     prefixes: [String; 2],
     /// Which of them is the usual one.
@@ -146,17 +150,25 @@ fn object(arns: Vec<String>) -> impl Strategy<Value = Draft> {
     ];
     // Where whole names are cut into the prefix of a store and the key behind it.
     let cut = || prop_oneof![3 => Just(None), 4 => (0..=24_usize).prop_map(Some)];
-    let flags =
-        (prop::bool::weighted(0.2), prop::bool::weighted(0.25), prop::bool::weighted(0.3), any::<bool>());
+    let flags = (
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.25),
+        prop::bool::weighted(0.25),
+        prop::bool::weighted(0.3),
+        any::<bool>(),
+    );
     (flags, [cut(), cut()], target(), entries).prop_map(
-        |((is_push, is_old, cluster, only_once), cuts, spare, entries)| {
+        |((is_push, is_old, is_of_parameters, cluster, only_once), cuts, spare, mut entries)| {
+            if is_of_parameters {
+                entries.iter_mut().for_each(|(_, entry)| entry.root());
+            }
             let prefix = |of: bool| {
                 let first = entries.iter().filter(|(own, _)| own.unwrap_or(cluster) == of);
                 let name = first.filter_map(|(_, entry)| entry.key()).next().unwrap_or(&spare);
                 cuts[usize::from(of)].map_or("", |cut| beginning(name, cut)).to_owned()
             };
             let prefixes = [prefix(false), prefix(true)];
-            Draft { is_push, is_old, prefixes, cluster, entries, only_once }
+            Draft { is_push, is_old, is_of_parameters, prefixes, cluster, entries, only_once }
         },
     )
 }
@@ -177,7 +189,7 @@ fn entry(arns: Vec<String>) -> impl Strategy<Value = Entry> {
     let fields = || {
         (
             prop_oneof![5 => Just(None), 1 => select(&["password", "a.b", "*", "@this"][..]).prop_map(Some)],
-            prop_oneof![7 => Just(None), 1 => select(&["AWSCURRENT", "AWSPREVIOUS", "uuid/x"][..]).prop_map(Some)],
+            prop_oneof![7 => Just(None), 1 => select(&VERSIONS[..]).prop_map(Some)],
             prop::bool::weighted(0.1),
         )
             .prop_map(|(property, version, is_of_tags)| Fields { property, version, is_of_tags })
@@ -207,6 +219,20 @@ impl Entry {
         match self {
             Self::Data { key, .. } | Self::Extract { key, .. } | Self::Both { key, .. } => Some(key),
             Self::Find { .. } => None,
+        }
+    }
+
+    /// Names of parameters that have a slash begin with one.
+    fn root(&mut self) {
+        let root = |name: &mut String| {
+            if !(name.starts_with(['/', '!']) || name.starts_with("arn:")) {
+                name.insert(0, '/');
+            }
+        };
+        match self {
+            Self::Data { key, .. } | Self::Extract { key, .. } => root(key),
+            Self::Both { key, path } => [key, path].into_iter().for_each(root),
+            Self::Find { path, .. } => path.iter_mut().for_each(root),
         }
     }
 }
@@ -239,7 +265,7 @@ impl Draft {
         let id = super::access_key(cluster, name);
         let auth = json!({"accessKeyIDSecretRef": secret(id), "secretAccessKeySecretRef": secret("secret".to_owned())});
         let aws = json!({
-            "service": "SecretsManager", "region": "us-east-1", "auth": {"secretRef": auth},
+            "service": if self.is_of_parameters { "ParameterStore" } else { "SecretsManager" }, "region": "us-east-1", "auth": {"secretRef": auth},
             "prefix": self.prefixes[usize::from(cluster)],
         });
         json!({

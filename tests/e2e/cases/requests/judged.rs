@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use refgate::policy::carriers::json::Json;
+use refgate::policy::carriers::place::System;
 use refgate::policy::carriers::reach::{How, Source};
-use refgate::policy::carriers::settings::Mode;
+use refgate::policy::carriers::settings::{Mapping, Mode};
 use refgate::policy::carriers::{self, Foreign, Handling, Known};
 use refgate::policy::decide;
 use refgate::policy::decision::Outcome;
@@ -61,6 +62,12 @@ impl Judge {
             ..Settings::default()
         };
         settings.carriers.cluster_scoped = Mode::Audit;
+        settings.carriers.mappings.push(Mapping {
+            system: System::AwsParameterStore,
+            scopes: [Some("mozmeao".to_owned()), None, Some("stage".to_owned())],
+            place: String::new(),
+            separator: None,
+        });
         Self { snapshot: World::read(&text).snapshot(Arc::new(settings)) }
     }
 
