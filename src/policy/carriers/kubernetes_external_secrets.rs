@@ -2,6 +2,7 @@
 //!
 //! Source: external-secrets/kubernetes-external-secrets `lib/poller.js`, `lib/backends`, `charts/…/crds`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::doc::Doc;
@@ -179,12 +180,10 @@ fn is_changed(entry: &Json<'_>) -> bool {
 
 /// A template is merged over the Secret: its data goes before what was read, and its name before that of the object.
 fn merge(reach: &mut Reach, template: &Json<'_>) {
-    for part in ["data", "stringData"] {
-        for (key, _) in template.get(part).fields() {
-            reach.fills.retain(|fill| fill.key.as_deref() != Some(key));
-            reach.fills.push(Fill::other(Some(key)));
-        }
-    }
+    let parts = ["data", "stringData"].into_iter().flat_map(|part| template.get(part).fields());
+    let keys: BTreeSet<&str> = parts.map(|(key, _)| &**key).collect();
+    reach.fills.retain(|fill| fill.key.as_deref().is_none_or(|key| !keys.contains(key)));
+    reach.fills.extend(keys.into_iter().map(|key| Fill::other(Some(key))));
     let metadata = template.get("metadata");
     if !metadata.get("name").is_null() || !metadata.get("namespace").is_null() {
         (reach.target, reach.fills) = (None, Vec::new());

@@ -2,6 +2,8 @@
 //!
 //! Source: bitnami-labs/sealed-secrets `pkg/apis/sealedsecrets/v1alpha1`.
 
+use std::collections::HashSet;
+
 use super::doc::Doc;
 use super::json::Json;
 use super::reach::{Fill, Pointer, Reach};
@@ -59,13 +61,12 @@ fn read(object: &Foreign<'_>) -> Reach {
         reach.doubt("/spec/data", "the old form holds a whole Secret in one piece; seal it anew");
     }
     reach.target = (!object.name().is_empty()).then(|| object.name().into());
-    let data = spec.get("template").get("data");
-    for (key, _) in data.fields() {
-        reach.fills.push(Fill::other(Some(key)));
-    }
+    let data = spec.get("template").get("data").fields();
+    let made: HashSet<&str> = data.iter().map(|(key, _)| &**key).collect();
+    reach.fills.extend(data.iter().map(|(key, _)| Fill::other(Some(key))));
     for (key, value) in spec.get("encryptedData").fields() {
         // What the template has under a name goes before what is sealed.
-        if data.get(key).is_null() {
+        if !made.contains(&**key) {
             reach.fills.push(Fill::other(Some(key)));
         }
         let at = Pointer::to(format!("/spec/encryptedData/{}", escape(key)));
