@@ -71,6 +71,17 @@ pub fn what_a_secret_may_hold(world: &World) {
     for byte in [b'a', b'$', b'v'] {
         create("a", &vec![byte; 1_048_576]).ok();
     }
+    let value = json!(STANDARD.encode("x".repeat(300)));
+    let many: serde_json::Map<String, Value> =
+        (0..3_000).map(|number| (format!("key-{number}"), value.clone())).collect();
+    let many = json!({"metadata": {"name": "x"}, "data": many});
+    api.post(&format!("{path}?dryRun=All"), &many).ok();
+    let registries: serde_json::Map<String, Value> = (0..500)
+        .map(|number| {
+            (format!("{number}.example.com"), json!({"auth": STANDARD.encode(format!("robot:{number}"))}))
+        })
+        .collect();
+    create(pod_docker, json!({"auths": registries}).to_string().as_bytes()).ok();
     of_updates(world);
 }
 

@@ -40,6 +40,8 @@ fn expressions(text: &str) -> Vec<Regex> {
 
 /// Policy `refgate-secret-references`, as it stands in its manifest.
 struct References {
+    /// Cheap to ask, and asked first.
+    guards: Vec<String>,
     /// Whole beginnings, beginnings of paths, a `#`.
     starts: Vec<Regex>,
     inline: Vec<String>,
@@ -60,6 +62,10 @@ impl References {
         let dockers = variable("dockers");
         let (keys, _) = dockers.split_once("] && [").unwrap();
         Self {
+            guards: between(&variable("references"), ".startsWith('", "')")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             starts: expressions(&variable("references")),
             inline: names.flat_map(|name| marks(&variable(name))).collect(),
             dockers: marks(&dockers),
@@ -73,7 +79,8 @@ impl References {
         let [whole, path, number_sign] = &self.starts[..] else { panic!("{:?}", self.starts) };
         let has = |marks: &[String]| marks.iter().any(|mark| encoded.contains(mark));
         [
-            whole.is_match(head) || (path.is_match(head) && number_sign.is_match(&encoded)),
+            self.guards.iter().any(|guard| encoded.starts_with(guard))
+                && (whole.is_match(head) || (path.is_match(head) && number_sign.is_match(&encoded))),
             has(&self.inline),
             self.docker_keys.iter().any(|docker| docker == key) && has(&self.dockers),
         ]
