@@ -87,7 +87,9 @@ for name in $missing; do
                     [ "${file##*/}" = kustomization.yaml ] || cat "$file" >"$kwok/stages.$$/${file##*/}"
                 done
             done
-            mv "$kwok/stages.$$" "$kwok/kwok-stages"
+            # Another run may be faster, and its folder is as good.
+            mv -T "$kwok/stages.$$" "$kwok/kwok-stages" 2>/dev/null || [ -d "$kwok/kwok-stages" ]
+            rm -rf "$kwok/stages.$$"
             ;;
         *) build "$name" "$minor" "$flags" "k8s.io/kubernetes/cmd/$name" ;;
     esac
