@@ -1,10 +1,18 @@
 //! What the fuzz targets share: a world with something of everything, and what must hold of every answer.
 
+#[path = "../../tests/it/properties/harmless.rs"]
+pub mod harmless;
+pub mod planted;
+
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use refgate::policy::carriers::held::{Carried, Held};
+use refgate::policy::carriers::place::System;
+use refgate::policy::carriers::settings::Mapping;
+use refgate::policy::carriers::{self, Kind};
 use refgate::policy::decide;
 use refgate::policy::decision::{Decision, Outcome};
 use refgate::policy::path::{SecretPath, secret_name};
@@ -51,16 +59,20 @@ pub static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         ("free", NamespaceLabels::default()),
         ("broken", broken),
     ];
+    let settings = Arc::new(settings());
+    let carried = Arc::new(Carried::new(there().into_iter().map(Arc::new)));
     let state = |namespace| {
-        let (namespace, catalogue) = (Arc::new(namespace), catalogue.clone());
-        Arc::new(NamespaceState { namespace, catalogue, ..NamespaceState::default() })
+        let (catalogue, carried) = (Arc::clone(&catalogue), Arc::clone(&carried));
+        Arc::new(NamespaceState::join(
+            Arc::new(namespace),
+            catalogue,
+            carried,
+            &Carried::default(),
+            &settings,
+        ))
     };
     Snapshot {
-        settings: Arc::new(Settings {
-            aws_accounts: vec!["111122223333".into()],
-            aws_regions: vec!["us-west-2".into()],
-            ..Settings::default()
-        }),
+        settings: Arc::clone(&settings),
         namespaces: namespaces
             .into_iter()
             .map(|(name, labels)| (name.into(), state(labels)))
@@ -68,6 +80,57 @@ pub static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         ..Snapshot::default()
     }
 });
+
+/// A row for every system, of the scope of `team` alone.
+fn settings() -> Settings {
+    let row = |system: System, place: &str, separator: Option<&str>| Mapping {
+        system,
+        scopes: OWN
+            .split('/')
+            .map(|segment| Some(segment.to_owned()))
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("three"),
+        place: place.to_owned(),
+        separator: separator.map(str::to_owned),
+    };
+    let mut settings = Settings {
+        aws_accounts: vec!["111122223333".into()],
+        aws_regions: vec!["us-west-2".into()],
+        ..Settings::default()
+    };
+    settings.carriers.mappings = vec![
+        row(System::Vault, "secret", None),
+        row(System::Google, "moz-stage", Some("--")),
+        row(System::Azure, "snippets-stage", None),
+        row(System::OnePassword, "Snippets", None),
+        row(System::Doppler, "snippets/stg", None),
+        row(System::AwsParameterStore, "", None),
+    ];
+    settings
+}
+
+/// The kind of that name in a group.
+pub fn kind(group: &str, name: &str) -> &'static Kind {
+    let (_, kind) =
+        carriers::kinds().find(|(_, kind)| (kind.group, kind.kind) == (group, name)).expect("a kind");
+    kind
+}
+
+/// What is in each namespace: a store and a class inside.
+fn there() -> Vec<Held> {
+    let aws = json!({"aws": {"service": "SecretsManager", "region": "us-west-2"}});
+    let objects = format!("- {{objectName: {OWN}/x, objectType: secretsmanager}}\n");
+    let class = json!({"provider": "aws", "parameters": {"region": "us-west-2", "objects": objects}});
+    let held = |group, name, called: &str, spec: Value| {
+        let object = json!({"metadata": {"name": called, "namespace": "team"}, "spec": spec});
+        Held::read(kind(group, name), &object.to_string()).expect("an object")
+    };
+    vec![
+        held("external-secrets.io", "SecretStore", "store", json!({"provider": aws})),
+        held("secrets-store.csi.x-k8s.io", "SecretProviderClass", "web", class),
+    ]
+}
 
 /// Whether the namespace `team` may read a path: clean segments, compared one by one.
 pub fn may_read(path: &str) -> bool {

@@ -87,6 +87,8 @@ fn template(reach: &mut Reach, template: &Json<'_>) {
     reach.known("/spec/template", template, &["data", "immutable", "metadata", "type"]);
     reach.texts("/spec/template/data", template.get("data"));
     let metadata = template.get("metadata");
+    let known = ["annotations", "finalizers", "labels", "name", "namespace", "ownerReferences"];
+    reach.known("/spec/template/metadata", metadata, &known);
     for part in ["annotations", "labels"] {
         let at = format!("/spec/template/metadata/{part}");
         for (key, value) in metadata.get(part).fields() {

@@ -372,6 +372,8 @@ fn others() -> Vec<Base> {
         base("bitnami.com/v1alpha1", "SealedSecret", sealed).with(&[
             "/spec/data",
             "/spec/template/metadata/name",
+            "/spec/template/metadata/finalizers/0",
+            "/spec/template/metadata/hereafter",
             "/spec/template/metadata/namespace",
             "/spec/hereafter",
             wide,

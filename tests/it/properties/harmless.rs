@@ -178,6 +178,7 @@ pub const HARMLESS: &[(&str, &str, &str)] = &[
     ("SealedSecret", "/spec/template/type", "type of the Secret"),
     ("SealedSecret", "/spec/template/data/*", "a text over what was sealed"),
     ("SealedSecret", "/spec/template/metadata/name*", "the controller writes those of the SealedSecret"),
+    ("SealedSecret", "/spec/template/metadata/finalizers/*", "metadata of the Secret"),
     ("SealedSecret", "/spec/template/metadata/labels/*", "metadata of the Secret"),
     ("SealedSecret", "/spec/template/metadata/annotations/*", "metadata of the Secret"),
     ("SopsSecret", "/spec/secretTemplates/*/name", "a Secret of the namespace, that is filled"),
