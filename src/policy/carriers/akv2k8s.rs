@@ -57,6 +57,7 @@ fn read(object: &Foreign<'_>) -> Reach {
     }
     let access = reach.access(at(), &place, How::Read, name);
     let output = spec.get("output");
+    reach.known("/spec/output", output, &["configMap", "secret", "transform"]);
     if !output.get("configMap").is_null() {
         reach.fault(
             "/spec/output/configMap",

@@ -383,7 +383,12 @@ fn others() -> Vec<Base> {
         base("onepassword.com/v1", "OnePasswordItem", json!({"itemPath": "vaults/Snippets/items/db"}))
             .with(&["/spec/hereafter", "/type"]),
         base("spv.no/v2beta1", "AzureKeyVaultSecret", azure)
-            .with(&["/spec/output/configMap/name", "/spec/vault/azureIdentity/name", "/spec/hereafter"])
+            .with(&[
+                "/spec/output/configMap/name",
+                "/spec/vault/azureIdentity/name",
+                "/spec/output/hereafter/dataKey",
+                "/spec/hereafter",
+            ])
             .at(&["/spec/vault/name"]),
         base("secrets.doppler.com/v1alpha1", "DopplerSecret", doppler)
             .with(&["/spec/host", "/spec/processors/a/type", "/spec/hereafter"])
