@@ -31,7 +31,7 @@ use crate::oracle::secret_name;
 const NAMESPACE: &str = "team";
 
 /// The number of cases, unless the environment asks for more, and a seed that stays.
-fn config(cases: u32) -> Config {
+pub fn config(cases: u32) -> Config {
     let from_environment = Config::default();
     let seed = match from_environment.rng_seed {
         RngSeed::Random => RngSeed::Fixed(20_260_701),
