@@ -1,6 +1,7 @@
 //! Requests that ask for more work or memory than they are worth.
 
 use super::*;
+use crate::fills::snapshot;
 
 #[test]
 fn what_is_asked_for_in_every_container_does_not_multiply_without_bound() {
@@ -163,4 +164,44 @@ fn large_inputs_end() {
             assert!(!matches!(decision.outcome, Outcome::Unavailable { .. }), "{what}");
         }
     }
+}
+
+/// A namespace of scope `g/a/stage` with a store `aws` and these objects of other systems.
+fn carried(objects: &[Value]) -> Snapshot {
+    snapshot(&objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n"))
+}
+
+fn object(version: &str, kind: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "team"}, "spec": spec})
+}
+
+#[test]
+fn writes_of_a_push_secret_do_not_multiply() {
+    let mut attempts = Attempts::default();
+    let entry = |key: String| json!({"match": {"secretKey": "k", "remoteRef": {"remoteKey": key}}});
+    let all = |key: String| json!({"remoteKey": key});
+    let none = json!([]);
+    for (stores, data, data_to, is_too_much) in [
+        (2_000, numbered(2_000, |index| entry(format!("x{index}"))), none.clone(), true),
+        (2_000, none.clone(), numbered(2_000, |index| all(format!("x{index}"))), true),
+        (101, numbered(50, |_| entry("x".into())), numbered(50, |_| all("x".into())), true),
+        (100, numbered(50, |_| entry("x".into())), numbered(50, |_| all("x".into())), false),
+        // One path, as often as there are stores.
+        (9_000, numbered(1, |_| entry("x".repeat(100_000))), none.clone(), true),
+        (9_000, none, numbered(1, |_| all("x".repeat(100_000))), true),
+    ] {
+        let spec = json!({
+            "secretStoreRefs": numbered(stores, |_| json!({"name": "aws"})), "data": data, "dataTo": data_to,
+            "selector": {"secret": {"name": "s"}},
+        });
+        let version = "external-secrets.io/v1alpha1";
+        let pushed = object(version, "PushSecret", "p", spec);
+        let mut review = request("team", ("external-secrets.io", "PushSecret"), pushed, Value::Null);
+        review["kind"]["version"] = "v1alpha1".into();
+        let decision = ask_in(&carried(&[]), Validate, &review);
+        let said = message(&decision);
+        let what = format!("{stores} stores: {said}");
+        attempts.must(said.contains("more than 10,000 writes") == is_too_much, what);
+    }
+    attempts.end();
 }
