@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use serde::de::DeserializeSeed;
 
 use super::foreign::{self, Reading, annotations};
-use super::judge::{Struck, Walk, borrowed, candidate, judge};
+use super::judge::{Struck, Walk, judge};
 use super::refs::{REFS, texts_of_refs};
 use super::rules::Place as At;
-use super::spot::{Spot, finding};
+use super::spot::{Spot, borrowed, candidate, finding};
 use super::wishes::is_ours;
 use super::workload::Kind;
 use super::workload::json::{Annotations, escape};

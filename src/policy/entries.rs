@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::foreign::signs::{DOLLAR, Signs};
 use super::foreign::{self, data};
-use super::judge::{Walk, borrowed, candidate};
+use super::judge::Walk;
 use super::leftover;
 use super::message;
 use super::reference::env_value;
 use super::rules::Place as At;
-use super::spot::Spot;
+use super::spot::{Spot, borrowed, candidate};
 use super::workload::object::{Entry, Object};
 
 /// What an entry is once it is decoded.

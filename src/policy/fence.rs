@@ -1,5 +1,6 @@
 //! The fence, for what `judge` comes by: a Secret that is named, an attribute of a volume, a reference of another system.
 
+use super::bounds::MANY;
 use super::carriers::judge::class_refusal;
 use super::decision::{ReferenceReport, Verdict};
 use super::foreign::signs::Signs;
@@ -10,9 +11,12 @@ use super::message;
 use super::workload::json::escape;
 use super::workload::volume::Volume;
 
-impl Walk<'_, '_> {
+/// Longest reason of a class, which each volume of it repeats.
+const CLASS_CHARACTERS: usize = 1_000;
+
+impl<'t> Walk<'_, 't> {
     /// What a CSI driver's attribute may not say in a bound namespace.
-    pub(super) fn attribute(&self, volume: &Volume<'_>, name: &str, text: &str) -> Option<String> {
+    pub(super) fn attribute(&mut self, volume: &Volume<'_>, name: &str, text: &'t str) -> Option<String> {
         if !self.world.binding().is_fenced() {
             return None;
         }
@@ -26,8 +30,7 @@ impl Walk<'_, '_> {
             ));
         }
         if driver == "secrets-store.csi.k8s.io"
-            && let Some(class) = self.world.state.carried.class(text)
-            && let Some(why) = class_refusal(self.world, class)
+            && let Some(why) = self.class(text)
         {
             // It was there before anybody asked, or the namespace was bound to something else.
             return Some(format!("SecretProviderClass {text} reads what this namespace may not read: {why}"));
@@ -41,6 +44,16 @@ impl Walk<'_, '_> {
         None
     }
 
+    /// Why a SecretProviderClass may not be mounted; it is judged once, however many volumes are of it.
+    fn class(&mut self, name: &'t str) -> Option<String> {
+        let world = self.world;
+        let judge = || {
+            let why = class_refusal(world, world.state.carried.class(name)?)?;
+            Some(message::cut(&why, CLASS_CHARACTERS))
+        };
+        self.classes.entry(name).or_insert_with(judge).clone()
+    }
+
     /// A Secret that the pod names, by whatever means: it may not hold a path that the namespace may not read.
     pub(super) fn secret(
         &mut self,
@@ -50,7 +63,10 @@ impl Walk<'_, '_> {
         subject: &dyn Fn() -> String,
     ) {
         let foreign = self.world.is_foreign(name);
-        for path in self.world.state.filled.paths(name, key) {
+        // What is not kept any more, nobody need look up.
+        let has_room = self.seen.references.len() < MANY;
+        let filled = has_room.then(|| self.world.state.filled.paths(name, key));
+        for path in filled.into_iter().flatten() {
             let (path, secret) = (Some(path.to_owned()), Some(name.to_owned()));
             let (pointer, key) = (pointer(), key.map(str::to_owned));
             self.report(ReferenceReport { pointer, path, secret, key, verdict: Verdict::Allowed });

@@ -4,8 +4,10 @@
 //! here: levels, and what an update changed, come after.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::allow::{ALLOW_PLAINTEXT, Pass, marked};
+use super::bounds::MANY;
 use super::decision::ReferenceReport;
 use super::finding::Finding;
 use super::foreign::signs::{DOLLAR, Signs};
@@ -15,8 +17,8 @@ use super::message;
 use super::plan::container_pointer;
 use super::reference::env_value;
 use super::resolve::World;
-use super::rules::{Candidate, Hit, Place as At};
-use super::spot::Spot;
+use super::rules::{Hit, Place as At};
+use super::spot::{Spot, borrowed, candidate};
 use super::wishes::{Refusal, is_ours};
 use super::workload::Kind;
 use super::workload::expand::Expander;
@@ -24,9 +26,6 @@ use super::workload::json::{Text, escape};
 use super::workload::object::{Object, Place, Template};
 use super::workload::pod::{Env, HttpGet};
 use super::workload::volume::Volume;
-
-/// So many findings, refusals or notes of one kind are kept of one object: a denial lists twenty.
-pub const MANY: usize = 1_000;
 
 /// A finding, and the text that was struck: to tell what an update added, and for nothing else.
 #[derive(Debug)]
@@ -73,6 +72,8 @@ pub(super) struct Walk<'w, 't> {
     pub(super) account: Option<&'t str>,
     /// The names in `refgate.dev/allow-plaintext`.
     pub(super) marked: Vec<&'t str>,
+    /// Why each SecretProviderClass that was named may not be mounted.
+    pub(super) classes: HashMap<&'t str, Option<String>>,
 }
 
 /// Walks over an object of a kind: its template, and the annotations above it.
@@ -85,6 +86,7 @@ pub fn judge<'t>(object: &'t Object<'_>, kind: Option<&Kind>, world: &World<'_>)
         image: None,
         account: template.map(|template| template.spec.service_account_name.as_deref().unwrap_or("default")),
         marked: marked(template.map_or(&object.metadata, |template| &template.metadata)),
+        classes: HashMap::new(),
     };
     walk.outer(object, kind);
     if let Some(template) = template {
@@ -385,17 +387,4 @@ impl<'t> Walk<'_, 't> {
             self.seen.notes.push((subject, text));
         }
     }
-}
-
-pub(super) fn candidate<'p>(
-    place: At,
-    name: Option<&'p str>,
-    value: &'p str,
-    before: Option<&'p str>,
-) -> Candidate<'p> {
-    Candidate { place, name, value, before }
-}
-
-pub(super) fn borrowed<'t>(text: &'t Text<'_>) -> Cow<'t, str> {
-    Cow::Borrowed(text)
 }

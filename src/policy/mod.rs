@@ -5,6 +5,7 @@
 
 pub mod allow;
 mod annotation;
+pub mod bounds;
 pub mod carriers;
 pub mod decision;
 mod entries;

@@ -300,6 +300,12 @@ fn hex_digit(byte: u8) -> Option<u8> {
     HEX.iter().position(|&digit| digit == byte).and_then(|value| u8::try_from(value).ok())
 }
 
+/// Whether a text is a key of a Secret as it stands (Kubernetes, `IsConfigMapKey`, but for its length).
+pub fn is_key(property: &str) -> bool {
+    !property.is_empty()
+        && property.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::bounds::MANY;
 use super::decision::{ReferenceReport, Verdict};
-use super::judge::MANY;
 use super::message;
 use super::path::secret_name;
 use super::reference::{Reference, Use, env_value};
@@ -17,7 +17,7 @@ use super::workload::object::{Place, Template};
 use super::workload::pod::Env;
 use super::workload::volume::Volume;
 
-/// So many notes are worth a "did you mean"; looking for one costs more than all the rest.
+/// So many notes and refusals are worth a "did you mean"; looking for one costs more than all the rest.
 const SUGGESTIONS: usize = 8;
 
 /// Most references of one pod; each costs a few hundred bytes while it is judged.
@@ -178,6 +178,11 @@ impl<'t, 'a> Plan<'t, 'a> {
         self.origins.len() - 1
     }
 
+    /// Whether "did you mean" is worth looking for: it stands in notes and in refusals.
+    fn suggests(&self) -> bool {
+        self.notes.len() + self.refusals.len() < SUGGESTIONS
+    }
+
     /// Resolves one reference and reports what became of it.
     pub fn resolve<'s>(
         &mut self,
@@ -185,7 +190,7 @@ impl<'t, 'a> Plan<'t, 'a> {
         reference: &Reference<'_>,
         world: &World<'s>,
     ) -> Option<Found<'s>> {
-        let suggest = self.notes.len() < SUGGESTIONS;
+        let suggest = self.suggests();
         self.resolved(origin, world.resolve(reference, suggest))
     }
 
@@ -196,7 +201,7 @@ impl<'t, 'a> Plan<'t, 'a> {
         reference: &Reference<'_>,
         world: &World<'s>,
     ) -> Option<(Found<'s>, Option<Whole>)> {
-        let suggest = self.notes.len() < SUGGESTIONS;
+        let suggest = self.suggests();
         let (resolution, whole) = world.resolve_whole(reference, suggest);
         let found = self.resolved(origin, resolution);
         if let Some(report) = self.references.last_mut() {

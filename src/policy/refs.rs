@@ -66,9 +66,10 @@ struct Reads {
     looks: usize,
 }
 
-/// Most keys of Secrets that the containers of a pod read, all together. All annotations of an object may have
-/// 262,144 bytes (Kubernetes, `ValidateAnnotationsSize`).
+/// Most keys of Secrets that the containers of a pod read, all together, and paths that those may be of.
 const READS: usize = 20_000;
+/// So many bytes all annotations of an object may have (Kubernetes, `ValidateAnnotationsSize`).
+const ANNOTATIONS_BYTES: usize = 262_144;
 
 /// What the containers use once the patch is applied, as the annotation has it; empty where they use nothing.
 pub fn text(plan: &Plan<'_, '_>, template: &Template<'_>, world: &World<'_>) -> Result<String, &'static str> {
@@ -105,7 +106,8 @@ pub fn text(plan: &Plan<'_, '_>, template: &Template<'_>, world: &World<'_>) -> 
             at: at.iter().cloned().collect(),
         })
         .collect();
-    Ok(if rows.is_empty() { String::new() } else { serde_json::to_string(&rows).unwrap_or_default() })
+    let text = if rows.is_empty() { String::new() } else { serde_json::to_string(&rows).unwrap_or_default() };
+    if text.len() > ANNOTATIONS_BYTES { Err(message::TOO_MANY_READS) } else { Ok(text) }
 }
 
 /// What the catalogue does not know yet, an earlier round may have told; the hash in the name proves it.
@@ -145,11 +147,13 @@ impl Paths<'_, '_, '_> {
     }
 
     fn add(&self, reads: &mut Reads, secret: &str, key: &str, wanted: Use, at: String) {
-        reads.looks += 1;
         if reads.looks > READS {
             return;
         }
-        for path in self.of(secret, key) {
+        let paths = self.of(secret, key);
+        // A key of a Secret that is filled as it comes may be of any of its paths, and each is a row.
+        reads.looks += paths.len().max(1);
+        for path in paths {
             reads
                 .rows
                 .entry((path.to_owned(), secret.to_owned(), key.to_owned(), wanted))

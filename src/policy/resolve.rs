@@ -1,5 +1,6 @@
 //! From a reference, the scope and the catalogue to a synced Secret and key, or to a refusal.
 
+use super::bounds::{MANY, similar};
 use super::carriers::filled::{Filled, Row, Spread};
 use super::finding::Certainty;
 use super::message;
@@ -150,6 +151,14 @@ impl<'s> World<'s> {
             }
             Spread::Plain(row) => return (unknown(&path, row), None),
         };
+        if let Whole::Keys(keys) = &whole {
+            let mut secrets: Vec<&str> = keys.iter().map(|(_, secret, _)| &**secret).collect();
+            secrets.sort_unstable();
+            secrets.dedup();
+            if let Some(refused) = secrets.into_iter().find_map(|secret| self.not_sole(&path, secret)) {
+                return (refused, None);
+            }
+        }
         let found = Found { path, secret, key: EVERY_KEY.to_owned(), entry: None, note };
         (self.sole(Resolution::Found(found)), Some(whole))
     }
@@ -157,11 +166,15 @@ impl<'s> World<'s> {
     /// What another system fills, unless the catalogue says that the Secret is RefGate's: then two write into it.
     fn sole(&self, resolution: Resolution<'s>) -> Resolution<'s> {
         let Resolution::Found(Found { path, secret, .. }) = &resolution else { return resolution };
-        let ours = self.catalogue().by_secret(secret).next();
-        let Some(other) = ours else { return resolution };
+        self.not_sole(path, secret).unwrap_or(resolution)
+    }
+
+    /// Why a Secret that another system fills from a path is not that system's alone.
+    fn not_sole(&self, path: &str, secret: &str) -> Option<Resolution<'s>> {
+        let other = self.catalogue().by_secret(secret).next()?;
         let shown = self.binding().contains(&other.path).then_some(&*other.path);
         let why = message::holds_something_else(path, secret, shown);
-        Resolution::Refused { path: Some(path.clone()), why }
+        Some(Resolution::Refused { path: Some(path.to_owned()), why })
     }
 
     /// What a reference comes to here; `suggest` asks for a "did you mean" besides.
@@ -233,23 +246,29 @@ fn unknown<'s>(path: &str, row: &Row) -> Resolution<'s> {
     Resolution::Refused { path: Some(path.to_owned()), why }
 }
 
+/// So many keys that should hold what a reference asks for are looked at closely.
+const TRIES: usize = 16;
+
 /// A reference to a path that other systems fill. Of several the first by Secret and name counts, and that is said.
 fn by_others<'s>(
     reference: &Reference<'_>,
     path: &str,
-    filled: &Filled,
+    filled: &'s Filled,
     first: &Row,
     suggest: bool,
 ) -> Resolution<'s> {
-    let rows = filled.by_path(path);
-    let mut fitting = rows.clone().filter_map(|row| Some((row, filled.key_of(row, reference.property)?)));
-    let Some((row, key)) = fitting.next() else {
+    // What costs little is asked first: of one path there may be as many rows as an object has entries.
+    let rows = filled.by_path(path).take(MANY);
+    let fits = |row: &&Row| row.key_of(reference.property).is_some();
+    let sure = |row: &'s Row| Some((row, filled.key_of(row, reference.property)?));
+    let Some((row, key)) = rows.clone().filter(fits).take(TRIES).find_map(sure) else {
         let names = rows.filter_map(Row::property);
         let meant = reference.property.filter(|_| suggest).and_then(|property| similar(property, names));
         let why = message::no_key_holds(path, &first.by(), first.secret(), reference.property, meant);
         return Resolution::Refused { path: Some(path.to_owned()), why };
     };
-    let other = fitting.find(|(other, _)| other.is_other(row));
+    let others = rows.filter(|other| other.is_other(row)).filter(fits);
+    let other = others.take(TRIES).find_map(sure);
     let note = other.map(|(other, _)| message::two_sources(path, &row.named(), &other.named()));
     let (path, secret, key) = (path.to_owned(), row.secret().to_owned(), key.to_owned());
     Resolution::Found(Found { path, secret, key, entry: None, note })
@@ -272,25 +291,6 @@ fn missing_key(entry: &Entry, key: &str, reference: &Reference<'_>, suggest: boo
 
 /// In place of a key: all of them. No key is called so.
 pub const EVERY_KEY: &str = "*";
-
-/// Names longer than this are nobody's typing mistake.
-const SIMILAR_BYTES: usize = 64;
-/// So many names are compared; it bounds what one reference can cost.
-const SIMILAR_NAMES: usize = 1_000;
-
-/// The name that somebody may have meant.
-pub fn similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if name.len() > SIMILAR_BYTES {
-        return None;
-    }
-    others
-        .filter(|other| *other != name && other.len().abs_diff(name.len()) <= 3)
-        .take(SIMILAR_NAMES)
-        .map(|other| (strsim::osa_distance(name, other), other))
-        .filter(|(distance, _)| *distance <= 1 + name.len() / 5)
-        .min()
-        .map(|(_, other)| other)
-}
 
 /// Whether a text can be the name of an env var: printable ASCII without `=` (Kubernetes, `IsRelaxedEnvVarName`, on by
 /// default from 1.32).

@@ -99,8 +99,9 @@ impl NamespaceState {
         Self { namespace, catalogue, carried, filled: Arc::new(filled) }
     }
 
-    /// The same with one object of another sync system in the place of another, which costs no more than the two. Neither is
-    /// a store, and the cluster and the settings are those of before.
+    /// The same with one object of another sync system in the place of another. Each row of the two copies a piece of a list,
+    /// and where they have many, the lists are made anew from what they were; no other object is judged again. Neither is a
+    /// store, and the cluster and the settings are those of before.
     pub fn replaced(
         &self,
         carried: Arc<Carried>,

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 
 use super::allow::{Context, Pass};
+use super::bounds::MANY;
 use super::finding::{Certainty, Finding};
-use super::judge::{MANY, Struck, Walk};
+use super::judge::{Struck, Walk};
 use super::line::Line;
 use super::message;
 use super::rules::{Candidate, Extent, Hit, Place};
 use super::snapshot::Binding;
+use super::workload::json::Text;
 
 /// A text, where it stands, and what to call it.
 pub(super) struct Spot<'t, 'p> {
@@ -154,4 +156,17 @@ fn option<'c>(candidate: &Candidate<'c>) -> Option<&'c str> {
     let is_plain =
         name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     (is_plain && (1..=64).contains(&name.len())).then_some(name)
+}
+
+pub(super) fn candidate<'p>(
+    place: Place,
+    name: Option<&'p str>,
+    value: &'p str,
+    before: Option<&'p str>,
+) -> Candidate<'p> {
+    Candidate { place, name, value, before }
+}
+
+pub(super) fn borrowed<'t>(text: &'t Text<'_>) -> Cow<'t, str> {
+    Cow::Borrowed(text)
 }

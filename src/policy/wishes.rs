@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::judge::MANY;
+use super::bounds::{MANY, similar};
 use super::message;
 use super::reference::{Reference, ReferenceError};
-use super::resolve::{is_env_name, similar};
+use super::resolve::is_env_name;
 use super::workload::json::escape;
 use super::workload::object::Template;
 

@@ -13,8 +13,8 @@ use super::wanted::{Names, Wanted};
 use super::{SyncError, configuration, rotation};
 use crate::cluster::list::Reader;
 use crate::config::sync::Rotation;
+use crate::policy::bounds::similar;
 use crate::policy::path::{Scope, secret_name};
-use crate::policy::resolve::similar;
 use crate::policy::snapshot::{Binding, NamespaceLabels};
 use facts::{Claimed, Facts};
 

@@ -2,6 +2,7 @@
 //!
 //! A key that may hold something else than what is asked for is none.
 
+mod catalogue;
 mod claims;
 
 use std::sync::Arc;

@@ -322,6 +322,48 @@ mod carried {
         }
     }
 
+    /// The same where so many rows go and come that the lists are made anew.
+    #[test]
+    fn a_large_object_is_as_good_as_all_at_once() {
+        let secrets = kind("ExternalSecret");
+        let large = |scope: &str, keys: std::ops::Range<usize>| {
+            let entry = |key: usize| json!({"secretKey": format!("k{key}"), "remoteRef": {"key": format!("{scope}/p{}", key % 90)}});
+            let data: Vec<Value> = keys.map(entry).collect();
+            held(secrets, "o5", json!({"secretStoreRef": {"name": "aws"}, "data": data}))
+        };
+        let start = |objects: &[Arc<Held>]| {
+            let mut state = State::new(Config::default());
+            state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+            state.apply(catalogues(&[]));
+            state.apply(Change::Carried(kind("SecretStore"), list(&[store("g/a/")])));
+            state.apply(Change::Carried(secrets, list(objects)));
+            state
+        };
+        let others: Vec<_> = (0..9).map(|index| external_secret(&format!("o{index}"), "stage/p3")).collect();
+        let mut state = start(&others);
+        for object in [
+            large("stage", 0..700),
+            large("stage", 400..1_900),
+            large("prod", 0..300),
+            large("prod", 0..301),
+            large("stage", 0..2_000),
+            large("stage", 0..2_001),
+            large("stage", 0..3),
+        ] {
+            let mut all = others.clone();
+            all[5] = Arc::clone(&object);
+            state.apply(Change::Carried(secrets, CarriedUpdate::Apply("n".into(), object)));
+            let (now, anew) = (state.snapshot().unwrap(), start(&all).snapshot().unwrap());
+            assert!(anew.namespaces["n"].filled == now.namespaces["n"].filled);
+            assert!(now.namespaces["n"].filled.rows().count() >= 8);
+        }
+        state.apply(Change::Carried(secrets, CarriedUpdate::Apply("n".into(), large("stage", 0..900))));
+        state.apply(Change::Carried(secrets, CarriedUpdate::Delete("n".into(), "o5".into())));
+        let others: Vec<_> = others.into_iter().filter(|held| held.name() != "o5").collect();
+        let (now, anew) = (state.snapshot().unwrap(), start(&others).snapshot().unwrap());
+        assert!(anew.namespaces["n"].filled == now.namespaces["n"].filled);
+    }
+
     /// A controller writes the status of each object again and again.
     #[test]
     fn an_object_that_says_the_same_is_no_change() {

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use super::Foreign;
 use super::reach::{Access, Fill, How, Pointer, Reach, Source};
+use crate::policy::bounds::similar;
 use crate::policy::message;
+use crate::policy::path::is_key;
 use crate::policy::reference::Reference;
-use crate::policy::resolve::similar;
 use crate::policy::wishes::is_ours;
 use crate::policy::workload::json::escape;
 
@@ -147,9 +148,7 @@ impl Known {
         if is(true) {
             return Err(format!("key {key} comes from a path that the object itself names; leave it out"));
         }
-        let is_legal = !key.is_empty()
-            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-        if is(false) || (is_legal && self.open.contains(secret)) {
+        if is(false) || (is_key(key) && self.open.contains(secret)) {
             return Ok(());
         }
         let keys = self.keys.iter().filter(|(of, ..)| **of == *secret).map(|(_, key, _)| &**key);

@@ -9,8 +9,12 @@ use super::held::{Carried, Filling, Held};
 use super::pieces::Pieces;
 use super::place::{self, Verdict};
 use super::reach::{Asked, How, Source};
-use crate::policy::judge::MANY;
+use crate::policy::bounds::MANY;
+use crate::policy::path::is_key;
 use crate::policy::snapshot::{Binding, NamespaceLabels, Settings};
+
+/// Most rows of one key, or of keys that nobody can name in one Secret, that are told apart.
+pub const WRITERS: usize = 64;
 
 /// An object and what its paths come to here.
 #[derive(Debug, PartialEq)]
@@ -119,29 +123,20 @@ impl Filled {
 
     /// The same with one object in the place of another. Nothing else may have changed, and neither is a store.
     pub fn replaced(&self, around: Around<'_>, old: Option<&Arc<Held>>, new: Option<&Arc<Held>>) -> Self {
+        let (old, new) = (old.and_then(|held| around.filler(held)), new.and_then(|held| around.filler(held)));
+        let rows = |filler: &Option<(Arc<Filler>, bool)>| -> Vec<Row> {
+            filler.iter().flat_map(|(filler, _)| filler.rows()).collect()
+        };
+        let (gone, come) = (rows(&old), rows(&new));
+        let with_path = |row: &&Row| !row.path().is_empty();
+        let outside =
+            |filler: &Option<(Arc<Filler>, bool)>| filler.as_ref().is_some_and(|(_, is_outside)| *is_outside);
+        let (was_outside, is_outside) = (outside(&old), outside(&new));
         let mut filled = self.clone();
-        if let Some((filler, is_outside)) = old.and_then(|held| around.filler(held)) {
-            for row in filler.rows() {
-                take(&mut filled.by_secret, &row, Row::by_secret);
-                if !row.path().is_empty() {
-                    take(&mut filled.rows, &row, Row::by_path);
-                }
-                if is_outside {
-                    take(&mut filled.outside, &row, Row::by_secret);
-                }
-            }
-        }
-        if let Some((filler, is_outside)) = new.and_then(|held| around.filler(held)) {
-            for row in filler.rows() {
-                filled.by_secret.insert(row.clone(), |other| other.by_secret(&row).is_lt());
-                if !row.path().is_empty() {
-                    filled.rows.insert(row.clone(), |other| other.by_path(&row).is_lt());
-                }
-                if is_outside {
-                    filled.outside.insert(row.clone(), |other| other.by_secret(&row).is_lt());
-                }
-            }
-        }
+        change(&mut filled.by_secret, gone.iter(), come.iter(), Row::by_secret);
+        change(&mut filled.rows, gone.iter().filter(with_path), come.iter().filter(with_path), Row::by_path);
+        let (gone, come) = (gone.iter().filter(|_| was_outside), come.iter().filter(|_| is_outside));
+        change(&mut filled.outside, gone, come, Row::by_secret);
         filled
     }
 
@@ -175,18 +170,16 @@ impl Filled {
         self.by_secret.from(|row| row.secret() < secret).take_while(move |row| row.secret() == secret)
     }
 
-    /// The paths of a Secret, or of one key of it, as far as they are known: each once, sorted. Of a Secret with more keys
-    /// than anybody reports, those of the first.
+    /// The paths of a Secret, or of one key of it, as far as they are known: each once, sorted. Of more than anybody reports
+    /// or can tell apart, those of the first.
     pub fn paths(&self, secret: &str, key: Option<&str>) -> BTreeSet<&str> {
         let known = |row: &&Row| !row.path().is_empty();
         let Some(key) = key else {
             return self.of_secret(secret).take(MANY).filter(known).map(Row::path).collect();
         };
-        let mut rows = self.of_key(secret, Some(key)).peekable();
         // A key that is named goes before those that come as they are.
-        let rows: Vec<&Row> =
-            if rows.peek().is_some() { rows.collect() } else { self.of_key(secret, None).collect() };
-        rows.into_iter().filter(known).map(|row| row.path()).collect()
+        let key = Some(key).filter(|key| self.of_key(secret, Some(key)).next().is_some());
+        self.of_key(secret, key).take(WRITERS).filter(known).map(Row::path).collect()
     }
 
     /// Whether a Secret holds what the namespace may not read.
@@ -202,15 +195,19 @@ impl Filled {
         let is_same = |other: &&Row| other.content(key) == Some(wanted);
         // Within one object what is named goes before what comes as it is: the readers see to it.
         let goes_before = |other: &&Row| row.key().is_some() && !row.is_other(other);
-        (self.of_key(secret, Some(key)).all(|other| is_same(&other))
-            && self.of_key(secret, None).all(|other| is_same(&other) || goes_before(&other)))
+        (are_all(self.of_key(secret, Some(key)), |other| is_same(&other))
+            && are_all(self.of_key(secret, None), |other| is_same(&other) || goes_before(&other)))
         .then_some(key)
     }
 
-    /// What all properties of a path come to; `None` where nothing fills it.
+    /// What all properties of a path come to; `None` where nothing fills it. Of a path that is filled more often than
+    /// anybody can tell apart, none is known.
     pub fn spread<'f>(&'f self, path: &str) -> Option<Spread<'f>> {
         let rows = self.by_path(path);
         let first = rows.clone().next()?;
+        if rows.clone().nth(MANY).is_some() {
+            return Some(Spread::Plain(first));
+        }
         let each = rows.clone().filter(|row| row.key().is_none());
         // What has a name besides is the property of that name, or it might lie over another one.
         let is_its_own = |row: &Row, other: &Row| {
@@ -221,7 +218,10 @@ impl Filled {
                     None => other.is_value() && other.path() == path,
                 }
         };
-        let is_alone = |row: &&Row| self.of_secret(row.secret()).all(|other| is_its_own(row, other));
+        let is_alone = |row: &&Row| {
+            self.of_key(row.secret(), None).nth(WRITERS).is_none()
+                && self.of_secret(row.secret()).all(|other| is_its_own(row, other))
+        };
         let mut alone = each.clone().filter(is_alone);
         if let Some(row) = alone.next() {
             return Some(Spread::Secret(row, alone.next()));
@@ -240,9 +240,42 @@ impl Filled {
     }
 }
 
-/// Takes a row out of a list; whatever is equal in order is the same row.
-fn take(list: &mut Pieces<Row>, row: &Row, order: impl Fn(&Row, &Row) -> Ordering) {
-    list.remove(|other| order(other, row).is_lt(), |other| order(other, row).is_eq());
+/// Whether all rows that write one key are as they should be. Of more than anybody can tell apart nothing is sure: each
+/// reference would look at all of them.
+fn are_all<'f>(rows: impl Iterator<Item = &'f Row>, is_right: impl Fn(&'f Row) -> bool) -> bool {
+    rows.zip(0..).all(|(row, number)| number < WRITERS && is_right(row))
+}
+
+/// Most rows that go and come one by one.
+const ONE_BY_ONE: usize = 256;
+/// What a row costs that goes or comes alone, as against one of a list that is made anew: it copies a whole piece.
+const COST: usize = 32;
+
+/// Takes the rows of an object out of a list and puts others in. Whatever is equal in order is the same row.
+fn change<'r>(
+    list: &mut Pieces<Row>,
+    gone: impl Iterator<Item = &'r Row>,
+    come: impl Iterator<Item = &'r Row>,
+    order: impl Fn(&Row, &Row) -> Ordering,
+) {
+    let (mut gone, come): (Vec<&Row>, Vec<&Row>) = (gone.collect(), come.collect());
+    let changes = gone.len() + come.len();
+    if changes > ONE_BY_ONE && changes * COST > list.len() {
+        gone.sort_unstable_by(|a, b| order(a, b));
+        let stays = |row: &&Row| gone.binary_search_by(|other| order(other, row)).is_err();
+        let mut rows: Vec<Row> = list.iter().filter(stays).cloned().collect();
+        rows.extend(come.into_iter().cloned());
+        // Most of it is in order already, which a stable sort makes use of.
+        rows.sort_by(order);
+        *list = Pieces::new(&rows);
+        return;
+    }
+    for row in gone {
+        list.remove(|other| order(other, row).is_lt(), |other| order(other, row).is_eq());
+    }
+    for row in come {
+        list.insert(row.clone(), |other| order(other, row).is_lt());
+    }
 }
 
 impl Filler {
@@ -323,7 +356,7 @@ impl Row {
     }
 
     /// The key that is meant to hold what a reference asks for; `None` where this row has none.
-    fn key_of<'r>(&'r self, property: Option<&'r str>) -> Option<&'r str> {
+    pub fn key_of<'r>(&'r self, property: Option<&'r str>) -> Option<&'r str> {
         if !self.is_value() {
             return None;
         }
@@ -340,10 +373,4 @@ impl Row {
         let property = if self.key().is_some() { self.property() } else { Some(key) };
         self.is_value().then(|| (self.path(), property))
     }
-}
-
-/// Whether a property is a key of a Secret as it stands.
-fn is_key(property: &str) -> bool {
-    !property.is_empty()
-        && property.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }

@@ -1,6 +1,9 @@
 //! What a snapshot keeps of foreign objects: which paths they reach, which Secrets they fill, and the stores. No plaintext.
 
+use std::collections::{BTreeSet, HashSet};
+use std::hash::Hash;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::external_secrets::{CLUSTER_STORE, STORE};
@@ -35,6 +38,12 @@ pub struct Held {
 struct Span {
     start: u32,
     end: NonZeroU32,
+}
+
+impl Span {
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end.get() as usize - 1
+    }
 }
 
 /// A remote path that it reads or writes.
@@ -75,6 +84,28 @@ pub struct Filling<'h> {
 #[derive(Default)]
 struct Texts(String);
 
+/// Most fills that are kept of one object. A Secret of 1 MiB holds no more keys that anybody refers to.
+const FILLS: usize = 2_000;
+
+/// What is kept of the fills of an object: each once, whichever of its entries brings it. Of an object with more than anybody
+/// keeps, each of its Secrets holds what nobody knows.
+fn bounded<A: Eq + Hash>(fills: Vec<Fill>, access: impl Fn(u32) -> Option<A>) -> Vec<Fill> {
+    let mut seen = HashSet::new();
+    let is_new: Vec<bool> = fills
+        .iter()
+        .map(|fill| {
+            let from = fill.access.map(&access);
+            seen.insert((&fill.key, &fill.secret, from, &fill.property, fill.is_value))
+        })
+        .collect();
+    if seen.len() > FILLS {
+        let secrets: BTreeSet<&Option<Box<str>>> = fills.iter().map(|fill| &fill.secret).collect();
+        let unknown = |secret: &Option<Box<str>>| Fill { secret: secret.clone(), ..Fill::other(None) };
+        return secrets.into_iter().map(unknown).collect();
+    }
+    fills.into_iter().zip(is_new).filter(|(_, is_new)| *is_new).map(|(fill, _)| fill).collect()
+}
+
 impl Texts {
     fn add(&mut self, text: &str) -> Span {
         // Objects have a few MiB at most; what does not fit would be empty.
@@ -82,6 +113,10 @@ impl Texts {
         self.0.push_str(text);
         let end = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         Span { start, end: NonZeroU32::MIN.saturating_add(end) }
+    }
+
+    fn text(&self, span: Span) -> &str {
+        self.0.get(span.range()).unwrap_or_default()
     }
 
     fn fill(&mut self, fill: &Fill) -> KeptFill {
@@ -111,7 +146,10 @@ impl Held {
             let source = u32::try_from(sources.len() - 1).unwrap_or(u32::MAX);
             accesses.push(Kept { key: texts.add(&access.key), source, how: access.how });
         }
-        let fills = std::mem::take(&mut reach.fills).iter().map(|fill| texts.fill(fill)).collect();
+        let fills = bounded(std::mem::take(&mut reach.fills), |access| {
+            accesses.get(access as usize).map(|kept: &Kept| (texts.text(kept.key), kept.source, kept.how))
+        });
+        let fills = fills.iter().map(|fill| texts.fill(fill)).collect();
         let place = reach.place.take().map(Box::new);
         let rest = (reach != Reach::default()).then(|| Box::new(reach));
         let (sources, accesses, texts) = (sources.into(), accesses.into(), texts.0.into());
@@ -124,7 +162,7 @@ impl Held {
     }
 
     fn text(&self, span: Span) -> &str {
-        self.texts.get(span.start as usize..span.end.get() as usize - 1).unwrap_or_default()
+        self.texts.get(span.range()).unwrap_or_default()
     }
 
     /// Its name.

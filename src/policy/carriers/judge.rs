@@ -10,9 +10,10 @@ use super::reach::{Access, Asked, How, Identity, Literal, Pointer, Reach, Source
 use super::settings::Mode;
 use super::{Carrier, Kind};
 use crate::policy::allow::Context;
+use crate::policy::bounds::MANY;
 use crate::policy::decision::{ReferenceReport, Verdict};
 use crate::policy::foreign::{self, Reading};
-use crate::policy::judge::{MANY, Struck};
+use crate::policy::judge::Struck;
 use crate::policy::message;
 use crate::policy::resolve::World;
 use crate::policy::rules::{Candidate, Extent, Place as At};

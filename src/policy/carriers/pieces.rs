@@ -29,6 +29,11 @@ impl<T> Pieces<T> {
         self.0.is_empty()
     }
 
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|piece| piece.len()).sum()
+    }
+
     /// All elements.
     pub fn iter(&self) -> Behind<'_, T> {
         Behind { piece: Default::default(), rest: self.0.iter() }
@@ -140,7 +145,7 @@ mod tests {
                 assert_eq!(before == pieces, removed.is_none());
             }
             if step % 100 == 0 {
-                assert!(pieces.iter().eq(plain.iter()), "{step}");
+                assert!(pieces.iter().eq(plain.iter()) && pieces.len() == plain.len(), "{step}");
             }
             let at = plain.partition_point(|known| *known < wanted);
             assert!(pieces.from(|known| *known < wanted).take(5).eq(plain[at..].iter().take(5)));

@@ -18,6 +18,11 @@ const PUSH: [&str; 8] = [
     "updatePolicy",
 ];
 
+/// Most writes of one object: two lists of half a megabyte would come to many millions.
+const WRITES: usize = 10_000;
+/// Most bytes of their remote paths, each counted as often as it is written. A path alone cannot have so many.
+const WRITTEN_BYTES: usize = 4 << 20;
+
 /// A PushSecret.
 pub fn push_secret(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
@@ -25,17 +30,35 @@ pub fn push_secret(object: &Foreign<'_>) -> Reach {
     let spec = object.json.get("spec");
     reach.known("/spec", spec, &PUSH);
     let targets = push_stores(&mut reach, spec);
-    for (index, entry) in (0..).zip(reach.list("/spec/data", spec.get("data")).iter()) {
-        push_data(&mut reach, index, entry, &targets);
-    }
-    for (index, entry) in (0..).zip(reach.list("/spec/dataTo", spec.get("dataTo")).iter()) {
-        push_all(&mut reach, index, entry, &targets);
+    let data = reach.list("/spec/data", spec.get("data"));
+    let data_to = reach.list("/spec/dataTo", spec.get("dataTo"));
+    if is_too_much(targets.len(), data, data_to) {
+        reach.fault(
+            "/spec/secretStoreRefs",
+            "each entry goes to each of these stores, and that makes more than 10,000 writes or 4 MiB of remote paths; write \
+             several PushSecrets with fewer stores",
+        );
+    } else {
+        for (index, entry) in (0..).zip(data) {
+            push_data(&mut reach, index, entry, &targets);
+        }
+        for (index, entry) in (0..).zip(data_to) {
+            push_all(&mut reach, index, entry, &targets);
+        }
     }
     push_selector(&mut reach, spec.get("selector"));
     if !spec.get("template").is_null() {
         template(&mut reach, "/spec/template", spec.get("template"));
     }
     reach
+}
+
+/// Whether the entries, each to each of the stores, come to more than anybody writes.
+fn is_too_much(stores: usize, data: &[Json<'_>], data_to: &[Json<'_>]) -> bool {
+    let path = |remote: &Json<'_>, field: &str| remote.get(field).text().map_or(0, str::len);
+    let of_data = data.iter().map(|entry| path(entry.get("match").get("remoteRef"), "remoteKey"));
+    let bytes: usize = of_data.chain(data_to.iter().map(|entry| path(entry, "remoteKey"))).sum();
+    stores.saturating_mul(data.len() + data_to.len()) > WRITES || stores.saturating_mul(bytes) > WRITTEN_BYTES
 }
 
 /// A ClusterPushSecret. Its PushSecrets are judged in their namespaces.

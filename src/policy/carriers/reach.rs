@@ -80,7 +80,7 @@ impl fmt::Display for Pointer {
 }
 
 /// What is done with a remote path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum How {
     /// One secret is read.
     Read,
