@@ -2,6 +2,7 @@
 //!
 //! A key that may hold something else than what is asked for is none.
 
+mod bound;
 mod claims;
 
 use std::sync::Arc;
@@ -394,7 +395,10 @@ fn each_system_fills_in_its_own_way() {
     );
     table(&kes(", data: [{key: g/a/stage/x, name: x, isBinary: true}]"), &[("x", "!no key")]);
     table(&kes(", data: [{key: g/a/stage/x, name: x, isBinary: false}]"), &[("x", "A=k/x")]);
-    table(&kes(", data: [{key: g/a/stage/x, name: x}], template: {metadata: {name: z}}"), &[("x", "-")]);
+    table(
+        &kes(", data: [{key: g/a/stage/x, name: x}], template: {metadata: {name: z}}"),
+        &[("x", "!no object of")],
+    );
 }
 
 #[test]
