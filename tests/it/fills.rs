@@ -4,6 +4,7 @@
 
 mod bound;
 mod claims;
+mod systems;
 
 use std::sync::Arc;
 
@@ -328,7 +329,15 @@ fn each_system_fills_in_its_own_way() {
             format!("{{mount: secret, path: g/a/stage/smtp, type: kv-v2, destination: {{name: v}}{spec}}}");
         object("secrets.hashicorp.com/v1beta1", "VaultStaticSecret", "v", &spec)
     };
-    table(&vault(""), &[("smtp#user", "A=v/user"), ("from smtp", "*=v")]);
+    // `_raw` lies beside the properties.
+    table(
+        &vault(""),
+        &[
+            ("smtp#user", "A=v/user"),
+            ("smtp#_raw", "!no key of it"),
+            ("from smtp", "!would be something else"),
+        ],
+    );
     table(
         &vault(", version: 3"),
         &[("smtp#user", "!no key of it holds"), ("from smtp", "!would be something else")],
