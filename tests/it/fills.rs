@@ -2,8 +2,10 @@
 //!
 //! A key that may hold something else than what is asked for is none.
 
+mod bound;
 mod catalogue;
 mod claims;
+mod systems;
 
 use std::sync::Arc;
 
@@ -328,7 +330,15 @@ fn each_system_fills_in_its_own_way() {
             format!("{{mount: secret, path: g/a/stage/smtp, type: kv-v2, destination: {{name: v}}{spec}}}");
         object("secrets.hashicorp.com/v1beta1", "VaultStaticSecret", "v", &spec)
     };
-    table(&vault(""), &[("smtp#user", "A=v/user"), ("from smtp", "*=v")]);
+    // `_raw` lies beside the properties.
+    table(
+        &vault(""),
+        &[
+            ("smtp#user", "A=v/user"),
+            ("smtp#_raw", "!no key of it"),
+            ("from smtp", "!would be something else"),
+        ],
+    );
     table(
         &vault(", version: 3"),
         &[("smtp#user", "!no key of it holds"), ("from smtp", "!would be something else")],
@@ -395,7 +405,10 @@ fn each_system_fills_in_its_own_way() {
     );
     table(&kes(", data: [{key: g/a/stage/x, name: x, isBinary: true}]"), &[("x", "!no key")]);
     table(&kes(", data: [{key: g/a/stage/x, name: x, isBinary: false}]"), &[("x", "A=k/x")]);
-    table(&kes(", data: [{key: g/a/stage/x, name: x}], template: {metadata: {name: z}}"), &[("x", "-")]);
+    table(
+        &kes(", data: [{key: g/a/stage/x, name: x}], template: {metadata: {name: z}}"),
+        &[("x", "!no object of")],
+    );
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::policy::workload::json::escape;
 /// The annotation: `KEY=PATH`, or `SECRET/KEY=PATH`, separated by commas or lines.
 pub const PATHS: &str = "refgate.dev/paths";
 
+/// The Secret of a fill whose name stands in the object, and nobody here can read. None is called so.
+pub const HIDDEN: &str = "";
+
 /// Reads the annotations of ours that stand on an object. Of claims with a fault none counts.
 pub fn read(object: &Foreign<'_>, reach: &mut Reach) {
     let annotations = object.json.get("metadata").get("annotations");
@@ -38,6 +41,7 @@ pub fn read(object: &Foreign<'_>, reach: &mut Reach) {
             reach.notes.push((at(), message::does_nothing(key)));
         }
     }
+    reach.fills.retain(|fill| fill.secret.as_deref() != Some(HIDDEN));
 }
 
 /// One claim: Secret, key, path as it is written, and property.
@@ -129,9 +133,22 @@ impl Known {
         Ok(Claim { secret: secret.into(), key, path, property: reference.property })
     }
 
-    fn secret(&self, name: Option<&str>) -> Result<&str, String> {
+    /// The Secret that a claim means; which of those with a hidden name it is, only the claim can say.
+    fn secret<'n>(&'n self, name: Option<&'n str>) -> Result<&'n str, String> {
+        let has_hidden = self.secrets.contains(HIDDEN);
         let mut all = self.secrets.iter().map(|secret| &**secret);
         match (name, all.next(), all.next()) {
+            (None, Some(HIDDEN), _) => Err(
+                "the name of the Secret is encrypted; write SECRET/KEY=PATH, or use --encrypted-regex '^(data|stringData)$'"
+                    .to_owned(),
+            ),
+            (Some(name), ..) if has_hidden && (name == HIDDEN || !self.secrets.contains(name)) => {
+                let is_legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+                if name != HIDDEN && name.bytes().all(is_legal) {
+                    return Ok(name);
+                }
+                Err("what stands before the / is no name of a Secret".to_owned())
+            }
             (_, None, _) => Err("this object fills no Secret that RefGate knows of".to_owned()),
             (None, Some(only), None) => Ok(only),
             (None, ..) => Err("this object fills several Secrets; write SECRET/KEY=PATH".to_owned()),
@@ -144,6 +161,7 @@ impl Known {
     }
 
     fn key(&self, secret: &str, key: &str) -> Result<(), String> {
+        let secret = if self.secrets.contains(secret) { secret } else { HIDDEN };
         let is = |is_value: bool| self.keys.contains(&(secret.into(), key.into(), is_value));
         if is(true) {
             return Err(format!("key {key} comes from a path that the object itself names; leave it out"));

@@ -94,6 +94,7 @@ fn class(object: &Foreign<'_>) -> Reach {
         }
     };
     secret_objects(&mut reach, spec.get("secretObjects"), &names);
+    reach.target_at = "/spec/secretObjects";
     reach
 }
 
@@ -178,13 +179,14 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             }
         };
         let access = reach.access(Pointer::to(at), place, How::Read, name);
-        let label = entry.get("objectVersionLabel");
-        let is_old = is_set(entry, "objectVersion")
-            || (is_set(entry, "objectVersionLabel") && label.text() != Some("AWSCURRENT"));
+        let failover = entry.get("failoverObject");
+        // Where the first region does not answer, it is the other one that is mounted.
+        let is_another = !failover.is_null()
+            && (failover.get("objectName").text() != Some(name) || is_versioned(failover));
+        let is_old = is_versioned(entry) || is_another;
         let file =
             entry.get("objectAlias").text().map_or_else(|| translated(parameters, name), str::to_owned);
         names.push(mounted(&file, access, None, is_old));
-        let failover = entry.get("failoverObject");
         if !failover.is_null() {
             exact(reach, at, failover, &["objectName", "objectVersion", "objectVersionLabel"]);
             reach.access(
@@ -207,6 +209,13 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
         }
     }
     names
+}
+
+/// Whether an entry, or its failover, names another version than the one of now.
+fn is_versioned(entry: &Json<'_>) -> bool {
+    let label = entry.get("objectVersionLabel");
+    is_set(entry, "objectVersion")
+        || (is_set(entry, "objectVersionLabel") && label.text() != Some("AWSCURRENT"))
 }
 
 /// The file of an object without an alias: slashes of its name become what `pathTranslation` says.
@@ -356,6 +365,7 @@ fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
         reach.known(&at, object, &["annotations", "data", "labels", "secretName", "type"]);
         reach.copiers(&format!("{at}/annotations"), object.get("annotations"));
         reach.texts(&format!("{at}/annotations"), object.get("annotations"));
+        reach.labels(&format!("{at}/labels"), object.get("labels"));
         let Some(secret) = reach.text(|| Pointer::to(format!("{at}/secretName")), object.get("secretName"))
         else {
             continue;
@@ -394,5 +404,6 @@ fn secret_sync(object: &Foreign<'_>) -> Reach {
     let secret = spec.get("secretObject");
     reach.copiers("/spec/secretObject/annotations", secret.get("annotations"));
     reach.texts("/spec/secretObject/annotations", secret.get("annotations"));
+    reach.labels("/spec/secretObject/labels", secret.get("labels"));
     reach
 }

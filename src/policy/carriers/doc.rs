@@ -82,4 +82,6 @@ its own `group/app/env` and its shared paths, by whatever object; levels do not 
   annotation `refgate.dev/paths` can: [reference](reference.md#world-and-catalogue).
 - Two changes at the same moment can each pass on what was there before, and objects of before the installation were never asked about.
   `serve` judges again what its watches bring (metric `refgate_carriers_outside`, and a line in the log), and `refgate scan` lists it.
+- The Secret that such an object fills is refused in pods for as long as the object is there and would be refused. Whoever may delete the object, or its store,
+  gets past that where the Secret stays: take the Secret away too.
 ";

@@ -45,6 +45,9 @@ pub const CARRIER: Carrier = Carrier {
     },
 };
 
+/// What says which Secret; only the one that is filled has a type.
+const SECRET: [&str; 3] = ["name", "namespace", "type"];
+
 fn read(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
@@ -72,9 +75,10 @@ fn read(object: &Foreign<'_>) -> Reach {
         );
     }
     let own = object.json.get("metadata").get("namespace").text().unwrap_or_default();
-    for field in ["tokenSecret", "managedSecret"] {
+    for (field, known) in [("tokenSecret", &SECRET[..2]), ("managedSecret", &SECRET[..])] {
         let at = format!("/spec/{field}");
         let secret = spec.get(field);
+        reach.known(&at, secret, known);
         let namespace = reach.text(|| Pointer::to(format!("{at}/namespace")), secret.get("namespace"));
         if namespace.is_some_and(|namespace| !namespace.is_empty() && namespace != own) {
             reach.fault(
@@ -90,7 +94,7 @@ fn read(object: &Foreign<'_>) -> Reach {
     let is_here =
         managed.get("namespace").text().is_none_or(|namespace| namespace.is_empty() || namespace == own);
     let target = managed.get("name").text().filter(|name| is_here && !name.is_empty());
-    reach.target = target.map(Into::into);
+    (reach.target, reach.target_at) = (target.map(Into::into), "/spec/managedSecret/name");
     let (project, config) = (spec.get("project").text(), spec.get("config").text());
     let (Some(project), Some(config)) = (project, config) else {
         reach.doubt("/spec/project", "without project and config its token says what is read; write both");
@@ -99,16 +103,19 @@ fn read(object: &Foreign<'_>) -> Reach {
     };
     let place = Arc::new(Place::new(System::Doppler, &format!("{project}/{config}")));
     let names = reach.list("/spec/secrets", spec.get("secrets"));
+    // Then other keys are written than those that are listed.
+    let is_changed =
+        ["format", "nameTransformer", "processors"].into_iter().any(|field| !spec.get(field).is_null());
     for (index, name) in (0..).zip(names) {
         let at = Pointer::Item("/spec/secrets", index, "");
         let name = name.text().unwrap_or_default();
         let access = reach.access(at, &place, How::Read, name);
-        let is_changed =
-            ["format", "nameTransformer", "processors"].into_iter().any(|field| !spec.get(field).is_null());
         reach.fills.push(Fill::key(name, access, None).unless(is_changed));
     }
     if names.is_empty() {
         reach.access(Pointer::to("/spec/config"), &place, How::Find, "");
+    }
+    if names.is_empty() || is_changed {
         reach.fills.push(Fill::other(None));
     }
     reach

@@ -257,6 +257,7 @@ fn target(reach: &mut Reach, base: &str, target: &Json<'_>, name: Option<&str>, 
     let writes = !matches!(policy, Some("None")) && target.get("manifest").is_null();
     if let Some(target_name) = target_name.filter(|_| writes) {
         reach.target = Some(target_name.into());
+        reach.target_at = if given.is_some() { "/spec/target/name" } else { "/metadata/name" };
         reach.fills = templated(template, entries);
         // It writes into what others have made, and their keys stay.
         if !matches!(policy, None | Some("" | "Owner" | "Orphan")) {
@@ -332,6 +333,7 @@ pub(super) fn template(reach: &mut Reach, at: &str, template: &Json<'_>) {
         reach.texts(&at, metadata.get(part));
     }
     reach.copiers(&format!("{at}/metadata/annotations"), metadata.get("annotations"));
+    reach.labels(&format!("{at}/metadata/labels"), metadata.get("labels"));
     let list_at = format!("{at}/templateFrom");
     for (index, from) in template.get("templateFrom").items().iter().enumerate() {
         template_from(reach, &format!("{list_at}/{index}"), from);

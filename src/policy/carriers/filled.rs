@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::held::{Carried, Filling, Held};
+use super::held::{Carried, Filling, Held, carrier_of};
 use super::pieces::Pieces;
 use super::place::{self, Verdict};
 use super::reach::{Asked, How, Source};
+use super::settings::Mode;
 use crate::policy::bounds::MANY;
 use crate::policy::path::is_key;
 use crate::policy::snapshot::{Binding, NamespaceLabels, Settings};
@@ -77,17 +78,32 @@ impl Around<'_> {
             Source::Store { cluster: true, name } => self.cluster.store(true, name)?,
             Source::Store { cluster: false, name } => self.carried.store(false, name)?,
         };
-        let remote = place.remote(access.how, access.key).ok()?;
-        Some(place::judge(&remote, access.how, &self.labels.binding, self.settings))
+        Some(match place.remote(access.how, access.key) {
+            Ok(remote) => place::judge(&remote, access.how, &self.labels.binding, self.settings),
+            Err(why) => Verdict::Outside(None, why),
+        })
     }
 
-    /// What an object comes to, and whether it reads what the namespace may not read. Nothing where it fills nothing, or
+    /// Whether an object would be refused for something that is none of its paths: a search of everything, another region, or
+    /// what cannot be decided where that is denied. What it fills is then not to be had either.
+    fn is_refused(&self, held: &Held) -> bool {
+        let Some(rest) = &held.rest else { return false };
+        let denies_doubts = || {
+            let mode = carrier_of(held.kind).map(|carrier| self.settings.carriers.undecided(carrier.id));
+            mode.is_none_or(|mode| mode == Mode::Deny)
+        };
+        !rest.faults.is_empty()
+            || rest.identities.iter().any(|(_, which, text)| which.judge(text, self.settings).is_err())
+            || (!rest.doubts.is_empty() && denies_doubts())
+    }
+
+    /// What an object comes to, and whether it reads what the namespace may not read, or may. Nothing where it fills nothing, or
     /// where the namespace is bound to nothing.
     fn filler(&self, held: &Arc<Held>) -> Option<(Arc<Filler>, bool)> {
         if held.fill_count() == 0 || !matches!(self.labels.binding, Binding::Bound { .. }) {
             return None;
         }
-        let (mut paths, mut is_outside, mut is_as_written) = (Vec::new(), false, true);
+        let (mut paths, mut is_outside, mut is_as_written) = (Vec::new(), self.is_refused(held), true);
         for access in held.accesses() {
             let path = match self.verdict(&access) {
                 Some(Verdict::Inside(Some(path))) => path.into_boxed_str(),

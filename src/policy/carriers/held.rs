@@ -136,6 +136,7 @@ impl Held {
         let mut texts = Texts::default();
         let name = texts.add(object.name());
         let target = reach.target.take().map(|target| texts.add(&target));
+        reach.target_at = "";
         let mut sources: Vec<Source> = Vec::new();
         let mut accesses = Vec::with_capacity(reach.accesses.len());
         for access in std::mem::take(&mut reach.accesses) {

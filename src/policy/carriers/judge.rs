@@ -6,9 +6,9 @@ use std::borrow::Cow;
 
 use super::held::{Carried, Held, store_kind};
 use super::place::{self, Place};
-use super::reach::{Access, Asked, How, Identity, Literal, Pointer, Reach, Source};
+use super::reach::{Access, Asked, How, Literal, Pointer, Reach, Source};
 use super::settings::Mode;
-use super::{Carrier, Kind};
+use super::{Carrier, Kind, secret_object};
 use crate::policy::allow::Context;
 use crate::policy::bounds::MANY;
 use crate::policy::decision::{ReferenceReport, Verdict};
@@ -110,7 +110,13 @@ impl<'w> Court<'w> {
 
     fn bound(&self, reach: &Reach, judged: &mut Judged<'_>) {
         judged.case.references.reserve(reach.accesses.len().min(MANY));
-        self.paths(reach.accesses.iter().map(Access::asked), reach.target.as_deref(), judged);
+        self.paths(reach.accesses.iter().map(Access::asked), judged);
+        let others = reach.fills.iter().filter_map(|fill| fill.secret.as_deref());
+        self.overwritten(
+            &Pointer::to(reach.target_at),
+            reach.target.as_deref().into_iter().chain(others),
+            judged,
+        );
         self.rest(reach, judged);
     }
 
@@ -122,19 +128,16 @@ impl<'w> Court<'w> {
     }
 
     fn held(&self, held: &Held, judged: &mut Judged<'_>) {
-        self.paths(held.accesses(), held.target(), judged);
+        self.paths(held.accesses(), judged);
+        let others = (0..held.fill_count()).filter_map(|number| held.fill(number).secret);
+        self.overwritten(&Pointer::Object, held.target().into_iter().chain(others), judged);
         if let Some(rest) = &held.rest {
             self.rest(rest, judged);
         }
     }
 
-    /// The remote paths, and the Secret that they end up in.
-    fn paths<'a>(
-        &self,
-        accesses: impl Iterator<Item = Asked<'a>>,
-        target: Option<&str>,
-        judged: &mut Judged<'_>,
-    ) {
+    /// The remote paths.
+    fn paths<'a>(&self, accesses: impl Iterator<Item = Asked<'a>>, judged: &mut Judged<'_>) {
         // Nearly all of them are reached by one store, which is looked up once.
         let mut last: Option<(&Source, Leads<'_>)> = None;
         for access in accesses {
@@ -145,13 +148,22 @@ impl<'w> Court<'w> {
             self.access(&access, &found, judged);
             last = Some((access.source, found));
         }
-        if let Some(target) = target
-            && self.world.state.catalogue.by_secret(target).next().is_some()
-        {
+    }
+
+    /// The Secrets that it fills: none of them is one that the sync writes.
+    fn overwritten<'a>(&self, at: &Pointer, secrets: impl Iterator<Item = &'a str>, judged: &mut Judged<'_>) {
+        // Keys of one Secret stand together, and each Secret is said once.
+        let mut last = None;
+        for secret in secrets {
+            if last.replace(secret) == Some(secret)
+                || self.world.state.catalogue.by_secret(secret).next().is_none()
+            {
+                continue;
+            }
             let text = format!(
-                "Secret {target} is one that RefGate syncs, and this object would overwrite it; name another"
+                "Secret {secret} is one that RefGate syncs, and this object would overwrite it; name another"
             );
-            self.refuse(&mut judged.case, &Pointer::to("/spec/target/name"), text);
+            self.refuse(&mut judged.case, at, text);
         }
     }
 
@@ -161,8 +173,8 @@ impl<'w> Court<'w> {
             self.refuse(&mut judged.case, at, text.clone());
         }
         for (at, identity, text) in &reach.identities {
-            if let Err(why) = self.identity(*identity, text) {
-                self.refuse(&mut judged.case, at, why);
+            if let Err(why) = identity.judge(text, self.world.settings) {
+                self.refuse(&mut judged.case, at, why.to_owned());
             }
         }
         for (at, name) in &reach.classes {
@@ -273,28 +285,6 @@ impl<'w> Court<'w> {
         })
     }
 
-    fn identity(&self, identity: Identity, text: &str) -> Result<(), String> {
-        let settings = self.world.settings;
-        match identity {
-            Identity::Region if settings.aws_regions.iter().any(|region| region == text) => Ok(()),
-            Identity::Region => {
-                Err("this region is none that aws.regions of the configuration lists".to_owned())
-            }
-            Identity::Role => {
-                let parts: Vec<&str> = text.split(':').collect();
-                let is_listed = match parts[..] {
-                    ["arn", _, "iam", "", account, name] => {
-                        name.starts_with("role/")
-                            && settings.aws_accounts.iter().any(|known| known == account)
-                    }
-                    _ => false,
-                };
-                let why = "this role is of no account that aws.accounts of the configuration lists";
-                if is_listed { Ok(()) } else { Err(why.to_owned()) }
-            }
-        }
-    }
-
     fn refuse(&self, case: &mut Case<'_>, at: &Pointer, text: String) {
         if case.refusals.len() < MANY {
             case.refusals.push(Refusal { pointer: at.to_string(), subject: self.subject(at), text });
@@ -357,10 +347,17 @@ impl<'w> Court<'w> {
         }
     }
 
-    /// A text that some tool resolves once it stands in a Secret, as in a pod. Gives whether it is one, and so no plaintext.
+    /// A text that some tool resolves once it stands in a Secret. Gives whether it is one, and so no plaintext.
     fn is_reference(&self, literal: &Literal, case: &mut Case<'_>) -> bool {
         let whole = foreign::read(&literal.text);
         let is_one = matches!(whole, Reading::Reference(_));
+        // A policy refuses the Secret that comes of it, whatever its path: said here, somebody reads it.
+        let key = literal.name.as_deref().unwrap_or_default();
+        let said = secret_object::reference(key, literal.text.as_bytes());
+        if let Some(why) = said.filter(|_| self.world.binding().is_fenced()) {
+            self.refuse(case, &literal.at, why.to_owned());
+            return is_one;
+        }
         for reading in foreign::inline(&literal.text).into_iter().chain([whole]) {
             let why = match reading {
                 Reading::None => continue,

@@ -77,7 +77,7 @@ fn read(object: &Foreign<'_>) -> Reach {
         }
     }
     let place = Arc::new(place(&mut reach, spec));
-    reach.target = Some(object.name().into());
+    (reach.target, reach.target_at) = (Some(object.name().into()), "/metadata/name");
     data(&mut reach, spec, &place);
     for (index, entry) in (0..).zip(reach.list("/spec/dataFrom", spec.get("dataFrom"))) {
         let at = || Pointer::Item("/spec/dataFrom", index, "");
@@ -108,6 +108,7 @@ fn read(object: &Foreign<'_>) -> Reach {
     );
     reach.known("/spec/template/metadata", template.get("metadata"), &["annotations", "labels"]);
     reach.copiers("/spec/template/metadata/annotations", template.get("metadata").get("annotations"));
+    reach.labels("/spec/template/metadata/labels", template.get("metadata").get("labels"));
     walk(&mut reach, "/spec/template", None, template);
     merge(&mut reach, template);
     reach
@@ -154,6 +155,8 @@ fn data(reach: &mut Reach, spec: &Json<'_>, place: &Arc<Place>) {
         }
         if let Some(path) = path {
             reach.access(at("path"), place, How::Find, path);
+            // Entries are merged in their order, and what is found here may have any name.
+            reach.fills.iter_mut().for_each(|fill| fill.is_value = false);
             reach.fills.push(Fill::other(None));
         }
         let Some(key) = key else { continue };
@@ -162,7 +165,8 @@ fn data(reach: &mut Reach, spec: &Json<'_>, place: &Arc<Place>) {
         }
         let access = reach.access(at("key"), place, How::Read, key);
         let property = reach.text(|| at("property"), entry.get("property"));
-        if let Some(name) = reach.text(|| at("name"), entry.get("name")) {
+        // Beside a path the controller reads no key.
+        if let Some(name) = reach.text(|| at("name"), entry.get("name")).filter(|_| path.is_none()) {
             reach.fills.push(Fill::key(name, access, property).unless(is_changed(entry)));
         }
     }
@@ -186,7 +190,9 @@ fn merge(reach: &mut Reach, template: &Json<'_>) {
     reach.fills.extend(keys.into_iter().map(|key| Fill::other(Some(key))));
     let metadata = template.get("metadata");
     if !metadata.get("name").is_null() || !metadata.get("namespace").is_null() {
-        (reach.target, reach.fills) = (None, Vec::new());
+        let name = metadata.get("name").text().filter(|_| metadata.get("namespace").is_null());
+        (reach.target, reach.fills) = (name.map(Into::into), vec![Fill::other(None)]);
+        reach.target_at = "/spec/template/metadata/name";
     }
 }
 

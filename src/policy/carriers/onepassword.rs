@@ -54,7 +54,7 @@ fn read(object: &Foreign<'_>) -> Reach {
     };
     let place = Arc::new(Place::new(System::OnePassword, vault));
     let access = reach.access(at(), &place, How::Read, item);
-    reach.target = Some(object.name().into());
+    (reach.target, reach.target_at) = (Some(object.name().into()), "/metadata/name");
     reach.fills.push(Fill::each(access));
     reach
 }

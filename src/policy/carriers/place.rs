@@ -232,8 +232,12 @@ fn azure_name(key: &str) -> String {
 
 /// Whether what somebody says to be the path of a key lies inside. It is written as references are.
 pub fn claimed(text: &str, binding: &Binding) -> Verdict {
-    let (Binding::Bound { own, .. }, Ok(reference)) = (binding, Reference::parse(text)) else {
+    let Binding::Bound { own, .. } = binding else {
         return Verdict::Outside(None, "the namespace is bound to nothing".to_owned());
+    };
+    let reference = match Reference::parse(text) {
+        Ok(reference) => reference,
+        Err(error) => return Verdict::Outside(None, error.to_string()),
     };
     if !reference.absolute && own.contains(reference.path) {
         let why =

@@ -9,8 +9,12 @@ use super::COPIERS;
 use super::claims::PATHS;
 use super::json::Json;
 use super::place::Place;
+use crate::policy::snapshot::Settings;
 use crate::policy::wishes::is_ours;
 use crate::policy::workload::json::escape;
+
+/// The label by which the sync knows its Secrets.
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// A JSON pointer that is written out only when somebody asks: most objects are allowed and have fifty of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,6 +215,28 @@ pub enum Identity {
     Role,
 }
 
+impl Identity {
+    /// Whether the configuration lists it, or what it does not list.
+    pub fn judge(self, text: &str, settings: &Settings) -> Result<(), &'static str> {
+        match self {
+            Self::Region if settings.aws_regions.iter().any(|region| region == text) => Ok(()),
+            Self::Region => Err("this region is none that aws.regions of the configuration lists"),
+            Self::Role => {
+                let parts: Vec<&str> = text.split(':').collect();
+                let is_listed = match parts[..] {
+                    ["arn", _, "iam", "", account, name] => {
+                        name.starts_with("role/")
+                            && settings.aws_accounts.iter().any(|known| known == account)
+                    }
+                    _ => false,
+                };
+                let why = "this role is of no account that aws.accounts of the configuration lists";
+                if is_listed { Ok(()) } else { Err(why) }
+            }
+        }
+    }
+}
+
 /// Where something is wrong, and a sentence without its subject.
 pub type Remark = (Pointer, String);
 
@@ -221,6 +247,8 @@ pub struct Reach {
     pub accesses: Vec<Access>,
     /// Name of the Secret that is filled.
     pub target: Option<Box<str>>,
+    /// In which field its name stands, or those of the other Secrets.
+    pub target_at: &'static str,
     /// What is written into it, and into other Secrets.
     pub fills: Vec<Fill>,
     /// SecretProviderClasses that it names.
@@ -321,6 +349,16 @@ impl Reach {
                      an operator can share it by refgate.dev/shared-paths",
                 );
             }
+        }
+    }
+
+    /// A label by which a Secret would be taken for one of the sync.
+    pub fn labels(&mut self, at: &str, labels: &Json<'_>) {
+        if labels.get(MANAGED_BY).text() == Some("refgate") {
+            self.fault(
+                &format!("{at}/{}", escape(MANAGED_BY)),
+                "it becomes a label of the Secret, and by it the sync knows its own; leave it out",
+            );
         }
     }
 

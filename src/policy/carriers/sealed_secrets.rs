@@ -61,6 +61,7 @@ fn read(object: &Foreign<'_>) -> Reach {
         reach.doubt("/spec/data", "the old form holds a whole Secret in one piece; seal it anew");
     }
     reach.target = (!object.name().is_empty()).then(|| object.name().into());
+    reach.target_at = "/metadata/name";
     let data = spec.get("template").get("data").fields();
     let made: HashSet<&str> = data.iter().map(|(key, _)| &**key).collect();
     reach.fills.extend(data.iter().map(|(key, _)| Fill::other(Some(key))));
@@ -102,4 +103,5 @@ fn template(reach: &mut Reach, template: &Json<'_>) {
         reach.texts(&at, metadata.get(part));
     }
     reach.copiers("/spec/template/metadata/annotations", metadata.get("annotations"));
+    reach.labels("/spec/template/metadata/labels", metadata.get("labels"));
 }

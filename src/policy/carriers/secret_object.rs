@@ -54,12 +54,20 @@ fn copiers(object: &Foreign<'_>, reach: &mut Reach) {
 /// What there is to say of one value.
 pub fn said_of(key: &str, value: &[u8]) -> Vec<&'static str> {
     let marks = leftover::MARKS.iter().filter(|mark| mark.is_in(value)).map(|mark| mark.what);
+    marks.chain(references(key, value)).collect()
+}
+
+/// What there is to say of one value as a reference of another system.
+pub fn reference(key: &str, value: &[u8]) -> Option<&'static str> {
+    references(key, value).next()
+}
+
+fn references(key: &str, value: &[u8]) -> impl Iterator<Item = &'static str> + use<> {
     let is_docker = data::DOCKER_KEYS.contains(&key) && data::is_docker_reference(value);
     let references = [
         (data::is_reference(value), REFERENCE),
         (data::holds_expression(value), EXPRESSION),
         (is_docker, DOCKER),
     ];
-    let references = references.into_iter().filter(|(is_there, _)| *is_there).map(|(_, what)| what);
-    marks.chain(references).collect()
+    references.into_iter().filter(|(is_there, _)| *is_there).map(|(_, what)| what)
 }

@@ -216,11 +216,22 @@ fn vault_of(url: &str) -> String {
     if url.contains('.') { name } else { url.to_owned() }
 }
 
+/// The domains of Azure Key Vault in its clouds.
+const VAULT_DOMAINS: [&str; 3] = [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net"];
+
+/// Whether a URL is one of Azure's own servers, and nobody else's.
+pub(super) fn is_azure_vault(url: &str) -> bool {
+    let Some(host) = url.strip_prefix("https://") else { return false };
+    let host = host.strip_suffix('/').unwrap_or(host);
+    let name = VAULT_DOMAINS.iter().find_map(|domain| host.strip_suffix(domain));
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    name.is_some_and(|name| !name.is_empty() && is_name(name))
+}
+
 /// The name of a vault: of `https://NAME.vault.azure.net/`, in lower case.
 pub(super) fn vault_name(url: &str) -> String {
     let host = url.trim().trim_start_matches("https://").trim_end_matches('/').to_ascii_lowercase();
-    let domains = [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net"];
-    match domains.iter().find_map(|domain| host.strip_suffix(domain)) {
+    match VAULT_DOMAINS.iter().find_map(|domain| host.strip_suffix(domain)) {
         Some(name) => name.to_owned(),
         None => host,
     }

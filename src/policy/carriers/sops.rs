@@ -2,9 +2,11 @@
 //!
 //! Source: isindir/sops-secrets-operator `api/v1alpha3`, getsops/sops `stores/stores.go`.
 
+use super::claims::HIDDEN;
 use super::doc::Doc;
 use super::json::Json;
 use super::reach::{Fill, Pointer, Reach};
+use super::secret_store::is_azure_vault;
 use super::{Carrier, Foreign, Handling, Kind};
 use crate::policy::workload::json::escape;
 
@@ -26,7 +28,7 @@ pub const CARRIER: Carrier = Carrier {
             ("SopsSecret spec.secretTemplates[].data, .stringData", "`ENC[…]`, or what should be"),
             (
                 "SopsSecret metadata.annotations, `refgate.dev/paths`",
-                "which key holds which path: `database_url=database_url`, with several Secrets `web/database_url=database_url`",
+                "which key holds which path: `database_url=database_url`, with several Secrets or an encrypted name `web/database_url=database_url`",
             ),
             ("Secret data, stringData", "`ENC[AES256_GCM` that nobody decrypted: policy `refgate-leftovers`"),
             ("ConfigMap data, env values", "the same, and files of age: the webhook"),
@@ -37,7 +39,7 @@ pub const CARRIER: Carrier = Carrier {
             "An encrypted value does not become a Secret as it is: a policy inside the API server refuses it; nor a ConfigMap or an env value.",
             "`refgate check` holds every file with a `sops:` block to the file's own rule: what should be encrypted is, and what is left out is no secret.",
             "No replicator copies what comes out.",
-            "A server of keys that the file names (`vault_address`, `vault_url`) is not decided: the operator would log in there. See `carriers.undecided`.",
+            "A server of keys that the file names (`vault_address`, and `vault_url` outside of the domains of Azure) is not decided: the operator would log in there. See `carriers.undecided`.",
         ],
         undecidable: &[
             "What is encrypted: only who holds the key can say.",
@@ -57,6 +59,7 @@ fn read(object: &Foreign<'_>) -> Reach {
     reach.known("/spec", spec, &[new, old, "suspend"]);
     templates(&mut reach, "/spec/secretTemplates", spec.get(new));
     templates(&mut reach, "/spec/secret_templates", spec.get(old));
+    reach.target_at = "/spec/secretTemplates";
     reach
 }
 
@@ -66,7 +69,10 @@ fn templates(reach: &mut Reach, base: &str, list: &Json<'_>) {
         let known = ["annotations", "data", "labels", "name", "stringData", "type"];
         reach.known(&at, template, &known);
         reach.copiers(&format!("{at}/annotations"), template.get("annotations"));
+        reach.labels(&format!("{at}/labels"), template.get("labels"));
+        // Of a name that is encrypted too, only `refgate.dev/paths` can say what it is.
         let secret = template.get("name").text().filter(|name| !name.is_empty());
+        let secret = secret.map(|name| if name.starts_with("ENC[") { HIDDEN } else { name });
         for part in ["data", "stringData"] {
             for (key, _) in template.get(part).fields() {
                 reach.fills.extend(secret.map(|secret| Fill::other(Some(key)).of(secret)));
@@ -89,10 +95,14 @@ fn templates(reach: &mut Reach, base: &str, list: &Json<'_>) {
 fn servers(reach: &mut Reach, at: &str, value: &Json<'_>) {
     for (key, inner) in value.fields() {
         let at = format!("{at}/{}", escape(key));
-        if matches!(&**key, "vault_address" | "vault_url")
-            && inner.text().is_some_and(|text| !text.is_empty())
-        {
-            let why = "to decrypt it, the operator logs in at a server that stands here; encrypt with a key of KMS, PGP or age";
+        let is_elsewhere = match &**key {
+            "vault_address" => |text: &str| !text.is_empty(),
+            // SOPS writes it for each key of Azure Key Vault.
+            "vault_url" => |text: &str| !text.is_empty() && !is_azure_vault(text),
+            _ => |_: &str| false,
+        };
+        if inner.text().is_some_and(is_elsewhere) {
+            let why = "to decrypt it, the operator logs in at a server that stands here; encrypt with a key of KMS, Azure Key Vault, PGP or age";
             reach.doubt(&at, why);
         }
         servers(reach, &at, inner);

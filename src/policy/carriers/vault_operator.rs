@@ -41,6 +41,10 @@ pub const CARRIER: Carrier = Carrier {
         fields: &[
             ("VaultStaticSecret spec.mount, spec.path, spec.namespace", "read"),
             ("VaultStaticSecret spec.destination.name", "filled"),
+            (
+                "VaultStaticSecret spec.destination.transformation.excludeRaw",
+                "`true` leaves out `_raw`, the whole secret once more; without it `refgate.dev/env-from` does not take the Secret",
+            ),
             ("CSISecrets spec.namespace, spec.secrets.vaultStaticSecrets[].mount, .path", "read"),
             (
                 "VaultAuth, VaultAuthGlobal, VaultConnection spec.namespace, spec.headers",
@@ -118,6 +122,7 @@ fn static_secret(object: &Foreign<'_>) -> Reach {
     let access = path(&mut reach, "/spec", spec, &place(spec, spec.get("namespace")));
     let destination = spec.get("destination");
     reach.copiers("/spec/destination/annotations", destination.get("annotations"));
+    reach.labels("/spec/destination/labels", destination.get("labels"));
     templates(
         &mut reach,
         "/spec/destination/transformation/templates",
@@ -125,13 +130,17 @@ fn static_secret(object: &Foreign<'_>) -> Reach {
     );
     let name = reach.text(|| Pointer::to("/spec/destination/name"), destination.get("name"));
     if let (Some(name), Some(access)) = (name, access) {
-        reach.target = Some(name.into());
-        // Without a transformation every property has a key of its own name; `_raw` beside them is all of it once more.
+        (reach.target, reach.target_at) = (Some(name.into()), "/spec/destination/name");
+        // Without a transformation every property has a key of its own name; `_raw` beside them is all of it once more, which
+        // is nobody's property.
         let transformation = destination.get("transformation");
         let is_changed =
             transformation.fields().iter().any(|(key, value)| key != "excludeRaw" && !value.is_null());
         let is_old = !spec.get("version").is_null();
         reach.fills.push(Fill::each(access).unless(is_changed || is_old));
+        if *transformation.get("excludeRaw") != Json::Bool(true) {
+            reach.fills.push(Fill::other(Some("_raw")));
+        }
     }
     reach
 }

@@ -26,7 +26,7 @@ pub const VAULT_AGENT: Carrier = Carrier {
         enforced: &[
             "Paths lie inside the namespace's scope, in a mount that `carriers.mappings` gives it, with `data/` behind it or not.",
             "Template files, commands, tokens, agent configurations, JSON patches and a cache that lends the agent's token are refused: they reach more than one path that could be compared.",
-            "Another server (`service`, `proxy-address`) and another namespace of Vault are refused: the injector's own are those that `carriers.mappings` speaks of.",
+            "Another server (`service`, `proxy-address`) and another namespace of Vault are refused: the injector's own are those that `carriers.mappings` speaks of (docs/operators.md).",
         ],
         undecidable: &["What the agent's role may read: Vault's policies say it."],
         beside: "One Vault role for each service account, with a policy for its scope alone.",
@@ -57,7 +57,7 @@ pub const BANK_VAULTS: Carrier = Carrier {
             "A reference as the value of a Secret of a bound namespace, inside of one, or in its docker configuration is refused by policy \
              `refgate-secret-references`, inside the API server, and by `refgate check`: there nobody can compare its path.",
             "Agent configurations by annotation, another namespace of Vault, and credentials of another namespace are refused.",
-            "The same text in a template that an object of another carrier puts into a Secret is judged as in a pod.",
+            "The same text in a template that an object of another carrier puts into a Secret is refused at that object, a path of its own too.",
         ],
         undecidable: &[
             "What its webhook resolves: it mutates, so the path is gone before anybody can judge. Leave bound namespaces out of its \

@@ -41,7 +41,7 @@ const AGENT: [(&str, Meaning); 15] = [
     ("agent-inject-template-file-", Anything),
     ("agent-inject-template-", Template),
     ("agent-inject-command-", Anything),
-    ("agent-inject-token", Anything),
+    ("agent-inject-token", Switch),
     ("agent-configmap", Anything),
     ("agent-json-patch", Anything),
     ("agent-init-json-patch", Anything),

@@ -21,7 +21,7 @@ fn kind_of(object: &Value) -> Value {
 }
 
 /// Why an object is refused; empty where it is not.
-fn refusal(object: &Value) -> String {
+pub fn refusal(object: &Value) -> String {
     let decision = decided(&snapshot(""), Endpoint::Validate, kind_of(object), object);
     message(&decision).unwrap_or_default().to_owned()
 }
@@ -131,7 +131,7 @@ fn whatever_leaves_keys_unsaid_can_be_told() {
 }
 
 /// The one object of a YAML text, as a review would have it.
-fn refgate_yaml(text: &str) -> Value {
+pub fn refgate_yaml(text: &str) -> Value {
     refgate::yaml::documents(text).next().unwrap().unwrap().value
 }
 

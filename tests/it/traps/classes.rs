@@ -155,11 +155,18 @@ fn s08_a_class_that_cannot_be_judged_is_not_mounted() {
     assert!(allowed(&judged(&world(&[other], lenient), &body)));
 }
 
-/// References that a webhook resolves once they stand in a Secret are judged where a template puts them there.
+/// References that a webhook resolves once they stand in a Secret are refused where a template puts them there, those to a path of
+/// its own too: a policy refuses the Secret that comes of it, and the object would never be synced.
 #[test]
-fn s16_what_is_written_into_secrets_is_read_as_in_a_pod() {
+fn s16_what_is_written_into_secrets_is_no_reference() {
     let texts = [
-        ("a path of its own", format!("vault:secret/data/{INSIDE}#k"), true),
+        ("a path of its own", format!("vault:secret/data/{INSIDE}#k"), false),
+        ("a path of its own inside of a text", format!("a ${{vault:secret/data/{INSIDE}#k}} b"), false),
+        (
+            "an ARN of its own",
+            format!("arn:aws:secretsmanager:us-west-2:111122223333:secret:{INSIDE}-AbCdEf"),
+            false,
+        ),
         ("a foreign path", format!("vault:secret/data/{OUTSIDE}#k"), false),
         ("a foreign path to write to", format!(">>vault:secret/data/{OUTSIDE}#k"), false),
         ("a foreign path of OpenBao", format!("bao:secret/data/{OUTSIDE}#k"), false),

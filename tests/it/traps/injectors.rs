@@ -77,6 +77,7 @@ fn s12_s13_agents_of_vault_and_openbao() {
             row("S13: the token of the agent for all who ask", &key("agent-cache-enable"), "true", false),
             row("S13: the token of the agent for all who ask", &key("agent-cache-enable"), "false", true),
             row("S13: a token", &key("agent-inject-token"), "true", false),
+            row("S13: no token", &key("agent-inject-token"), "false", true),
             row("S13: files with templates", &key("agent-inject-template-file-x"), "/mine", false),
             row("S13: a command", &key("agent-inject-command-x"), "id", false),
             row("S13: a configuration", &key("agent-configmap"), "mine", false),

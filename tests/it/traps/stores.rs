@@ -290,10 +290,76 @@ fn s21_a_sops_secret_sends_the_operator_nowhere() {
         (json!({"hc_vault": server}), false),
         (json!({"key_groups": [{"hc_vault": server}]}), false),
         (json!({"azure_kv": [{"vault_url": "https://example.com", "name": "k"}]}), false),
+        (json!({"azure_kv": [{"vault_url": "https://mine.vault.azure.net", "name": "k"}]}), true),
+        (json!({"azure_kv": [{"vault_url": "https://mine.vault.usgovcloudapi.net/", "name": "k"}]}), true),
+        (json!({"azure_kv": [{"vault_url": "http://mine.vault.azure.net", "name": "k"}]}), false),
+        (json!({"azure_kv": [{"vault_url": "https://example.com/x.vault.azure.net", "name": "k"}]}), false),
+        (json!({"azure_kv": [{"vault_url": "https://a@example.com#.vault.azure.net", "name": "k"}]}), false),
+        (json!({"azure_kv": [{"vault_url": "https://.vault.azure.net", "name": "k"}]}), false),
+        (json!({"hc_vault": [{"vault_address": "https://mine.vault.azure.net"}]}), false),
     ] {
         let mut object = object("isindir.github.com/v1alpha3", "SopsSecret", "s", spec.clone());
         object["sops"] = sops;
         let decision = ask(&snapshot, &object, None);
         assert_eq!(allowed(&decision), expected, "{object}: {decision:?}");
+    }
+}
+
+/// By this label the sync knows its own Secrets, and a policy refuses it on any other.
+#[test]
+fn no_template_labels_a_secret_as_one_of_the_sync() {
+    let store = json!({"provider": {"aws": {"service": "SecretsManager", "region": "us-west-2"}}});
+    let snapshot = world(&[object("external-secrets.io/v1", "SecretStore", "aws", store)], mapped());
+    let path = "mozmeao/snippets/stage/x";
+    let cipher = format!("Ag{}", "B".repeat(400));
+    let made = |labels: &Value| {
+        let data = json!([{"secretKey": "k", "remoteRef": {"key": path}}]);
+        let metadata = json!({"labels": labels});
+        let vault = json!({"name": "web", "labels": labels});
+        let entry = format!("- {{objectName: {path}, objectType: secretsmanager, objectAlias: f}}");
+        let mounted = json!([{"secretName": "web", "type": "Opaque", "labels": labels, "data": []}]);
+        let sops = json!([{"name": "web", "labels": labels, "stringData": {"a": "ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]"}}]);
+        [
+            object(
+                "external-secrets.io/v1",
+                "ExternalSecret",
+                "web",
+                json!({"secretStoreRef": {"name": "aws"}, "data": data, "target": {"template": {"metadata": metadata}}}),
+            ),
+            object(
+                "bitnami.com/v1alpha1",
+                "SealedSecret",
+                "web",
+                json!({"encryptedData": {"a": cipher}, "template": {"metadata": metadata}}),
+            ),
+            object(
+                "kubernetes-client.io/v1",
+                "ExternalSecret",
+                "web",
+                json!({"backendType": "secretsManager", "dataFrom": [path], "template": {"metadata": metadata}}),
+            ),
+            object(
+                "secrets.hashicorp.com/v1beta1",
+                "VaultStaticSecret",
+                "web",
+                json!({"mount": "secret", "type": "kv-v2", "path": path, "destination": vault}),
+            ),
+            object(
+                "secrets-store.csi.x-k8s.io/v1",
+                "SecretProviderClass",
+                "web",
+                json!({"provider": "aws", "parameters": {"objects": entry}, "secretObjects": mounted}),
+            ),
+            object("isindir.github.com/v1alpha3", "SopsSecret", "web", json!({"secretTemplates": sops})),
+        ]
+    };
+    let key = "app.kubernetes.io/managed-by";
+    for (labels, expected) in
+        [(json!({key: "refgate"}), false), (json!({key: "Helm"}), true), (json!({"app": "refgate"}), true)]
+    {
+        for object in made(&labels) {
+            let decision = ask(&snapshot, &object, None);
+            assert_eq!(allowed(&decision), expected, "{object}: {decision:?}");
+        }
     }
 }
