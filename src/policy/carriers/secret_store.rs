@@ -17,6 +17,7 @@ pub fn secret_store(object: &Foreign<'_>) -> Reach {
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
     let spec = object.json.get("spec");
     reach.known("/spec", spec, &["conditions", "controller", "provider", "refreshInterval", "retrySettings"]);
+    reach.known("/spec/retrySettings", spec.get("retrySettings"), &["maxRetries", "retryInterval"]);
     let place = provider(&mut reach, spec.get("provider"));
     // What it logs in with may be a Secret that an earlier binding left, and where it logs in, the tenant says.
     names(&mut reach, "/spec/provider", spec.get("provider"));

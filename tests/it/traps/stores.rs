@@ -74,6 +74,19 @@ fn a_store_of_a_tenant_does_not_lend_out_the_operator() {
 }
 
 #[test]
+fn fields_of_another_version_beside_the_provider_are_seen() {
+    let snapshot = world(&[], mapped());
+    for (settings, expected) in
+        [(json!({"maxRetries": 3, "retryInterval": "1m"}), true), (json!({"hereafter": "x"}), false)]
+    {
+        let mut object = store(vault(json!({"auth": {"tokenSecretRef": {"name": "t", "key": "k"}}})));
+        object["spec"]["retrySettings"] = settings;
+        let decision = ask(&snapshot, &object, None);
+        assert_eq!(allowed(&decision), expected, "{decision:?}");
+    }
+}
+
+#[test]
 fn what_looks_like_a_mapped_place_is_none() {
     for (what, provider, key, expected) in [
         ("the vault", json!({"azurekv": {"vaultUrl": "https://snippets-stage.vault.azure.net"}}), "db", true),
