@@ -38,17 +38,6 @@ fuzz_target!(|data: &[u8]| {
     if namespace == "team" && head[1] % 2 == 0 {
         refgate_fuzz::planted::check(kind, &object);
     }
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "u",
-            "kind": {"group": kind.group, "version": kind.versions[0], "kind": kind.kind},
-            "operation": if head[1] % 2 == 0 { "CREATE" } else { "UPDATE" },
-            "namespace": if kind.cluster_scoped { Value::Null } else { namespace.into() },
-            "object": object,
-            "oldObject": old,
-        },
-    });
-    refgate_fuzz::check(&serde_json::to_vec(&review).expect("JSON"), Endpoint::Validate);
+    let review = refgate_fuzz::planted::review(kind, namespace, &object, (head[1] % 2 == 1).then_some(&old));
+    refgate_fuzz::check(&review, Endpoint::Validate);
 });

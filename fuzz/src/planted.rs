@@ -19,24 +19,25 @@ const MADE_UP: [&str; 3] = ["Password", "SSHKey", "UUID"];
 /// So many texts of one object are planted into; each costs a decision.
 const TEXTS: usize = 64;
 
-/// A review of an object that is made.
-pub fn review(kind: &Kind, namespace: &str, object: &Value) -> Vec<u8> {
+/// A review of an object that is made, or that changes from `old`.
+pub fn review(kind: &Kind, namespace: &str, object: &Value, old: Option<&Value>) -> Vec<u8> {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "request": {
             "uid": "u",
             "kind": {"group": kind.group, "version": kind.versions[0], "kind": kind.kind},
-            "operation": "CREATE",
+            "operation": if old.is_some() { "UPDATE" } else { "CREATE" },
             "namespace": if kind.cluster_scoped { Value::Null } else { namespace.into() },
             "object": object,
+            "oldObject": old,
         },
     });
     serde_json::to_vec(&review).expect("JSON")
 }
 
 fn is_let_in(kind: &Kind, object: &Value) -> bool {
-    let body = review(kind, "team", object);
+    let body = review(kind, "team", object, None);
     let Ok(review) = parse(&body, Endpoint::Validate, &SNAPSHOT.settings.judged) else { return false };
     decide(&review, &SNAPSHOT).outcome == Outcome::Allow
 }

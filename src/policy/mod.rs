@@ -152,8 +152,10 @@ fn validate(review: &Review<'_>, object: &Object<'_>, kind: Option<&Kind>, world
         Some(old) if review.operation == "UPDATE" => {
             let mut before = examine(review, old, kind, world);
             // A text that comes in place of another is new, whatever was to be said of that one.
-            let changed = object.changed(old);
-            before.refusals.retain(|refusal| !changed.contains(&refusal.pointer));
+            if !before.refusals.is_empty() {
+                let changed = object.changed(old);
+                before.refusals.retain(|refusal| !changed.contains(&refusal.pointer));
+            }
             case.without(before)
         }
         _ => case,
