@@ -112,6 +112,9 @@ pub enum Event<T> {
     },
     /// Nothing happened, and the watch is alive: a bookmark.
     Alive,
+    /// The API server answers, and does not give what is watched: a right is missing, or the webhook that converts its versions is
+    /// away. With how many failures there were since the last event; it is tried again. [`Watcher::next`] does not report it.
+    Refused(u32),
 }
 
 /// A watch that goes on for ever.
@@ -144,6 +147,8 @@ enum Failure {
     End,
     /// There is no such resource.
     Missing,
+    /// The API server says no.
+    Refused(String),
     Error(String),
 }
 
@@ -152,6 +157,7 @@ impl From<kube::Error> for Failure {
         match &error {
             kube::Error::Api(status) if status.code == 410 => Self::Gone,
             kube::Error::Api(status) if status.code == 404 => Self::Missing,
+            kube::Error::Api(_) => Self::Refused(chain(&error)),
             _ => Self::Error(chain(&error)),
         }
     }
@@ -163,7 +169,8 @@ impl From<ListError> for Failure {
             // Pages of different moments make no list that a watch can start from.
             ListError::Expired { .. } => Self::Gone,
             ListError::NotThere => Self::Missing,
-            other => Self::Error(other.to_string()),
+            ListError::Forbidden(message) | ListError::Refused(message) => Self::Refused(message),
+            ListError::Failed(message) => Self::Error(message),
         }
     }
 }
@@ -225,6 +232,7 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
     pub async fn next(&mut self) -> Event<T> {
         loop {
             match self.next_if_there().await {
+                Some(Event::Refused(_)) => {}
                 Some(event) => return event,
                 None => self.recover(Failure::Missing).await,
             }
@@ -246,7 +254,13 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
                     self.state = State::List;
                     return None;
                 }
-                Err(failure) => self.recover(failure).await,
+                Err(failure) => {
+                    let is_refused = matches!(failure, Failure::Refused(_));
+                    self.recover(failure).await;
+                    if is_refused {
+                        return Some(Event::Refused(self.failures));
+                    }
+                }
             }
         }
     }
@@ -297,7 +311,7 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
                     "the API server does not know what is watched"
                 );
             }
-            Failure::Error(error) => {
+            Failure::Refused(error) | Failure::Error(error) => {
                 tracing::warn!(path, error, failures = self.failures, "the watch failed")
             }
         }
@@ -368,7 +382,7 @@ fn event<T>(
             serde_json::from_str(line.object.get()).unwrap_or(StatusHead { code: 0, message: String::new() });
         return Err(match status.code {
             410 => Failure::Gone,
-            code => Failure::Error(format!("the server says {code}: {}", status.message)),
+            code => Failure::Refused(format!("the server says {code}: {}", status.message)),
         });
     }
     let Ok(Head { metadata }) = serde_json::from_str::<Head>(line.object.get()) else {

@@ -259,7 +259,7 @@ pub struct FindingLabels {
     pub mode: &'static str,
 }
 
-/// Labels of `refgate_carriers_outside`.
+/// Labels of `refgate_carriers_outside` and `refgate_carriers_unread`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CarrierLabels {
     /// Id of the carrier.
@@ -280,6 +280,8 @@ pub struct Metrics {
     pub findings: Family<FindingLabels, Counter>,
     /// `refgate_carriers_outside`: objects of other sync systems that are there and would be refused if they were made now.
     pub carriers_outside: Family<CarrierLabels, Gauge>,
+    /// `refgate_carriers_unread`: whether the API server says no to who reads them.
+    pub carriers_unread: Family<CarrierLabels, Gauge>,
     /// `refgate_panics_total`.
     pub panics: Counter,
     /// `refgate_snapshot_age_seconds`: since the last sign of life of the quietest watch.
@@ -300,6 +302,7 @@ impl Default for Metrics {
             duration: Histogram::new(exponential_buckets(16e-6, 2.0, 18)),
             findings: Family::default(),
             carriers_outside: Family::default(),
+            carriers_unread: Family::default(),
             panics: Counter::default(),
             snapshot_age: Gauge::default(),
             config_reload_success: Gauge::default(),
@@ -321,6 +324,8 @@ impl Metrics {
         registry.register("refgate_findings", "Findings, by the way they counted", self.findings.clone());
         let help = "Objects of other sync systems that are there and would be refused now";
         registry.register("refgate_carriers_outside", help, self.carriers_outside.clone());
+        let help = "Whether objects of another sync system cannot be read";
+        registry.register("refgate_carriers_unread", help, self.carriers_unread.clone());
         registry.register("refgate_panics", "Panics while judging", self.panics.clone());
         let help = "Time since the last sign of life of the quietest watch";
         registry.register("refgate_snapshot_age_seconds", help, self.snapshot_age.clone());

@@ -37,7 +37,10 @@ pub enum ListError {
     /// There is no such resource.
     #[error("the API server does not know it")]
     NotThere,
-    /// Anything else.
+    /// Another answer of the API server than the list: it is there, and cannot give it.
+    #[error("{0}")]
+    Refused(String),
+    /// Anything else: there was no answer, or none that can be read.
     #[error("{0}")]
     Failed(String),
 }
@@ -54,7 +57,7 @@ impl From<kube::Error> for ListError {
             },
             403 => Self::Forbidden(status.message),
             404 => Self::NotThere,
-            code => Self::Failed(format!("the API server says {code}: {}", status.message)),
+            code => Self::Refused(format!("the API server says {code}: {}", status.message)),
         }
     }
 }

@@ -299,7 +299,7 @@ impl Server {
         match origin {
             Origin::Cluster { client, namespace, reloader } => {
                 let (freshness, snapshots) = (Arc::clone(&freshness), snapshots.clone());
-                let feed = watch::Feed { changes, freshness, snapshots };
+                let feed = watch::Feed { changes, freshness, snapshots, metrics: Arc::clone(&metrics) };
                 let namespaces = watch::namespaces(client.clone(), Pace::default(), feed.clone());
                 tasks.spawn("the watch of namespaces", namespaces);
                 let catalogues = watch::catalogues(client.clone(), namespace, Pace::default(), feed.clone());

@@ -31,6 +31,8 @@ pub enum Change {
     Catalogues(Update<Catalogue>),
     /// Something happened to objects of another sync system, of this kind.
     Carried(&'static Kind, CarriedUpdate),
+    /// Objects of this kind cannot be read, and nobody waits for them any longer.
+    Unread(&'static Kind),
     /// The configuration was read.
     Configuration(Box<Config>),
     /// The world file was read: all namespaces and catalogues there are.
@@ -165,6 +167,7 @@ impl State {
             Change::Namespaces(update) => self.namespaces(update),
             Change::Catalogues(update) => self.catalogues(update),
             Change::Carried(kind, update) => self.carry(kind, update),
+            Change::Unread(kind) => self.awaited.retain(|awaited| *awaited != kind),
             Change::Configuration(config) => {
                 self.settings = Arc::new(config.settings);
                 self.max_age = config.max_age;

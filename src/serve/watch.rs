@@ -17,13 +17,16 @@ use crate::cluster::{Event, Pace, Source, Watcher};
 use crate::config::follow::{Follower, Reload};
 use crate::policy::carriers::{self, Kind};
 use crate::policy::snapshot::Snapshot;
-use crate::telemetry::Metrics;
+use crate::telemetry::{CarrierLabels, Metrics};
 use crate::world::{self, CATALOGUE_LABEL, CATALOGUE_PREFIX, Part, Problem};
 
 /// Watches there are besides those of carriers: namespaces and catalogues. Their numbers in [`Freshness`].
 pub const WATCHES: usize = 2;
 const NAMESPACES: usize = 0;
 const CATALOGUES: usize = 1;
+/// Times that the API server says no before a replica that starts goes on without a kind: about twenty seconds. Another
+/// system whose objects cannot be read must not keep the pods of a whole cluster out.
+const REFUSALS: u32 = 6;
 
 /// Kinds of other sync systems that are watched where the cluster has them.
 pub fn carried_kinds() -> impl Iterator<Item = &'static Kind> {
@@ -44,6 +47,8 @@ pub struct Feed {
     pub freshness: Arc<Freshness>,
     /// What was published: what did not change is not kept twice while a list is read.
     pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// Which kinds of other sync systems cannot be read is told here.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Watches all Namespaces, for ever.
@@ -135,7 +140,7 @@ async fn follow(
     feed: &Feed,
 ) -> Option<Change> {
     let path = format!("/apis/{}/{version}/{}", kind.group, kind.resource);
-    let source = Source { path, labels: None };
+    let source = Source { path: path.clone(), labels: None };
     let decode = |raw: &RawValue| match world::carried(kind, raw.get()) {
         Ok(part) => {
             let held = Arc::new(part.value);
@@ -147,21 +152,36 @@ async fn follow(
             Some((name.namespace, name.name, None))
         }
     };
+    let unread = feed.metrics.carriers_unread.get_or_create(&labels(kind)).clone();
     let mut watcher = Watcher::new(client.clone(), source, pace.clone(), decode);
     loop {
         let event = watcher.next_if_there().await;
         feed.freshness.touch(WATCHES + number);
+        unread.set(i64::from(matches!(event, Some(Event::Refused(_)))));
         let Some(event) = event else {
             return Some(Change::Carried(kind, CarriedUpdate::Restart(Vec::new())));
         };
         let update = match event {
             Event::Restart(list) => CarriedUpdate::Restart(list),
             Event::Apply((namespace, _, Some(held))) => CarriedUpdate::Apply(namespace, held),
-            Event::Apply((.., None)) | Event::Alive => continue,
+            Event::Refused(REFUSALS..) => {
+                tracing::error!(
+                    path,
+                    "objects of another sync system cannot be read; what was known of them stays"
+                );
+                feed.changes.send(Change::Unread(kind)).await.ok()?;
+                continue;
+            }
+            Event::Apply((.., None)) | Event::Alive | Event::Refused(_) => continue,
             Event::Delete { namespace, name } => CarriedUpdate::Delete(namespace.into(), name.into()),
         };
         feed.changes.send(Change::Carried(kind, update)).await.ok()?;
     }
+}
+
+fn labels(kind: &Kind) -> CarrierLabels {
+    let carrier = carriers::kinds().find(|(_, known)| *known == kind).map(|(carrier, _)| carrier.id);
+    CarrierLabels { carrier: carrier.unwrap_or_default(), kind: kind.kind }
 }
 
 /// The namespace that a catalogue speaks of, by the name of its ConfigMap.
@@ -213,7 +233,7 @@ fn update<T>(event: Event<Seen<T>>, key: impl Fn(&str) -> Option<&str>) -> Optio
     match event {
         Event::Restart(list) => Some(Update::Restart(list)),
         Event::Apply((name, Some(value))) => Some(Update::Apply(name, value)),
-        Event::Apply((_, None)) | Event::Alive => None,
+        Event::Apply((_, None)) | Event::Alive | Event::Refused(_) => None,
         Event::Delete { name, .. } => key(&name).map(|key| Update::Delete(key.into())),
     }
 }

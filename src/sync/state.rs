@@ -184,7 +184,7 @@ impl Cluster {
                 inner.namespaces.remove(&name);
                 inner.touched.insert(name);
             }
-            Event::Apply((_, None)) | Event::Alive => return,
+            Event::Apply((_, None)) | Event::Alive | Event::Refused(_) => return,
         }
         drop(inner);
         self.changed.notify_waiters();
@@ -217,7 +217,7 @@ impl Cluster {
                     inner.touched.insert(namespace);
                 }
             }
-            Event::Alive => return,
+            Event::Alive | Event::Refused(_) => return,
         }
         drop(inner);
         if is_news {
