@@ -32,6 +32,8 @@ pub struct Foreign<'a> {
 enum Target<'a> {
     /// A path, as it stands.
     Path(&'a str),
+    /// A path that is written to, as it stands.
+    Written(&'a str),
     /// An ARN of AWS Secrets Manager.
     Arn(Arn<'a>),
     /// A vault of 1Password, and an item in it.
@@ -145,7 +147,7 @@ pub fn inline(text: &str) -> Vec<Reading<'_>> {
         let path = &rest[..end.unwrap_or(rest.len())];
         let ends_well = end.is_some_and(|end| rest.as_bytes()[end] == b'#');
         found.push(if ends_well && SecretPath::absolute(path).is_ok() {
-            Reading::Reference(Foreign { system: "Vault", target: Target::Path(path) })
+            Reading::Reference(vault_path("Vault", path, text[start + 2..].starts_with(">>")))
         } else {
             Reading::Malformed("Vault")
         });
@@ -171,7 +173,12 @@ fn vault(text: &str) -> Option<Foreign<'_>> {
     }
     let (path, key) = rest.split_once('#')?;
     let well_formed = is_word(path) && path.contains('/') && !key.is_empty() && !key.starts_with('#');
-    well_formed.then_some(Foreign { system, target: Target::Path(path) })
+    well_formed.then(|| vault_path(system, path, text.starts_with(">>")))
+}
+
+/// A path of Vault, which bank-vaults writes to where `>>` stands before it: what stands behind its key is the value.
+fn vault_path<'a>(system: &'static str, path: &'a str, is_written: bool) -> Foreign<'a> {
+    Foreign { system, target: if is_written { Target::Written(path) } else { Target::Path(path) } }
 }
 
 /// `v2:…`: what Vault's transit engine has encrypted with the second version of a key (vault-sdk, `Transit.IsEncrypted`).
@@ -256,7 +263,7 @@ impl Foreign<'_> {
     /// The path, where it reads as one of ours: it may then be named in a message.
     pub fn path(&self) -> Option<&str> {
         let text = match &self.target {
-            Target::Path(path) => path,
+            Target::Path(path) | Target::Written(path) => path,
             Target::Arn(arn) => arn.cut().unwrap_or(arn.rest),
             Target::Item(..) | Target::Opaque | Target::Wide => return None,
         };
@@ -276,8 +283,19 @@ impl Foreign<'_> {
         let advice = "write secret:NAME for a secret of its own scope";
         let inside = |path: &str| SecretPath::absolute(path).is_ok() && binding.contains(path);
         match &self.target {
-            Target::Path(path) if inside(path) || self.is_mapped(path, world) => Ok(()),
-            Target::Item(vault, item) if is_given(&Place::new(System::OnePassword, vault), item, world) => {
+            Target::Path(path) if inside(path) || self.is_mapped(path, How::Read, world) => Ok(()),
+            // Into its own scope alone: a shared path is read by others.
+            Target::Written(path) if binding.owns(path) || self.is_mapped(path, How::Write, world) => Ok(()),
+            Target::Written(_) => {
+                let what = self.path().map(|path| format!(" to {path}")).unwrap_or_default();
+                Err(format!(
+                    "this has {system} write{what}, which is not inside the scope of this namespace; write a path of its own \
+                     scope, or leave the >> out"
+                ))
+            }
+            Target::Item(vault, item)
+                if is_given(&Place::new(System::OnePassword, vault), item, How::Read, world) =>
+            {
                 Ok(())
             }
             Target::Arn(arn) => arn.judge(binding, world.settings).map_err(|why| format!("{why}; {advice}")),
@@ -298,7 +316,7 @@ impl Foreign<'_> {
 impl Foreign<'_> {
     /// Whether a row of `carriers.mappings` gives it to the namespace: a path of Vault in a mount, with `data/` behind it or
     /// not, a name of Google's, an item of 1Password.
-    fn is_mapped(&self, path: &str, world: &World<'_>) -> bool {
+    fn is_mapped(&self, path: &str, how: How, world: &World<'_>) -> bool {
         let (place, key) = match self.system {
             "Vault" | "OpenBao" | "Vault Agent" | "OpenBao Agent" | "bank-vaults" | "argocd-vault-plugin" => {
                 (Place::new(System::Vault, ""), path)
@@ -316,14 +334,14 @@ impl Foreign<'_> {
             },
             _ => return false,
         };
-        is_given(&place, key, world)
+        is_given(&place, key, how, world)
     }
 }
 
-/// Whether a namespace may read a name in a place.
-fn is_given(place: &Place, key: &str, world: &World<'_>) -> bool {
-    place.remote(How::Read, key).is_ok_and(|remote| {
-        let verdict = place::judge(&remote, How::Read, world.binding(), world.settings);
+/// Whether a namespace may read a name in a place, or write it.
+fn is_given(place: &Place, key: &str, how: How, world: &World<'_>) -> bool {
+    place.remote(how, key).is_ok_and(|remote| {
+        let verdict = place::judge(&remote, how, world.binding(), world.settings);
         matches!(verdict, place::Verdict::Inside(_))
     })
 }

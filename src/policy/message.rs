@@ -55,6 +55,14 @@ pub fn holds_something_else(path: &str, secret: &str, other: Option<&str>) -> St
     )
 }
 
+/// The Secret that the sync would make of a path is another system's, which fills it from something else.
+pub fn is_anothers(path: &str, secret: &str, by: &str) -> String {
+    format!(
+        "{path} is not synced yet and would be read from Secret {secret}, which {by} fills from something else; \
+         give that another target"
+    )
+}
+
 /// What a pod does without a Secret.
 fn waits(optional: bool) -> &'static str {
     if optional { "until it is, the pod starts without it" } else { "the pod waits until it is" }

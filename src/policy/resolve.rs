@@ -202,6 +202,11 @@ impl<'s> World<'s> {
             let why = message::holds_something_else(&path, &secret, shown);
             return refused(Some(path), why);
         }
+        // The Secret that the sync would make is there, by another system and of another path; it will never be the sync's.
+        if let (true, Some(other)) = (entries.is_empty(), self.state.filled.writer(&secret)) {
+            let why = message::is_anothers(&path, &secret, &other.by());
+            return refused(Some(path), why);
+        }
         let key = reference.key();
         let note = match (entries, filled) {
             ([], _) if self.catalogue().is_unknown() => None,

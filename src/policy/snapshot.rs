@@ -187,6 +187,11 @@ impl Binding {
             Self::Unbound | Self::Broken(_) | Self::Unknown => false,
         }
     }
+
+    /// Whether a path lies inside the own scope, which is all that a namespace may write.
+    pub fn owns(&self, path: &str) -> bool {
+        matches!(self, Self::Bound { own, .. } if SecretPath::absolute(path).is_ok() && own.contains(path))
+    }
 }
 
 impl NamespaceLabels {

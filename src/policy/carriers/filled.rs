@@ -198,6 +198,11 @@ impl Filled {
         self.of_key(secret, key).take(WRITERS).filter(known).map(Row::path).collect()
     }
 
+    /// Somebody who fills a Secret.
+    pub fn writer(&self, secret: &str) -> Option<&Row> {
+        self.of_secret(secret).next()
+    }
+
     /// Whether a Secret holds what the namespace may not read.
     pub fn is_outside(&self, secret: &str) -> bool {
         self.outside.from(|row| row.secret() < secret).next().is_some_and(|row| row.secret() == secret)

@@ -9,6 +9,8 @@ use crate::policy::carriers::consul_template;
 /// What an annotation of another system means.
 #[derive(Clone, Copy)]
 enum Meaning {
+    /// Its value is one path, as a whole: agents paste it into a template. `?version=N` may stand behind it.
+    Path,
     /// Its value is one path, or a list of them with `#VERSION` behind each.
     Paths,
     /// Its value is an item of 1Password: `vaults/VAULT/items/ITEM`.
@@ -26,7 +28,7 @@ enum Meaning {
     Switch,
 }
 
-use Meaning::{Anything, Arn, Item, Paths, Secret, Switch, Template};
+use Meaning::{Anything, Arn, Item, Path, Paths, Secret, Switch, Template};
 
 /// A system, the ends of its domains, and the beginnings of names behind them: what comes first counts.
 struct Tool {
@@ -36,10 +38,12 @@ struct Tool {
 }
 
 /// What the agents of Vault and OpenBao know.
-const AGENT: [(&str, Meaning); 15] = [
-    ("agent-inject-secret-", Paths),
+const AGENT: [(&str, Meaning); 16] = [
+    ("agent-inject-secret-", Path),
     ("agent-inject-template-file-", Anything),
     ("agent-inject-template-", Template),
+    // With other marks around its actions a template reads as a text that has none: `-left-delim-`, `-right-delim-`.
+    ("agent-template-", Anything),
     ("agent-inject-command-", Anything),
     ("agent-inject-token", Switch),
     ("agent-configmap", Anything),
@@ -80,7 +84,7 @@ const TOOLS: [Tool; 6] = [
     },
     Tool { system: "1Password", domains: &["operator.1password.io"], names: &[("item-path", Item)] },
     Tool { system: "the AWS secret sidecar", domains: &["secrets.k8s.aws"], names: &[("secret-arn", Arn)] },
-    Tool { system: "argocd-vault-plugin", domains: &["avp.kubernetes.io"], names: &[("path", Paths)] },
+    Tool { system: "argocd-vault-plugin", domains: &["avp.kubernetes.io"], names: &[("path", Path)] },
 ];
 
 fn meaning(key: &str) -> Option<(&'static str, Meaning)> {
@@ -92,7 +96,7 @@ fn meaning(key: &str) -> Option<(&'static str, Meaning)> {
 
 /// Whether an annotation of another system holds paths, and nothing that could be a plaintext.
 pub fn holds_paths(key: &str) -> bool {
-    matches!(meaning(key), Some((_, Paths | Item | Arn)))
+    matches!(meaning(key), Some((_, Path | Paths | Item | Arn)))
 }
 
 /// Whether the value of an annotation is the name of a Secret.
@@ -134,12 +138,22 @@ pub fn references<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
             }
             _ => wide(),
         },
+        Path => vec![Foreign { system, target: Target::Path(versioned(value, "?version=")) }],
         // A list that nobody would write cannot be compared path by path.
         Paths if value.split(',').nth(LISTED).is_some() => opaque(),
         Paths => value
             .split(',')
-            .map(|path| path.split('#').next().unwrap_or_default().trim_matches(' '))
+            .map(|path| versioned(path.trim_matches(' '), "#"))
             .map(|path| Foreign { system, target: Target::Path(path) })
             .collect(),
+    }
+}
+
+/// A path without the number of a version behind it. Anything else that stands there stays a part of it, and no path has that.
+fn versioned<'a>(text: &'a str, mark: &str) -> &'a str {
+    let is_number = |version: &str| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once(mark) {
+        Some((path, version)) if is_number(version) => path,
+        _ => text,
     }
 }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::signs::{DOLLAR, NEWLINE, Signs};
-use super::{Foreign, Reading, Target, ciphertext, read_with};
+use super::{Reading, ciphertext, read_with, vault_path};
 use crate::policy::path::SecretPath;
 
 /// How the values begin that bank-vaults takes to Vault or OpenBao.
@@ -78,7 +78,7 @@ pub fn inline(text: &str, signs: Signs) -> Vec<Reading<'_>> {
         }
         let path = expression.split('#').next().unwrap_or_default();
         found.push(if is_key && SecretPath::absolute(path).is_ok() {
-            Reading::Reference(Foreign { system: "Vault", target: Target::Path(path) })
+            Reading::Reference(vault_path("Vault", path, text[at + 2..].starts_with(">>")))
         } else {
             Reading::Malformed("Vault")
         });

@@ -46,3 +46,22 @@ fn no_secret_of_refgates_own_is_read_for_what_another_system_fills() {
         assert!(is_it, "{ours}, {wish}: {got}");
     }
 }
+
+/// Where the sync would make the Secret of a path, another system has one of its own.
+#[test]
+fn no_secret_of_anothers_is_read_for_what_is_not_synced_yet() {
+    use refgate::policy::path::secret_name;
+
+    let path = "g/a/stage/later";
+    let data = "data:\n- {secretKey: value, remoteRef: {key: smtp}}\n";
+    let mut snapshot = snapshot(&external_secret(&secret_name(path), data));
+    let catalogue = Arc::new(Catalogue::new(Vec::new(), Some(vec!["later".into(), "other".into()])));
+    let state = NamespaceState { catalogue, ..(*snapshot.namespaces["team"]).clone() };
+    snapshot.namespaces.insert("team".into(), Arc::new(state));
+    for optional in ["", "?optional"] {
+        let (said, _) = got(&snapshot, &format!("later{optional}"));
+        assert!(said.starts_with('!') && said.contains("which ExternalSecret"), "{said}");
+    }
+    // What nobody writes is waited for.
+    assert_eq!(got(&snapshot, "other").0, format!("A={}/value", secret_name("g/a/stage/other")));
+}

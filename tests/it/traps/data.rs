@@ -15,6 +15,7 @@ use super::external_secrets::{settings, world};
 use super::{OWN, allowed, message, review};
 
 const INSIDE: &str = "mozmeao/snippets/stage/x";
+const SHARED: &str = "mozmeao/shared/stage/x";
 const OUTSIDE: &str = "mozmeao/snippets/prod/x";
 const SOPS: &str = "ENC[AES256_GCM,data:abc,iv:def,tag:ghi,type:str]";
 const AGE: &str = "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----\n";
@@ -53,6 +54,13 @@ fn s16_what_bank_vaults_resolves_in_config_maps() {
         (format!("vault:secret/data/{OUTSIDE}#${{.user}}:\n${{.password}}"), false),
         (format!("vault:secret/data/{INSIDE}#${{.user}}:\n${{.password}}"), true),
         (format!(">>vault:secret/data/{OUTSIDE}#k#{{}}"), false),
+        // What writes, writes into its own scope alone.
+        (format!(">>vault:secret/data/{INSIDE}#k#{{}}"), true),
+        (format!(">>vault:secret/data/{SHARED}#k#{{}}"), false),
+        (format!(">>vault:{SHARED}#k#{{}}"), false),
+        (format!("vault:secret/data/{SHARED}#k"), true),
+        (format!("a ${{>>vault:{SHARED}#k}}"), false),
+        (format!("a ${{vault:{SHARED}#k}}"), true),
         (format!("bao:secret/data/{OUTSIDE}#k"), false),
         (format!(">>bao:secret/data/{OUTSIDE}#k"), false),
         (format!("bao:secret/data/{INSIDE}#k"), true),

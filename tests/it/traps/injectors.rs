@@ -71,6 +71,19 @@ fn s12_s13_agents_of_vault_and_openbao() {
                 &template(&format!("with \"{outside}\" | secret")),
                 false,
             ),
+            row("S12: of a version", &key("agent-inject-secret-x"), &format!("{inside}?version=2"), true),
+            row("S12: no version", &key("agent-inject-secret-x"), &format!("{inside}?list=true"), false),
+            // The agent pastes it between the quotes of a template, as a whole.
+            row(
+                "S12: a template in the path",
+                &key("agent-inject-secret-x"),
+                &format!("{inside}#\" }}}}{{{{ end }}}}{{{{ with secret \"{outside}"),
+                false,
+            ),
+            row("S12: no list", &key("agent-inject-secret-x"), &format!("{inside},{outside}"), false),
+            // A template between other marks reads as a text that has no actions.
+            row("S12: other marks", &key("agent-template-left-delim-x"), "[[", false),
+            row("S12: other marks", &key("agent-template-right-delim-x"), "]]", false),
             row("S13: another server", &key("service"), "https://vault.example.com", false),
             row("S13: another server", &key("proxy-address"), "https://proxy.example.com", false),
             row("S13: another tree of the same names", &key("namespace"), "payroll", false),
@@ -116,6 +129,8 @@ fn s16_bank_vaults_of_each_name() {
         rows.extend([
             row("S16: one path", &key("from-path"), &format!("secret/data/{INSIDE}"), true),
             row("S16: a list", &key("from-path"), &both, false),
+            row("S16: a version", &key("from-path"), &format!("secret/data/{INSIDE}#2"), true),
+            row("S16: no version", &key("from-path"), &format!("secret/data/{INSIDE}#../../prod/x"), false),
             row("S16: the older name", &key("env-from-path"), &both, false),
             row("a configuration", &key("agent-configmap"), "mine", false),
             row("a configuration", &key("ct-configmap"), "mine", false),

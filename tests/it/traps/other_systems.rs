@@ -11,6 +11,7 @@ use super::external_secrets::{ask, object, settings, world};
 use super::{allowed, create, pod, review};
 
 const INSIDE: &str = "mozmeao/snippets/stage/x";
+const SHARED: &str = "mozmeao/shared/stage/x";
 const OUTSIDE: &str = "mozmeao/snippets/prod/x";
 
 /// Those of External Secrets Operator, and places without slashes.
@@ -441,6 +442,10 @@ fn s15_s17_mappings_hold_in_pods() {
     for (id, value, expected) in [
         ("S15", format!("vault:secret/data/{INSIDE}#k"), true),
         ("S15", format!("vault:secret/{INSIDE}#k"), true),
+        ("S15", format!(">>vault:secret/data/{INSIDE}#k#{{}}"), true),
+        ("S15", format!(">>vault:secret/data/{SHARED}#k#{{}}"), false),
+        ("S15", format!("vault:secret/data/{SHARED}#k"), true),
+        ("S15", format!("pre-${{>>bao:{SHARED}#k}}"), false),
         ("S15", format!("vault:secret/data/{OUTSIDE}#k"), false),
         ("S15", format!("vault:other/data/{INSIDE}#k"), false),
         ("S15", "vault:secret/data/mozmeao/snippets/stage/../prod/x#k".to_owned(), false),
