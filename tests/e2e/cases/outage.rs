@@ -1,5 +1,7 @@
 //! RefGate away, the API server away, and what changed meanwhile: nothing comes in that should not.
 
+use std::fs;
+
 use refgate::policy::path::secret_name;
 use serde_json::{Value, json};
 
@@ -7,7 +9,7 @@ use crate::harness::api::{Answer, MERGE};
 use crate::harness::golden;
 use crate::harness::objects::{deployment, pod, pod_spec};
 use crate::harness::wait::until;
-use crate::harness::world::{Namespace, World, entry, scope_labels};
+use crate::harness::world::{Namespace, World, apply_overlay, entry, scope_labels};
 
 const REFERENCE: &[(&str, &str)] = &[("DATABASE_URL", "secret:database_url")];
 const PLAINTEXT: &[(&str, &str)] = &[("DB_PASSWORD", "kR4vT9wqZ2pB")];
@@ -23,6 +25,7 @@ pub fn nobody_home(world: &World) {
 
     world.stop_replicas();
     what_is_bound_is_refused(&bound);
+    the_glass_is_broken(world, &bound);
     what_runs_goes_on(&bound);
     what_is_not_bound_starts(&free);
     references_are_refused_without_a_binding(&free);
@@ -55,6 +58,38 @@ fn what_is_bound_is_refused(bound: &Namespace<'_>) {
         assert!(ran.err.contains(&who) && ran.err.contains("connection refused"), "{}", ran.err);
     }
     golden::assert("nobody-home", &seen.join("\n"));
+}
+
+/// The commands of the documentation, until the manifests are applied again.
+fn the_glass_is_broken(world: &World, bound: &Namespace<'_>) {
+    let kubectl = &world.plane.admin.kubectl;
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operators.md")).unwrap();
+    let commands: Vec<_> = page
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("kubectl patch ")?.strip_suffix('\''))
+        .collect();
+    let [judge, inject] = commands[..] else { panic!("{commands:?}") };
+    let data = judge.replace("judge.refgate.dev", "judge-data.refgate.dev");
+    let carry = judge.replace("judge.refgate.dev", "carry.refgate.dev");
+    for command in [judge, inject, &data, &carry] {
+        let (before, patch) = command.split_once(" '").unwrap();
+        let mut arguments = vec!["patch"];
+        arguments.extend(before.split(' '));
+        arguments.push(patch);
+        let ran = kubectl.run(&arguments);
+        assert!(ran.ok().contains("patched"), "{command}");
+    }
+    let map = json!({"metadata": {"name": "glass"}, "data": {"a": "b"}});
+    let maps = bound.path("configmaps?dryRun=All");
+    until("pods and ConfigMaps come in unjudged", || {
+        let pod = bound.dry_run(&pod("glass", PLAINTEXT)).is_ok();
+        (pod && bound.developer.api.post(&maps, &map).is_ok()).then_some(())
+    });
+    apply_overlay(&world.plane).ok();
+    until("nothing comes in unjudged", || {
+        let pod = bound.dry_run(&pod("glass", PLAINTEXT)).is_ok();
+        (!pod && !bound.developer.api.post(&maps, &map).is_ok()).then_some(())
+    });
 }
 
 /// What RefGate would not judge is not asked of it: labels, a scale, a deletion. The pod that is missed afterwards does not come.
