@@ -151,5 +151,9 @@ impl<'t> Walk<'_, 't> {
         if annotations::names_a_secret(key) {
             self.secret(value, None, &pointer, &subject);
         }
+        let is_synced = || self.world.state.catalogue.by_secret(value).next().is_some();
+        if annotations::fills_a_secret(key) && self.world.binding().is_fenced() && is_synced() {
+            self.refuse(pointer(), subject(), message::overwrites(value));
+        }
     }
 }

@@ -40,6 +40,11 @@ pub fn outside(path: &str, binding: &Binding) -> String {
     }
 }
 
+/// A Secret of the sync, and an object by which something else would fill it.
+pub fn overwrites(secret: &str) -> String {
+    format!("Secret {secret} is one that RefGate syncs, and this object would overwrite it; name another")
+}
+
 /// A Secret that holds a foreign path, whoever wrote its name. The foreign path itself is not told.
 pub fn foreign_secret(secret: &str) -> String {
     format!(

@@ -284,7 +284,10 @@ fn every_account_has_the_rights_of_its_job() {
         ("refgate by ClusterRole: onepassworditems", "list,watch"),
         ("refgate by ClusterRole: secretproviderclasses", "list,watch"),
         ("refgate by ClusterRole: dopplersecrets", "list,watch"),
-        ("refgate by ClusterRole: vaultstaticsecrets", "list,watch"),
+        (
+            "refgate by ClusterRole: hcpvaultsecretsapps,vaultdynamicsecrets,vaultpkisecrets,vaultstaticsecrets",
+            "list,watch",
+        ),
         ("refgate by ClusterRole: azurekeyvaultsecrets", "list,watch"),
         (
             "refgate by ClusterRole: externalsecrets,secretstores,clustersecretstores,pushsecrets",

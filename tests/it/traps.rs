@@ -52,6 +52,15 @@ fn world() -> Snapshot {
     }
 }
 
+/// The same world where the sync fills a Secret from a path.
+fn synced(mut snapshot: Snapshot, path: &str, secret: &str) -> Snapshot {
+    let entry =
+        Entry { path: path.into(), secret: secret.into(), keys: Box::new(["value".into()]), version: None };
+    let state = snapshot.namespaces.get_mut("snippets-stage").unwrap();
+    Arc::make_mut(state).catalogue = Arc::new(Catalogue::new(vec![entry], None));
+    snapshot
+}
+
 /// A review as the API server sends it; `request` overrides what is usual.
 fn review(request: Value) -> Vec<u8> {
     let mut all = json!({

@@ -65,6 +65,7 @@ fn read(object: &Foreign<'_>) -> Reach {
         );
     }
     let secret = output.get("secret");
+    reach.known("/spec/output/secret", secret, &["chainOrder", "dataKey", "name", "type"]);
     if let Some(target) = reach.text(|| Pointer::to("/spec/output/secret/name"), secret.get("name")) {
         (reach.target, reach.target_at) = (Some(target.into()), "/spec/output/secret/name");
         let key = reach.text(|| Pointer::to("/spec/output/secret/dataKey"), secret.get("dataKey"));

@@ -74,7 +74,8 @@ impl Around<'_> {
     fn verdict(&self, access: &Asked<'_>) -> Option<Verdict> {
         let place = match access.source {
             Source::Claim => return Some(place::claimed(access.key, &self.labels.binding)),
-            Source::Place(place) => &**place,
+            Source::Engine(place) if !place::has_row(place, access.key, self.settings) => return None,
+            Source::Place(place) | Source::Engine(place) => &**place,
             Source::Store { cluster: true, name } => self.cluster.store(true, name)?,
             Source::Store { cluster: false, name } => self.carried.store(false, name)?,
         };

@@ -276,7 +276,7 @@ impl Carried {
     pub fn readers<'c>(&'c self, cluster: bool, name: &'c str) -> impl Iterator<Item = &'c Held> {
         let is_it = move |source: &Source| match source {
             Source::Store { cluster: of, name: store } => *of == cluster && **store == *name,
-            Source::Place(_) | Source::Claim => false,
+            Source::Place(_) | Source::Engine(_) | Source::Claim => false,
         };
         self.objects().filter(move |held| held.sources.iter().any(is_it)).map(|held| &**held)
     }

@@ -160,10 +160,7 @@ impl<'w> Court<'w> {
             {
                 continue;
             }
-            let text = format!(
-                "Secret {secret} is one that RefGate syncs, and this object would overwrite it; name another"
-            );
-            self.refuse(&mut judged.case, at, text);
+            self.refuse(&mut judged.case, at, message::overwrites(secret));
         }
     }
 
@@ -192,6 +189,12 @@ impl<'w> Court<'w> {
 
     /// One remote path.
     fn access(&self, access: &Asked<'_>, found: &Leads<'_>, judged: &mut Judged<'_>) {
+        if let Source::Engine(place) = access.source
+            && !place::has_row(place, access.key, self.world.settings)
+        {
+            // It is among the doubts of its object.
+            return;
+        }
         let (place, by) = match found {
             Ok((place, by)) => (*place, *by),
             Err(_) if *access.source == Source::Claim => return self.claim(access, judged),
@@ -266,7 +269,7 @@ impl<'w> Court<'w> {
     /// Where a source leads, and by which store.
     fn place<'p>(&'p self, source: &'p Source) -> Leads<'p> {
         let (cluster, name) = match source {
-            Source::Place(place) => return Ok((place, None)),
+            Source::Place(place) | Source::Engine(place) => return Ok((place, None)),
             // `access` asks nobody where a claim leads.
             Source::Claim => return Err(String::new()),
             Source::Store { cluster, name } => (*cluster, &**name),

@@ -30,10 +30,16 @@ pub const CARRIER: Carrier = Carrier {
                 "annotation `operator.1password.io/item-path` of a workload or its template",
                 "read: `vaults/VAULT/items/ITEM`",
             ),
+            (
+                "annotation `operator.1password.io/item-name` of a workload or its template",
+                "the Secret that is filled; it is never one that RefGate syncs",
+            ),
         ],
         enforced: &["The vault is one that `carriers.mappings` gives to the namespace's scope."],
         undecidable: &[
             "Which vault a title means: 1Password finds it. Write the vault in the row as objects write it, by id or by title.",
+            "What a Secret holds that a workload of before the binding has filled by its annotations: RefGate judges the workload when it changes, and \
+             `refgate scan` lists it.",
         ],
         beside: "A service account of 1Password with read access to the vaults of this cluster only.",
     },

@@ -112,6 +112,14 @@ impl Place {
     }
 }
 
+/// Whether a row of `carriers.mappings` names the mount, project or vault of a name, for whichever scope.
+pub fn has_row(place: &Place, key: &str, settings: &Settings) -> bool {
+    let mut rows = settings.carriers.mappings.iter();
+    place
+        .remote(How::Read, key)
+        .is_ok_and(|remote| rows.any(|row| row.system == remote.system && row.place == remote.place))
+}
+
 /// A name as the system is asked for it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Remote<'p> {

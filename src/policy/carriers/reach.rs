@@ -106,6 +106,9 @@ pub enum Source {
     },
     /// A place that the object itself names.
     Place(Arc<Place>),
+    /// An engine of Vault that the object itself names: a place where a row of `carriers.mappings` names its mount, and
+    /// otherwise nobody can say what it is.
+    Engine(Arc<Place>),
     /// By nothing: it is said to be the path of what the object brings.
     Claim,
 }

@@ -20,7 +20,7 @@ pub const REFERENCE: &str = "it is a reference of another system, and in a Secre
 /// An expression of bank-vaults inside of a value.
 pub const EXPRESSION: &str = "it holds an expression of bank-vaults (${vault:…}), and in a Secret nobody can compare its path; keep the whole text in the secret manager, and write secret:NAME as the value of an env var of the pod";
 /// A docker configuration that holds such a reference.
-pub const DOCKER: &str = "it is a docker configuration with a reference of another system for a user, a password or an auth, and nobody can compare its path; keep the whole configuration in the secret manager, and the sync makes a Secret of it";
+pub const DOCKER: &str = "it is a docker configuration with a reference of another system for a user, a password or an auth, or an escape that could hide one, and nobody can compare its path; write it without escapes of letters, or keep the whole configuration in the secret manager, and the sync makes a Secret of it";
 
 /// Judges a Secret.
 pub fn judge(object: &Foreign<'_>) -> Reach {

@@ -69,6 +69,7 @@ fn templates(reach: &mut Reach, base: &str, list: &Json<'_>) {
         let known = ["annotations", "data", "labels", "name", "stringData", "type"];
         reach.known(&at, template, &known);
         reach.copiers(&format!("{at}/annotations"), template.get("annotations"));
+        reach.texts(&format!("{at}/annotations"), template.get("annotations"));
         reach.labels(&format!("{at}/labels"), template.get("labels"));
         // Of a name that is encrypted too, only `refgate.dev/paths` can say what it is.
         let secret = template.get("name").text().filter(|name| !name.is_empty());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::doc::Doc;
 use super::json::Json;
 use super::place::{Place, System};
-use super::reach::{Fill, How, Pointer, Reach};
+use super::reach::{Access, Fill, How, Pointer, Reach, Source};
 use super::{Carrier, Foreign, Handling, Kind};
 use crate::policy::workload::json::escape;
 
@@ -21,9 +21,9 @@ pub const CARRIER: Carrier = Carrier {
             "vaultstaticsecrets",
             Handling::Judged { read: static_secret, watched: true },
         ),
-        kind("VaultDynamicSecret", "vaultdynamicsecrets", Handling::Judged { read: made, watched: false }),
-        kind("VaultPKISecret", "vaultpkisecrets", Handling::Judged { read: made, watched: false }),
-        kind("HCPVaultSecretsApp", "hcpvaultsecretsapps", Handling::Judged { read: made, watched: false }),
+        kind("VaultDynamicSecret", "vaultdynamicsecrets", Handling::Judged { read: dynamic, watched: true }),
+        kind("VaultPKISecret", "vaultpkisecrets", Handling::Judged { read: certificate, watched: true }),
+        kind("HCPVaultSecretsApp", "hcpvaultsecretsapps", Handling::Judged { read: app, watched: true }),
         kind("CSISecrets", "csisecrets", Handling::Judged { read: csi, watched: false }),
         kind(
             "SecretTransformation",
@@ -40,7 +40,18 @@ pub const CARRIER: Carrier = Carrier {
         summary: "VaultStaticSecrets name a mount and a path; RefGate maps them to the scope by `carriers.mappings`",
         fields: &[
             ("VaultStaticSecret spec.mount, spec.path, spec.namespace", "read"),
-            ("VaultStaticSecret spec.destination.name", "filled"),
+            (
+                "VaultDynamicSecret spec.mount, spec.path",
+                "read, where a row of `carriers.mappings` names the mount: an engine of keys and values then",
+            ),
+            (
+                "spec.destination.name of these, of VaultPKISecret and of HCPVaultSecretsApp",
+                "filled; it is never a Secret that RefGate syncs",
+            ),
+            (
+                "spec.destination.annotations, .labels, .transformation of these",
+                "become a part of the Secret: no replicator, and plaintext is judged",
+            ),
             (
                 "VaultStaticSecret spec.destination.transformation.excludeRaw",
                 "`true` leaves out `_raw`, the whole secret once more; without it `refgate.dev/env-from` does not take the Secret",
@@ -53,7 +64,9 @@ pub const CARRIER: Carrier = Carrier {
         ],
         enforced: &[
             "The path lies inside the namespace's scope, in a mount that a row of `carriers.mappings` gives it; no `..`, which Vault's client would resolve.",
-            "Plaintext in transformations is judged like that of a ConfigMap.",
+            "Plaintext in transformations, those of a SecretTransformation and of CSISecrets too, in annotations of the Secret that is filled, in \
+             addresses and in headers is judged like that of a ConfigMap.",
+            "A Secret that a VaultDynamicSecret, a VaultPKISecret or an HCPVaultSecretsApp fills is no way in for pods while the object would be refused.",
         ],
         undecidable: &[
             "What engines make (VaultDynamicSecret, VaultPKISecret) and HCP apps: see `carriers.undecided`.",
@@ -120,20 +133,12 @@ fn static_secret(object: &Foreign<'_>) -> Reach {
     ];
     reach.known("/spec", spec, &known);
     let access = path(&mut reach, "/spec", spec, &place(spec, spec.get("namespace")));
-    let destination = spec.get("destination");
-    reach.copiers("/spec/destination/annotations", destination.get("annotations"));
-    reach.labels("/spec/destination/labels", destination.get("labels"));
-    templates(
-        &mut reach,
-        "/spec/destination/transformation/templates",
-        destination.get("transformation").get("templates"),
-    );
-    let name = reach.text(|| Pointer::to("/spec/destination/name"), destination.get("name"));
+    let name = destination(&mut reach, spec.get("destination"));
     if let (Some(name), Some(access)) = (name, access) {
-        (reach.target, reach.target_at) = (Some(name.into()), "/spec/destination/name");
+        (reach.target, reach.target_at) = (Some(name.into()), NAME);
         // Without a transformation every property has a key of its own name; `_raw` beside them is all of it once more, which
         // is nobody's property.
-        let transformation = destination.get("transformation");
+        let transformation = spec.get("destination").get("transformation");
         let is_changed =
             transformation.fields().iter().any(|(key, value)| key != "excludeRaw" && !value.is_null());
         let is_old = !spec.get("version").is_null();
@@ -145,20 +150,127 @@ fn static_secret(object: &Foreign<'_>) -> Reach {
     reach
 }
 
+/// Where the name of a Secret stands that is filled.
+const NAME: &str = "/spec/destination/name";
+
+/// What is said of the Secret that is filled, and gives its name.
+fn destination<'j>(reach: &mut Reach, destination: &'j Json<'_>) -> Option<&'j str> {
+    let at = "/spec/destination";
+    let known = ["annotations", "create", "labels", "name", "overwrite", "transformation", "type"];
+    reach.known(at, destination, &known);
+    reach.copiers("/spec/destination/annotations", destination.get("annotations"));
+    reach.texts("/spec/destination/annotations", destination.get("annotations"));
+    reach.labels("/spec/destination/labels", destination.get("labels"));
+    inline(reach, &format!("{at}/transformation"), destination.get("transformation"));
+    reach.text(|| Pointer::to(NAME), destination.get("name")).filter(|name| !name.is_empty())
+}
+
+/// A transformation that stands in the object itself.
+fn inline(reach: &mut Reach, at: &str, transformation: &Json<'_>) {
+    let known = ["excludeRaw", "excludes", "includes", "templates", "transformationRefs"];
+    reach.known(at, transformation, &known);
+    let refs = format!("{at}/transformationRefs");
+    for (index, entry) in reach.list(&refs, transformation.get("transformationRefs")).iter().enumerate() {
+        let known = ["ignoreExcludes", "ignoreIncludes", "name", "namespace", "templateRefs"];
+        reach.known(format_args!("{refs}/{index}"), entry, &known);
+    }
+    templates(reach, &format!("{at}/templates"), transformation.get("templates"));
+}
+
 fn templates(reach: &mut Reach, at: &str, templates: &Json<'_>) {
-    for (name, template) in templates.fields() {
-        if let Some(text) = template.get("text").text() {
-            reach.literal(Pointer::to(format!("{at}/{name}/text")), Some(name), text);
-        }
+    for (name, entry) in templates.fields() {
+        template(reach, &format!("{at}/{}", escape(name)), name, entry);
     }
 }
 
-fn made(_: &Foreign<'_>) -> Reach {
+fn template(reach: &mut Reach, at: &str, name: &str, template: &Json<'_>) {
+    reach.known(at, template, &["name", "text"]);
+    let pointer = || Pointer::to(format!("{at}/text"));
+    if let Some(text) = reach.text(pointer, template.get("text")) {
+        reach.literal(pointer(), Some(name), text);
+    }
+}
+
+fn dynamic(object: &Foreign<'_>) -> Reach {
+    let known = [
+        "allowStaticCreds",
+        "destination",
+        "mount",
+        "namespace",
+        "params",
+        "path",
+        "refreshAfter",
+        "renewalPercent",
+        "requestHTTPMethod",
+        "revoke",
+        "rolloutRestartTargets",
+        "vaultAuthRef",
+    ];
+    let mut reach = made(object, &known);
+    let spec = object.json.get("spec");
+    let mut text = |field: &str| {
+        let text = reach.text(|| Pointer::to(format!("/spec/{field}")), spec.get(field));
+        text.unwrap_or_default().trim_matches('/').to_owned()
+    };
+    // The operator joins the two, and whatever stands in them, the client of Vault then takes apart.
+    let key = format!("{}/{}", text("mount"), text("path"));
+    if key.split('/').any(|segment| segment.is_empty() || segment == "." || segment == "..") {
+        reach.fault("/spec/path", "mount and path have no empty segments, no . and no ..");
+    }
+    let tree = spec.get("namespace").text().unwrap_or_default().trim_matches('/');
+    let place = Arc::new(Place { tree: tree.into(), ..Place::new(System::Vault, "") });
+    let source = Source::Engine(place);
+    reach.accesses.push(Access { at: Pointer::to("/spec/path"), source, how: How::Read, key: key.into() });
+    reach
+}
+
+fn certificate(object: &Foreign<'_>) -> Reach {
+    let known = [
+        "altNames",
+        "clear",
+        "commonName",
+        "destination",
+        "excludeCNFromSans",
+        "expiryOffset",
+        "format",
+        "ipSans",
+        "issuerRef",
+        "mount",
+        "namespace",
+        "notAfter",
+        "otherSans",
+        "privateKeyFormat",
+        "revoke",
+        "role",
+        "rolloutRestartTargets",
+        "ttl",
+        "uriSans",
+        "userIDs",
+        "vaultAuthRef",
+    ];
+    made(object, &known)
+}
+
+fn app(object: &Foreign<'_>) -> Reach {
+    let known =
+        ["appName", "destination", "hcpAuthRef", "refreshAfter", "rolloutRestartTargets", "syncConfig"];
+    made(object, &known)
+}
+
+/// What an engine makes cannot be decided; what becomes of it can, whatever is done with doubts.
+fn made(object: &Foreign<'_>, known: &[&str]) -> Reach {
     let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    reach.known("/spec", spec, known);
     reach.doubt(
         "/spec",
         "what an engine of Vault makes stands under no path of a scope; write a VaultStaticSecret",
     );
+    if let Some(name) = destination(&mut reach, spec.get("destination")) {
+        (reach.target, reach.target_at) = (Some(name.into()), NAME);
+        reach.fills.push(Fill::other(None));
+    }
     reach
 }
 
@@ -173,7 +285,9 @@ fn csi(object: &Foreign<'_>) -> Reach {
         let at = format!("{base}/{index}");
         reach.known(&at, entry, &["mount", "path", "transformation", "type", "version"]);
         path(&mut reach, &at, entry, &place(entry, spec.get("namespace")));
+        inline(&mut reach, &format!("{at}/transformation"), entry.get("transformation"));
     }
+    inline(&mut reach, "/spec/secrets/transformation", secrets.get("transformation"));
     reach.known("/spec/secrets", secrets, &["transformation", "vaultStaticSecrets"]);
     reach
 }
@@ -212,6 +326,10 @@ fn login(object: &Foreign<'_>) -> Reach {
     let spec = object.json.get("spec");
     reach.known("/spec", spec, &LOGIN);
     elsewhere(&mut reach, "/spec", spec);
+    if let Some(address) = reach.text(|| Pointer::to("/spec/address"), spec.get("address")) {
+        reach.literal(Pointer::to("/spec/address"), Some("address"), address);
+    }
+    reach.texts("/spec/headers", spec.get("headers"));
     for (method, settings) in spec.fields() {
         // The namespace of a VaultAuthGlobal is one of Kubernetes.
         if method != "vaultAuthGlobalRef" {
@@ -248,6 +366,13 @@ fn elsewhere(reach: &mut Reach, at: &str, settings: &Json<'_>) {
 
 fn transformation(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
-    templates(&mut reach, "/spec/templates", object.json.get("spec").get("templates"));
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    reach.known("/spec", spec, &["excludes", "includes", "sourceTemplates", "templates"]);
+    templates(&mut reach, "/spec/templates", spec.get("templates"));
+    let base = "/spec/sourceTemplates";
+    for (index, entry) in reach.list(base, spec.get("sourceTemplates")).iter().enumerate() {
+        template(&mut reach, &format!("{base}/{index}"), entry.get("name").text().unwrap_or_default(), entry);
+    }
     reach
 }

@@ -55,7 +55,8 @@ pub const BANK_VAULTS: Carrier = Carrier {
         enforced: &[
             "Paths in pods, workloads and ConfigMaps lie inside the namespace's scope, in a mount that `carriers.mappings` gives it; what only starts like one is refused.",
             "A reference as the value of a Secret of a bound namespace, inside of one, or in its docker configuration is refused by policy \
-             `refgate-secret-references`, inside the API server, and by `refgate check`: there nobody can compare its path.",
+             `refgate-secret-references`, inside the API server, and by `refgate check`: there nobody can compare its path. So is a docker configuration \
+             with an escape that could hide one: `\\u00XX` of a letter, a digit or a colon, the end of a line inside of an `auth`.",
             "Agent configurations by annotation, another namespace of Vault, and credentials of another namespace are refused.",
             "The same text in a template that an object of another carrier puts into a Secret is refused at that object, a path of its own too.",
         ],

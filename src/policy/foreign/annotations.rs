@@ -21,6 +21,8 @@ enum Meaning {
     Template,
     /// Its value is the name of a Secret.
     Secret,
+    /// Its value is the name of a Secret that is filled.
+    Filled,
     /// It gives a container more than one path that could be compared: templates, tokens, patches, another server or another
     /// tree of the same names.
     Anything,
@@ -28,7 +30,7 @@ enum Meaning {
     Switch,
 }
 
-use Meaning::{Anything, Arn, Item, Path, Paths, Secret, Switch, Template};
+use Meaning::{Anything, Arn, Filled, Item, Path, Paths, Secret, Switch, Template};
 
 /// A system, the ends of its domains, and the beginnings of names behind them: what comes first counts.
 struct Tool {
@@ -82,7 +84,11 @@ const TOOLS: [Tool; 6] = [
             ("credentials-namespace", Anything),
         ],
     },
-    Tool { system: "1Password", domains: &["operator.1password.io"], names: &[("item-path", Item)] },
+    Tool {
+        system: "1Password",
+        domains: &["operator.1password.io"],
+        names: &[("item-path", Item), ("item-name", Filled)],
+    },
     Tool { system: "the AWS secret sidecar", domains: &["secrets.k8s.aws"], names: &[("secret-arn", Arn)] },
     Tool { system: "argocd-vault-plugin", domains: &["avp.kubernetes.io"], names: &[("path", Path)] },
 ];
@@ -106,7 +112,12 @@ pub fn names_a_secret(key: &str) -> bool {
 
 /// Whether an annotation is read on the workload itself, and not in its pods: 1Password's operator looks at a Deployment's own.
 pub fn is_of_a_workload(key: &str) -> bool {
-    matches!(meaning(key), Some((_, Item)))
+    matches!(meaning(key), Some((_, Item | Filled)))
+}
+
+/// Whether the value of an annotation is the name of a Secret that the tool fills.
+pub fn fills_a_secret(key: &str) -> bool {
+    matches!(meaning(key), Some((_, Filled)))
 }
 
 /// Whether an annotation says something of an object that holds data: its own placeholders are filled from that path.
@@ -123,7 +134,7 @@ pub fn references<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
     let opaque = || vec![Foreign { system, target: Target::Opaque }];
     let wide = || vec![Foreign { system, target: Target::Wide }];
     match meaning {
-        Secret => Vec::new(),
+        Secret | Filled => Vec::new(),
         Switch if value == "false" => Vec::new(),
         Anything | Switch => wide(),
         Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),

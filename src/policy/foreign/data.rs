@@ -107,6 +107,9 @@ pub fn holds_expression(value: &[u8]) -> bool {
         && INLINE_STARTS.iter().any(|start| memchr::memmem::find(value, start.as_bytes()).is_some())
 }
 
+/// How `>>` begins a text of JSON where one or both are escapes, as encoders write them that think of HTML.
+const ARROWS: [&str; 5] = [r#"">\u003"#, r#""\u003e>"#, r#""\u003e\u003"#, r#""\u003E>"#, r#""\u003E\u003"#];
+
 /// Texts in a docker configuration that begin a user, a password or an `auth` of which bank-vaults makes another: a text of
 /// JSON that begins so, as it is or in base64, as far as the beginning fills characters of it.
 pub fn docker_marks() -> Vec<String> {
@@ -116,12 +119,30 @@ pub fn docker_marks() -> Vec<String> {
         encoded.truncate(start.len() * 8 / 6);
         [format!("\"{start}"), format!("\"{encoded}")]
     });
-    both.collect()
+    both.chain(ARROWS.map(str::to_owned)).collect()
 }
 
-/// Whether a docker configuration holds such a reference.
+/// Whether a docker configuration holds an escape behind which such a beginning could hide: of a letter, a digit or a colon,
+/// which no encoder writes so, or of the end of a line inside of a word, which decoders of base64 leave out.
+///
+/// Escapes of `<`, `>`, `&` and quotes are in ordinary passwords, and ends of lines in keys that are JSON themselves.
+pub fn has_hiding_escape(value: &[u8]) -> bool {
+    memchr::memchr_iter(b'\\', value).any(|at| match &value[at + 1..] {
+        [b'u', b'0', b'0', b'0' | b'4'..=b'7', ..] => true,
+        [b'u', b'0', b'0', b'3', digit, ..] => matches!(digit, b'0'..=b'9' | b'a' | b'A'),
+        [b'n' | b'r', next, ..] => {
+            let goes_on = next.is_ascii_alphanumeric() || b"+/\\".contains(next);
+            // Behind a backslash it is the `n` of a word.
+            goes_on && at > 0 && value[at - 1] != b'\\'
+        }
+        _ => false,
+    })
+}
+
+/// Whether a docker configuration holds such a reference, or may.
 pub fn is_docker_reference(value: &[u8]) -> bool {
     docker_marks().iter().any(|mark| memchr::memmem::find(value, mark.as_bytes()).is_some())
+        || has_hiding_escape(value)
 }
 
 #[cfg(test)]
@@ -172,6 +193,55 @@ mod tests {
             "",
         ] {
             assert_eq!(systems(text), [""; 0], "{text}");
+        }
+    }
+
+    /// All ways to write a beginning with escapes of one character, against what Go's decoders make of it.
+    #[test]
+    fn no_escape_hides_a_reference_in_a_docker_configuration() {
+        let starts = VAULT_STARTS.iter().chain(&ARN_STARTS[..2]);
+        for start in starts {
+            let plain = format!("{start}secret/data/x#k");
+            let auth = STANDARD_NO_PAD.encode(format!("{plain}:x"));
+            for (text, is_base64) in [(&plain, false), (&auth, true)] {
+                for at in 0..start.len() {
+                    let (head, rest) = text.split_at(at);
+                    let (next, tail) = rest.split_at(1);
+                    let code = next.as_bytes()[0];
+                    let mut ways = vec![format!("\\u{code:04x}{tail}"), format!("\\u{code:04X}{tail}")];
+                    if is_base64 {
+                        let ends = ["\\n", "\\r", "\\r\\n", "\\n\\n", "\\u000a", "\\u000D"];
+                        ways.extend(ends.map(|end| format!("{end}{next}{tail}")));
+                    }
+                    for way in ways {
+                        let config = format!(r#"{{"auths": {{"r": {{"auth": "{head}{way}"}}}}}}"#);
+                        let decoded: serde_json::Value = serde_json::from_str(&config).unwrap();
+                        let decoded = decoded["auths"]["r"]["auth"].as_str().unwrap();
+                        let without = decoded.replace(['\n', '\r'], "");
+                        assert_eq!(if is_base64 { &without } else { decoded }, text, "{config}");
+                        assert!(is_docker_reference(config.as_bytes()), "{config}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_encoders_write_into_docker_configurations_hides_nothing() {
+        for password in [
+            r"a\u0026b\u003cc\u003ed",
+            r"v\u0026x",
+            r"\u003ehunter",
+            r#"a\"b\\c\/d"#,
+            // A key of Google's, which is JSON itself, and whose escapes are text here.
+            r#"{\n  \"private_key\": \"-----BEGIN PRIVATE KEY-----\\nMIIE\\u003d\\n-----END\",\n  \"id\": \"1\"\n}\n"#,
+            r"tab\there\n",
+        ] {
+            let config = format!(
+                r#"{{"auths":{{"r":{{"username":"_json_key","password":"{password}","auth":"X2pzb246"}}}}}}"#
+            );
+            serde_json::from_str::<serde_json::Value>(&config).unwrap();
+            assert!(!is_docker_reference(config.as_bytes()), "{config}");
         }
     }
 

@@ -62,6 +62,10 @@ fn what_would_be_refused_now_is_not_named_by_a_pod() {
         );
         object("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", "c", &spec)
     };
+    let made = |kind: &str, spec: &str| {
+        let spec = format!("{{{spec}, destination: {{name: s, create: true}}}}");
+        object("secrets.hashicorp.com/v1beta1", kind, "v", &spec)
+    };
     // What is said of each, and whether it holds where doubts are let through.
     for (what, objects, is_refused, is_refused_anyway) in [
         ("a path of its own", one.clone(), false, false),
@@ -108,6 +112,15 @@ fn what_would_be_refused_now_is_not_named_by_a_pod() {
         ),
         ("Doppler with a project", doppler(", project: a, config: stg"), false, false),
         ("Doppler without a project", doppler(""), true, false),
+        ("what an engine makes", made("VaultDynamicSecret", "mount: database, path: creds/x"), true, false),
+        (
+            "an engine of keys and values",
+            made("VaultDynamicSecret", "mount: secret, path: data/g/a/prod/x"),
+            true,
+            true,
+        ),
+        ("a certificate", made("VaultPKISecret", "mount: pki, role: r"), true, false),
+        ("an app of HCP", made("HCPVaultSecretsApp", "appName: a"), true, false),
         ("a class of no provider", class("hereafter"), true, false),
         ("a region that nobody lists", kes("region: r, dataFrom: [g/a/stage/x]"), true, true),
         (

@@ -47,6 +47,8 @@ struct References {
     starts: Vec<Regex>,
     inline: Vec<String>,
     dockers: Vec<String>,
+    /// Escapes behind which one of those could hide.
+    escapes: Vec<Regex>,
     docker_keys: Vec<String>,
 }
 
@@ -62,7 +64,14 @@ impl References {
         let names = summed.split(" + ").map(|name| name.strip_prefix("variables.").unwrap());
         let dockers = variable("dockers");
         let (keys, _) = dockers.split_once("] && [").unwrap();
+        let all = variable("configurations");
+        let parts: Vec<&str> = all.split(" + ").collect();
+        assert_eq!(parts, ["variables.dockers", "variables.letters", "variables.lines"]);
+        for name in ["letters", "lines"] {
+            assert!(variable(name).contains(keys), "{name} are of other keys");
+        }
         Self {
+            escapes: ["letters", "lines"].iter().flat_map(|name| expressions(&variable(name))).collect(),
             guards: between(&variable("references"), ".startsWith('", "')")
                 .into_iter()
                 .map(str::to_owned)
@@ -83,8 +92,13 @@ impl References {
             self.guards.iter().any(|guard| encoded.starts_with(guard))
                 && (whole.is_match(head) || (path.is_match(head) && number_sign.is_match(&encoded))),
             has(&self.inline),
-            self.docker_keys.iter().any(|docker| docker == key) && has(&self.dockers),
+            self.docker_keys.iter().any(|docker| docker == key)
+                && (has(&self.dockers) || self.sees_escape(&encoded)),
         ]
+    }
+
+    fn sees_escape(&self, encoded: &str) -> bool {
+        self.escapes.iter().any(|escape| escape.is_match(encoded))
     }
 }
 
@@ -207,6 +221,37 @@ fn a_key_behind_a_path_is_seen_wherever_it_begins() {
     }
 }
 
+/// Escapes of all characters, at each of the three places and behind all bytes; ends of lines before all bytes too.
+#[test]
+fn escapes_that_hide_something_are_seen_wherever_they_stand() {
+    let references = References::read();
+    assert_eq!(references.escapes.len(), 2);
+    let agree = |value: &[u8]| {
+        let seen = references.sees_escape(&STANDARD.encode(value));
+        assert_eq!(seen, data::has_hiding_escape(value), "{}", String::from_utf8_lossy(value));
+    };
+    for length in 0..3 {
+        let head = vec![b'x'; length];
+        for code in 0..=0xff {
+            for escape in [format!("\\u{code:04x}"), format!("\\u{code:04X}"), format!("\\u{code:02x}41")] {
+                for before in [b'"', b'c', b'\\', 0xff] {
+                    agree(&[&head[..], &[before], escape.as_bytes(), b"\""].concat());
+                    agree(&[&head[..], &[before], escape.as_bytes()].concat());
+                }
+            }
+        }
+        for before in 0..=255 {
+            for (after, letter) in (0..=255).flat_map(|after| [(after, b'n'), (after, b'r'), (after, b't')]) {
+                agree(&[&head[..], &[before, b'\\', letter, after], b"xy"].concat());
+            }
+        }
+        for letter in 0..=255 {
+            agree(&[&head[..], &[b'"', b'\\', letter, b'd']].concat());
+            agree(&[&head[..], &[b'"', letter, b'n', b'd']].concat());
+        }
+    }
+}
+
 /// Whether the policy says what the check says. It looks for the characters of base64 that a mark fills as a whole, and for the
 /// first of them where the mark is long, so it may say more where a text holds nearly all of a mark.
 fn agrees(policy: bool, check: bool, value: &[u8], marks: &[String], most: usize) -> bool {
@@ -232,6 +277,11 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "ENC[",
         "urlpath:",
         "path:",
+        "\"\\n",
+        "\\u0076",
+        "\\u003e",
+        "\\",
+        "nd",
         "#",
         "${",
         ">",

@@ -202,6 +202,23 @@ fn s16_s21_values_of_secrets_in_files() {
         (".dockerconfigjson", docker(&auth("robot")), true),
         (".dockerconfigjson", login("vault:secret/data/x#u"), false),
         (".dockerconfigjson", login("vault"), true),
+        // Go's decoders read the same in these.
+        (
+            ".dockerconfigjson",
+            docker(&auth("vault:secret/data/x#u")).replace("\"dmF1", "\"\\u0064mF1"),
+            false,
+        ),
+        (".dockerconfigjson", docker(&auth("vault:secret/data/x#u")).replace("\"dmF1", "\"d\\nmF1"), false),
+        (".dockercfg", docker(&auth("vault:secret/data/x#u")).replace("\"dmF1", "\"\\r\\ndmF1"), false),
+        (".dockerconfigjson", login("vault:secret/data/x#u").replace("vault", "\\u0076ault"), false),
+        (".dockerconfigjson", login(">>vault:secret/data/x#u").replace(">>", "\\u003e\\u003e"), false),
+        // Go's encoder writes these.
+        (".dockerconfigjson", login("a<b>c&d").replace('<', "\\u003c").replace('>', "\\u003e"), true),
+        (
+            ".dockerconfigjson",
+            login("{\n  \"private_key\": \"-----BEGIN KEY-----\\nMIIE\\u003d\\n\"\n}\n"),
+            true,
+        ),
         ("other", docker(&auth("vault:secret/data/x#u")), true),
     ] {
         for object in [secret("stringData", key, &value), secret("data", key, &STANDARD.encode(&value))] {

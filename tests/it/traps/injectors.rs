@@ -147,6 +147,30 @@ fn s16_bank_vaults_of_each_name() {
     table(&rows);
 }
 
+/// By the other annotation the operator fills a Secret, which is none that the sync writes.
+#[test]
+fn s17_a_workload_does_not_fill_a_secret_of_the_sync() {
+    let (mapped, path) = (world(&[], mapped()), format!("{}/y", super::OWN));
+    let snapshot = super::synced(mapped, &path, "web");
+    for (name, expected) in [("mine", true), ("web", false)] {
+        let annotations = json!({
+            "operator.1password.io/item-path": "vaults/Snippets Stage/items/db", "operator.1password.io/item-name": name,
+        });
+        let mut deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "snippets-stage"},
+            "spec": {"template": {"metadata": {}, "spec": {"containers": [{"name": "web", "image": "i"}]}}},
+        });
+        for pointer in ["/metadata", "/spec/template/metadata"] {
+            let before = deployment.clone();
+            deployment.pointer_mut(pointer).unwrap()["annotations"] = annotations.clone();
+            let kind = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+            let decision = ask(&snapshot, json!({"kind": kind, "object": deployment}));
+            assert_eq!(allowed(&decision), expected, "S17 {pointer} {name}: {decision:?}");
+            deployment = before;
+        }
+    }
+}
+
 /// The operator reads the annotations of a Deployment, and those of its template only where it has none.
 #[test]
 fn s17_items_of_1password_in_annotations() {
