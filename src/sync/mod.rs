@@ -332,8 +332,6 @@ impl Work {
         let (mut next, mut is_behind) = (Instant::now(), false);
         loop {
             self.metrics.leader.set(i64::from(self.leader.may_write()));
-            let age = self.engine.source_age().unwrap_or_default();
-            self.metrics.source_age.set(age.as_secs_f64());
             if !self.leader.may_write() {
                 // Whoever led meanwhile may have written anything: begin with all of it.
                 next = Instant::now();

@@ -42,6 +42,8 @@ struct Count {
     scope: Option<String>,
     /// Paths whose values are due.
     due: Vec<String>,
+    /// When all that is held was last known to be what the manager has; at first, when it was first looked at.
+    current: Instant,
 }
 
 /// What lasts from pass to pass.
@@ -69,8 +71,10 @@ pub struct Engine {
     tried: HashSet<(String, String)>,
     /// The term of the lease in which the catalogues were read.
     term: Option<u64>,
-    /// When the manager was last read as a whole.
-    read_at: Option<Instant>,
+    /// The term that is measured: what was known before it began may be old only here.
+    measured: Option<u64>,
+    /// When the lists were asked for that are there.
+    listed: Instant,
 }
 
 /// What an engine works with.
@@ -111,13 +115,9 @@ impl Engine {
             forged: HashMap::new(),
             tried: HashSet::new(),
             term: None,
-            read_at: None,
+            measured: None,
+            listed: Instant::now(),
         }
-    }
-
-    /// How long ago the manager was read as a whole.
-    pub fn source_age(&self) -> Option<Duration> {
-        self.read_at.map(|at| at.elapsed())
     }
 
     /// From now on with other settings. Managers keep their connections where theirs are the same.
@@ -142,13 +142,19 @@ impl Engine {
     pub async fn whole(&mut self, cluster: &Cluster) -> Result<(), ListError> {
         self.writer.begin();
         let term = self.writer.term();
+        if self.measured != Some(term) {
+            self.measured = Some(term);
+            self.counts.clear();
+            self.metrics.begin();
+        }
         self.catalogues = read::catalogues(&self.reader, &self.own_namespace).await?;
         self.term = Some(term);
         let places = self.places(cluster);
         let prefixes: BTreeSet<String> = prefixes_of(places.values());
         self.listings.retain(|prefix, _| prefixes.contains(prefix));
+        self.listed = Instant::now();
         if self.list(prefixes).await {
-            self.read_at = Some(Instant::now());
+            self.metrics.read();
         }
         self.tried.clear();
         self.known.retain(|path, _| self.listings.keys().any(|prefix| path.starts_with(prefix.as_str())));
@@ -240,7 +246,7 @@ impl Engine {
         let mut plan = plan(&view, &self.settings, self.writer.now());
         if scene.place.terminating {
             // The API server refuses what is new there; what is there goes with it.
-            plan = Plan { catalogue: plan.catalogue, ..Plan::default() };
+            plan = Plan { catalogue: plan.catalogue, is_current: true, ..Plan::default() };
         }
         plan
     }
@@ -352,7 +358,10 @@ impl Engine {
         }
         let binding = &scene.place.labels.binding;
         let scope = plan::prefixes(binding).first().map(|own| own.as_str().to_owned());
-        self.counts.insert(scene.name.clone(), Count { held: scene.held.len(), scope, due: plan.due });
+        let before = self.counts.get(&scene.name).map(|count| count.current);
+        let current = if plan.is_current { self.listed } else { before.unwrap_or_else(Instant::now) };
+        let count = Count { held: scene.held.len(), scope, due: plan.due, current };
+        self.counts.insert(scene.name.clone(), count);
         let inside = scene.held.iter().filter(|held| binding.contains(&held.path));
         self.follower.learn(&scene.name, inside, self.writer.now());
         self.catalogue(&scene.name, plan.catalogue).await;
@@ -390,10 +399,15 @@ impl Engine {
         self.metrics.secrets.set(number(self.counts.values().map(|count| count.held).sum()));
         // What two namespaces of one scope hold is one value of the manager.
         let mut due: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for Count { scope, due: paths, .. } in self.counts.values() {
+        // The oldest of several namespaces speaks for their scope.
+        let mut data: BTreeMap<String, Instant> = BTreeMap::new();
+        for Count { scope, due: paths, current, .. } in self.counts.values() {
             let Some(scope) = scope else { continue };
             due.entry(scope).or_default().extend(paths.iter().map(String::as_str));
+            let oldest = data.entry(scope.clone()).or_insert(*current);
+            *oldest = (*oldest).min(*current);
         }
+        self.metrics.set_data(data);
         let due = due.into_iter().map(|(scope, paths)| (scope.to_owned(), number(paths.len())));
         self.metrics.set_due(due.collect());
         self.metrics.taken.set(number(self.taken.values().map(BTreeMap::len).sum()));

@@ -128,6 +128,8 @@ pub struct Plan {
     pub events: Vec<Event>,
     /// Paths whose values are older than they should be.
     pub due: Vec<String>,
+    /// Whether everything that stays is known to be what its source has.
+    pub is_current: bool,
 }
 
 /// What becomes of a catalogue.
@@ -183,6 +185,8 @@ pub fn plan(view: &View<'_>, settings: &Sync, now: Timestamp) -> Plan {
         // What its labels were meant to say is not known.
         return plan;
     }
+    let is_listed = |prefix: &Scope| matches!(view.listings.get(prefix.as_str()), Some(Some(_)));
+    plan.is_current = prefixes(view.binding).into_iter().all(is_listed);
     let wanted = paths(view);
     let mut leaving = BTreeMap::new();
     for held in view.held {
@@ -255,7 +259,10 @@ impl Plan {
     fn keep(&mut self, view: &View<'_>, held: &Held, settings: &Sync, now: Timestamp) {
         let mark = match view.source(&held.path) {
             // Whoever cannot be asked has not said that it is gone.
-            Source::Unknown => return,
+            Source::Unknown => {
+                self.is_current = false;
+                return;
+            }
             Source::Missing => Some("missing"),
             Source::Listed(listed) if listed.deleted.is_some() => Some("deleted"),
             Source::Listed(listed) => {
@@ -288,8 +295,10 @@ impl Plan {
                     held.path
                 );
                 self.events.push(Event::of(&held.name, "Unfit", note));
+                self.is_current = false;
             }
             _ => {
+                self.is_current = false;
                 self.fetch.insert(held.path.clone());
             }
         }
