@@ -114,6 +114,15 @@ pub enum Event<T> {
     Alive,
 }
 
+/// Why there is nothing to watch, for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Barred {
+    /// The cluster has no such resource.
+    Missing,
+    /// A right is missing; the API server's sentence names it.
+    Forbidden(String),
+}
+
 /// A watch that goes on for ever.
 pub struct Watcher<D> {
     fetch: Fetch<D>,
@@ -144,6 +153,8 @@ enum Failure {
     End,
     /// There is no such resource.
     Missing,
+    /// A right is missing.
+    Forbidden(String),
     Error(String),
 }
 
@@ -152,6 +163,7 @@ impl From<kube::Error> for Failure {
         match &error {
             kube::Error::Api(status) if status.code == 410 => Self::Gone,
             kube::Error::Api(status) if status.code == 404 => Self::Missing,
+            kube::Error::Api(status) if status.code == 403 => Self::Forbidden(status.message.clone()),
             _ => Self::Error(chain(&error)),
         }
     }
@@ -163,6 +175,7 @@ impl From<ListError> for Failure {
             // Pages of different moments make no list that a watch can start from.
             ListError::Expired { .. } => Self::Gone,
             ListError::NotThere => Self::Missing,
+            ListError::Forbidden(message) => Self::Forbidden(message),
             other => Self::Error(other.to_string()),
         }
     }
@@ -224,9 +237,9 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
     /// The next event. Failures are waited out in here; the list that follows a long one makes up for what was missed.
     pub async fn next(&mut self) -> Event<T> {
         loop {
-            match self.next_if_there().await {
-                Some(event) => return event,
-                None => self.recover(Failure::Missing).await,
+            match self.next_if_allowed().await {
+                Ok(event) => return event,
+                Err(barred) => self.wait(barred).await,
             }
         }
     }
@@ -234,18 +247,39 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
     /// The same, or `None` where the cluster has no such resource. When to ask again is then the caller's business.
     pub async fn next_if_there(&mut self) -> Option<Event<T>> {
         loop {
+            match self.next_if_allowed().await {
+                Ok(event) => return Some(event),
+                Err(Barred::Missing) => return None,
+                Err(barred) => self.wait(barred).await,
+            }
+        }
+    }
+
+    /// Waits as after any other failure.
+    pub async fn wait(&mut self, barred: Barred) {
+        self.recover(match barred {
+            Barred::Missing => Failure::Missing,
+            Barred::Forbidden(message) => Failure::Forbidden(message),
+        })
+        .await;
+    }
+
+    /// The same, or why there is none. When to ask again is then the caller's business.
+    pub async fn next_if_allowed(&mut self) -> Result<Event<T>, Barred> {
+        loop {
             match self.step().await {
                 Ok(Some(event)) => {
                     if !matches!(event, Event::Restart(_)) {
                         self.failures = 0;
                     }
-                    return Some(event);
+                    return Ok(event);
                 }
                 Ok(None) => {}
                 Err(Failure::Missing) => {
                     self.state = State::List;
-                    return None;
+                    return Err(Barred::Missing);
                 }
+                Err(Failure::Forbidden(message)) => return Err(Barred::Forbidden(message)),
                 Err(failure) => self.recover(failure).await,
             }
         }
@@ -297,7 +331,7 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
                     "the API server does not know what is watched"
                 );
             }
-            Failure::Error(error) => {
+            Failure::Error(error) | Failure::Forbidden(error) => {
                 tracing::warn!(path, error, failures = self.failures, "the watch failed")
             }
         }

@@ -17,6 +17,7 @@ use super::plan::{self, Catalogue, Event, Listings, Plan, View, plan};
 use super::read::{self, Stored};
 use super::secret::{Desired, Known, TYPE_TAG};
 use super::state::{Cluster, Place};
+use super::unread::Unread;
 
 use crate::cluster::list::{ListError, Reader};
 use crate::config::sync::Sync;
@@ -64,6 +65,10 @@ pub struct Engine {
     follower: Follower,
     counts: HashMap<String, Count>,
     unreadable: BTreeSet<String>,
+    /// Kinds that may not be read.
+    unread: BTreeSet<Unread>,
+    /// What could not be read since the last pass over everything began, a sentence each.
+    problems: BTreeSet<String>,
     /// Namespaces with Secrets that claim a path that is not theirs.
     forged: HashMap<String, Vec<String>>,
     /// By namespace, what was asked of the manager and written since its lists were read: once is enough, whatever comes
@@ -112,12 +117,19 @@ impl Engine {
             catalogues: BTreeMap::new(),
             counts: HashMap::new(),
             unreadable: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            problems: BTreeSet::new(),
             forged: HashMap::new(),
             tried: HashSet::new(),
             term: None,
             measured: None,
             listed: Instant::now(),
         }
+    }
+
+    /// What the last pass could not read, of the secret manager or of the cluster.
+    pub fn problems(&self) -> &BTreeSet<String> {
+        &self.problems
     }
 
     /// From now on with other settings. Managers keep their connections where theirs are the same.
@@ -132,10 +144,9 @@ impl Engine {
 
     /// Takes the next step of the workloads that are behind a rotation; whether there are any.
     pub async fn follow(&mut self, cluster: &Cluster) -> bool {
-        // With a watch that is silent nobody knows how many pods are Ready.
         self.writer.may_write()
-            && cluster.is_whole(self.max_age)
-            && self.follower.step(cluster, &self.writer).await
+            && cluster.knows_pods(self.max_age)
+            && self.follower.step(cluster, self.max_age, &self.writer).await
     }
 
     /// A pass over all namespaces, with the manager's lists read anew.
@@ -147,6 +158,7 @@ impl Engine {
             self.counts.clear();
             self.metrics.begin();
         }
+        self.problems.clear();
         self.catalogues = read::catalogues(&self.reader, &self.own_namespace).await?;
         self.term = Some(term);
         let places = self.places(cluster);
@@ -164,6 +176,7 @@ impl Engine {
         self.follower.retain(|namespace| places.contains_key(namespace));
         self.forged.retain(|namespace, _| places.contains_key(namespace));
         self.probe_taken().await;
+        self.tell_unread(cluster).await;
         self.work(cluster, places).await;
         Ok(())
     }
@@ -242,6 +255,7 @@ impl Engine {
             is_binding_known: scene.is_binding_known,
             listings: &self.listings,
             known: &self.known,
+            unread: &self.unread,
         };
         let mut plan = plan(&view, &self.settings, self.writer.now());
         if scene.place.terminating {
@@ -263,6 +277,7 @@ impl Engine {
                 Err(error) => {
                     self.count("fetch", Some(&error));
                     tracing::warn!(path, %error, "a value could not be fetched; nothing changes for it");
+                    self.problems.insert(format!("{path} could not be fetched: {error}"));
                 }
             }
         }

@@ -11,6 +11,7 @@ use super::manager::Listed;
 use super::rotation;
 use super::runs::Owner;
 use super::secret::{Desired, Held, Known};
+use super::unread::Unread;
 use super::wanted::Wanted;
 use crate::config::sync::Sync;
 use crate::policy::path::{Scope, secret_name};
@@ -111,6 +112,8 @@ pub struct View<'a> {
     pub listings: &'a Listings,
     /// What was fetched before.
     pub known: &'a HashMap<String, Known>,
+    /// Kinds that the sync may not read: the catalogue says it.
+    pub unread: &'a BTreeSet<Unread>,
 }
 
 /// What is to be done in a namespace.
@@ -345,6 +348,10 @@ impl Plan {
             Why::Unwanted => view.is_whole && view.is_binding_known,
             Why::Foreign => view.is_binding_known,
         };
+        if !is_sure && before.is_none() && why == Why::Unwanted {
+            // Its time does not begin before somebody could look everywhere.
+            return;
+        }
         if is_time && is_sure && !held.terminating {
             self.deletes.push((held.name.clone(), held.uid.clone(), why));
         }

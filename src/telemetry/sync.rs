@@ -60,6 +60,8 @@ pub struct SyncMetrics {
     due_scopes: Mutex<BTreeSet<String>>,
     /// `refgate_sync_unreadable_namespaces`: bound namespaces whose Secrets cannot be listed.
     pub unreadable: Gauge,
+    /// `refgate_sync_unreadable_kinds`: kinds of workloads that cannot be listed, or not be watched.
+    pub unread: Gauge,
     /// `refgate_sync_source_age_seconds`: since the secret manager was last read as a whole.
     source_age: Gauge<f64, AtomicU64>,
     /// `refgate_sync_data_age_seconds`: since all that the namespaces of a scope hold was what the manager has.
@@ -97,6 +99,8 @@ impl SyncMetrics {
         registry.register("refgate_config_reload_success", help, metrics.config_reload_success.clone());
         let help = "Bound namespaces whose Secrets cannot be listed";
         registry.register("refgate_sync_unreadable_namespaces", help, metrics.unreadable.clone());
+        let help = "Kinds of workloads that cannot be listed and watched";
+        registry.register("refgate_sync_unreadable_kinds", help, metrics.unread.clone());
         let help = "Time since the secret manager was last read as a whole";
         registry.register("refgate_sync_source_age_seconds", help, metrics.source_age.clone());
         let help =
@@ -140,7 +144,7 @@ impl SyncMetrics {
     pub fn stand_by(&self) {
         self.set_due(BTreeMap::new());
         *self.ages() = Ages::default();
-        for gauge in [&self.secrets, &self.taken, &self.unreadable, &self.behind] {
+        for gauge in [&self.secrets, &self.taken, &self.unreadable, &self.unread, &self.behind] {
             gauge.set(0);
         }
     }

@@ -105,6 +105,7 @@ impl Case {
             is_binding_known: self.is_binding_known,
             listings: &self.listings,
             known: &self.known,
+            unread: &BTreeSet::new(),
         };
         plan(&view, &self.settings, self.now)
     }
