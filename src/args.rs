@@ -164,7 +164,7 @@ pub struct SyncStatus {
 
 #[derive(Debug, ClapArgs)]
 pub struct SyncFlags {
-    /// The configuration file, with the section `sync`
+    /// The configuration file, with the section `sync`; `refgate sync` reads it again when it changes
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A kubeconfig, in place of the service account of the pod

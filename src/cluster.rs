@@ -112,9 +112,17 @@ pub enum Event<T> {
     },
     /// Nothing happened, and the watch is alive: a bookmark.
     Alive,
-    /// The API server answers, and does not give what is watched: a right is missing, or the webhook that converts its versions is
-    /// away. With how many failures there were since the last event; it is tried again. [`Watcher::next`] does not report it.
-    Refused(u32),
+}
+
+/// Why there is nothing to watch, for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Barred {
+    /// The cluster has no such resource.
+    Missing,
+    /// A right is missing; the API server's sentence names it.
+    Forbidden(String),
+    /// The API server says no for another reason: the webhook that converts versions is away, or it is overloaded.
+    Refused(String),
 }
 
 /// A watch that goes on for ever.
@@ -147,6 +155,8 @@ enum Failure {
     End,
     /// There is no such resource.
     Missing,
+    /// A right is missing.
+    Forbidden(String),
     /// The API server says no.
     Refused(String),
     Error(String),
@@ -157,6 +167,7 @@ impl From<kube::Error> for Failure {
         match &error {
             kube::Error::Api(status) if status.code == 410 => Self::Gone,
             kube::Error::Api(status) if status.code == 404 => Self::Missing,
+            kube::Error::Api(status) if status.code == 403 => Self::Forbidden(status.message.clone()),
             kube::Error::Api(_) => Self::Refused(chain(&error)),
             _ => Self::Error(chain(&error)),
         }
@@ -169,7 +180,8 @@ impl From<ListError> for Failure {
             // Pages of different moments make no list that a watch can start from.
             ListError::Expired { .. } => Self::Gone,
             ListError::NotThere => Self::Missing,
-            ListError::Forbidden(message) | ListError::Refused(message) => Self::Refused(message),
+            ListError::Forbidden(message) => Self::Forbidden(message),
+            ListError::Refused(message) => Self::Refused(message),
             ListError::Failed(message) => Self::Error(message),
         }
     }
@@ -231,36 +243,42 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
     /// The next event. Failures are waited out in here; the list that follows a long one makes up for what was missed.
     pub async fn next(&mut self) -> Event<T> {
         loop {
-            match self.next_if_there().await {
-                Some(Event::Refused(_)) => {}
-                Some(event) => return event,
-                None => self.recover(Failure::Missing).await,
+            match self.next_if_allowed().await {
+                Ok(event) => return event,
+                Err(barred) => _ = self.wait(barred).await,
             }
         }
     }
 
-    /// The same, or `None` where the cluster has no such resource. When to ask again is then the caller's business.
-    pub async fn next_if_there(&mut self) -> Option<Event<T>> {
+    /// Waits as after any other failure, and says how many there were since the last event.
+    pub async fn wait(&mut self, barred: Barred) -> u32 {
+        self.recover(match barred {
+            Barred::Missing => Failure::Missing,
+            Barred::Forbidden(message) => Failure::Forbidden(message),
+            Barred::Refused(message) => Failure::Refused(message),
+        })
+        .await;
+        self.failures
+    }
+
+    /// The same, or why there is none. When to ask again is then the caller's business.
+    pub async fn next_if_allowed(&mut self) -> Result<Event<T>, Barred> {
         loop {
             match self.step().await {
                 Ok(Some(event)) => {
                     if !matches!(event, Event::Restart(_)) {
                         self.failures = 0;
                     }
-                    return Some(event);
+                    return Ok(event);
                 }
                 Ok(None) => {}
                 Err(Failure::Missing) => {
                     self.state = State::List;
-                    return None;
+                    return Err(Barred::Missing);
                 }
-                Err(failure) => {
-                    let is_refused = matches!(failure, Failure::Refused(_));
-                    self.recover(failure).await;
-                    if is_refused {
-                        return Some(Event::Refused(self.failures));
-                    }
-                }
+                Err(Failure::Forbidden(message)) => return Err(Barred::Forbidden(message)),
+                Err(Failure::Refused(message)) => return Err(Barred::Refused(message)),
+                Err(failure) => self.recover(failure).await,
             }
         }
     }
@@ -311,7 +329,7 @@ impl<T, D: Fn(&RawValue) -> Option<T>> Watcher<D> {
                     "the API server does not know what is watched"
                 );
             }
-            Failure::Refused(error) | Failure::Error(error) => {
+            Failure::Error(error) | Failure::Forbidden(error) | Failure::Refused(error) => {
                 tracing::warn!(path, error, failures = self.failures, "the watch failed")
             }
         }

@@ -29,7 +29,8 @@ Exit codes:
 
 pub(super) const SYNC: &str = "\
 It copies what pods and templates of a bound namespace refer to, and keeps it fresh. Of several replicas one writes, the \
-others stand by. SIGTERM ends the pass that it is in, and gives the lease to the next one.
+others stand by. SIGTERM ends the pass that it is in, and gives the lease to the next one. A configuration that changes \
+is taken over without a restart.
 
 Examples:
   refgate sync --config /etc/refgate/config/config.yaml
@@ -42,7 +43,7 @@ Exit codes:
 ";
 
 pub(super) const SYNC_ONCE: &str = "\
-Lines that begin with # are no changes, but Events that would be sent. A Secret that has to be read to be compared is read from \
+Lines that begin with # are no changes, but Events that would be sent. What could not be read, standard error says. A Secret that has to be read to be compared is read from \
 the secret manager, and shown only where it would change.
 
 Examples:
@@ -52,7 +53,7 @@ Examples:
 Exit codes:
   0  done; with --dry-run, nothing would change
   1  with --dry-run, something would change
-  2  something could not be read, or another replica has the lease
+  2  the secret manager or the cluster could not be read, or another replica has the lease (wins over 1)
 ";
 
 pub(super) const SYNC_STATUS: &str = "\

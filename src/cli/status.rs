@@ -12,6 +12,7 @@ use super::{CLEAN, Progress, REFUSED, Screen, UNREADABLE, bind};
 use crate::policy::snapshot::Binding;
 use crate::sync;
 use crate::sync::status::{Denied, Given, Kind, Options, Place, Row, State, Status};
+use crate::sync::unread::Unread;
 
 const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
@@ -75,8 +76,18 @@ impl Shown<'_> {
     fn missing(&self) -> Vec<Missing> {
         let mut missing: Vec<Missing> =
             self.status.namespaces.iter().filter_map(|place| self.of_sync(place)).collect();
+        missing.extend(self.kinds());
         missing.extend(self.status.denied.iter().flat_map(secrets));
         missing
+    }
+
+    /// What the sync may not read, by its own words.
+    fn kinds(&self) -> impl Iterator<Item = Missing> + '_ {
+        self.status.unread.iter().map(|unread| Missing {
+            namespace: None,
+            what: format!("{}: {}", unread.what(), Unread::cost()),
+            grant: unread.grant(),
+        })
     }
 
     fn of_sync(&self, place: &Place) -> Option<Missing> {
@@ -168,7 +179,11 @@ impl Shown<'_> {
         for error in &self.status.errors {
             let _ = writeln!(out, "{RED}error{PLAIN}  {}", printable(error));
         }
-        // Those of the sync stand under their namespaces.
+        for Missing { what, grant, .. } in self.kinds() {
+            let _ = writeln!(out, "{RED}missing right{PLAIN}  {}", printable(&what));
+            let _ = writeln!(out, "    {DIM}grant it:{PLAIN} {}", printable(&grant));
+        }
+        // Those of the sync in one namespace stand under it.
         let secrets: Vec<Missing> = self.status.denied.iter().flat_map(secrets).collect();
         for Missing { namespace, what, grant } in secrets.iter().take(MOST_RIGHTS) {
             let place = namespace.as_deref().unwrap_or_default();

@@ -1,7 +1,10 @@
 //! `refgate sync`: the controller, one pass of it, or how all of it is.
 
+use std::io::{self, Write as _};
+
 use super::check::Output;
-use super::{CLEAN, REFUSED, Screen, status};
+use super::report::printable;
+use super::{CLEAN, REFUSED, Screen, UNREADABLE, status};
 use crate::sync::{self, Options};
 
 /// What to do.
@@ -30,9 +33,17 @@ pub fn run(task: Task) -> anyhow::Result<u8> {
     match task {
         Task::Run(options) => Ok(sync::run(&options).map(|()| CLEAN)?),
         Task::Once { options, dry_run } => {
-            let (text, changes) = sync::once(&options, dry_run)?;
+            let sync::Done { text, is_something, problems } = sync::once(&options, dry_run)?;
             Screen::new().print(&text)?;
-            Ok(if changes { REFUSED } else { CLEAN })
+            for problem in &problems {
+                // Where standard error is gone, the exit code is left.
+                let _ = writeln!(io::stderr(), "refgate: {}", printable(problem));
+            }
+            Ok(match (problems.is_empty(), is_something) {
+                (false, _) => UNREADABLE,
+                (true, true) => REFUSED,
+                (true, false) => CLEAN,
+            })
         }
         Task::Status { options, output } => status::run(&options, output),
     }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::state::{CarriedUpdate, Change, Freshness, Update};
 use crate::cluster::list::{ListError, Reader};
-use crate::cluster::{Event, Pace, Source, Watcher};
+use crate::cluster::{Barred, Event, Pace, Source, Watcher};
 use crate::config::follow::{Follower, Reload};
 use crate::policy::carriers::{self, Kind};
 use crate::policy::snapshot::Snapshot;
@@ -155,24 +155,27 @@ async fn follow(
     let unread = feed.metrics.carriers_unread.get_or_create(&labels(kind)).clone();
     let mut watcher = Watcher::new(client.clone(), source, pace.clone(), decode);
     loop {
-        let event = watcher.next_if_there().await;
+        let event = watcher.next_if_allowed().await;
         feed.freshness.touch(WATCHES + number);
-        unread.set(i64::from(matches!(event, Some(Event::Refused(_)))));
-        let Some(event) = event else {
-            return Some(Change::Carried(kind, CarriedUpdate::Restart(Vec::new())));
+        unread.set(i64::from(matches!(event, Err(Barred::Forbidden(_) | Barred::Refused(_)))));
+        let event = match event {
+            Ok(event) => event,
+            Err(Barred::Missing) => return Some(Change::Carried(kind, CarriedUpdate::Restart(Vec::new()))),
+            Err(barred) => {
+                if watcher.wait(barred).await >= REFUSALS {
+                    tracing::error!(
+                        path,
+                        "objects of another sync system cannot be read; what was known of them stays"
+                    );
+                    feed.changes.send(Change::Unread(kind)).await.ok()?;
+                }
+                continue;
+            }
         };
         let update = match event {
             Event::Restart(list) => CarriedUpdate::Restart(list),
             Event::Apply((namespace, _, Some(held))) => CarriedUpdate::Apply(namespace, held),
-            Event::Refused(REFUSALS..) => {
-                tracing::error!(
-                    path,
-                    "objects of another sync system cannot be read; what was known of them stays"
-                );
-                feed.changes.send(Change::Unread(kind)).await.ok()?;
-                continue;
-            }
-            Event::Apply((.., None)) | Event::Alive | Event::Refused(_) => continue,
+            Event::Apply((.., None)) | Event::Alive => continue,
             Event::Delete { namespace, name } => CarriedUpdate::Delete(namespace.into(), name.into()),
         };
         feed.changes.send(Change::Carried(kind, update)).await.ok()?;
@@ -233,7 +236,7 @@ fn update<T>(event: Event<Seen<T>>, key: impl Fn(&str) -> Option<&str>) -> Optio
     match event {
         Event::Restart(list) => Some(Update::Restart(list)),
         Event::Apply((name, Some(value))) => Some(Update::Apply(name, value)),
-        Event::Apply((_, None)) | Event::Alive | Event::Refused(_) => None,
+        Event::Apply((_, None)) | Event::Alive => None,
         Event::Delete { name, .. } => key(&name).map(|key| Update::Delete(key.into())),
     }
 }

@@ -110,7 +110,7 @@ impl Follower {
     }
 
     /// Takes the next step of each workload that is behind. Says whether there is any: then it wants to be asked again soon.
-    pub async fn step(&mut self, cluster: &Cluster, writer: &Writer) -> bool {
+    pub async fn step(&mut self, cluster: &Cluster, max_age: Duration, writer: &Writer) -> bool {
         let mut rest = EVICTIONS;
         let later = self.due.split_off(&self.last);
         let due: Vec<String> = later.into_iter().chain(std::mem::take(&mut self.due)).collect();
@@ -119,7 +119,8 @@ impl Follower {
                 self.due.insert(namespace);
                 continue;
             }
-            let behind = self.look(&namespace, cluster, writer, &mut rest).await;
+            let roles = cluster.roles(&namespace, max_age);
+            let behind = self.look(&namespace, roles, writer, &mut rest).await;
             self.behind.insert(namespace.clone(), behind);
             if behind > 0 {
                 self.due.insert(namespace.clone());
@@ -132,9 +133,14 @@ impl Follower {
     }
 
     /// The next steps in one namespace; how many workloads are behind.
-    async fn look(&mut self, namespace: &str, cluster: &Cluster, writer: &Writer, rest: &mut usize) -> i64 {
+    async fn look(
+        &mut self,
+        namespace: &str,
+        roles: Vec<(Box<str>, Role)>,
+        writer: &Writer,
+        rest: &mut usize,
+    ) -> i64 {
         let Some(changes) = self.changes.get(namespace) else { return 0 };
-        let roles = cluster.roles(namespace);
         let evicted = self.evicted.entry(namespace.to_owned()).or_default();
         let pods = roles.iter().filter_map(|(_, role)| match role {
             Role::Pod(run) => Some(&run.uid),

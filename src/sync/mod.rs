@@ -45,9 +45,10 @@ pub mod runs;
 pub mod secret;
 pub mod state;
 pub mod status;
+pub mod unread;
 pub mod wanted;
 
-pub use once::once;
+pub use once::{Done, once};
 
 /// Between two looks at the pods that a rotation left behind.
 const TICK: Duration = Duration::from_secs(1);
@@ -55,6 +56,8 @@ const TICK: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_secs(10);
 /// Changes that come together are looked at together.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a kind of workloads may take that does not let itself be listed.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A leader that was told to stop ends what it does within this.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -187,7 +190,7 @@ impl Setup {
     }
 
     fn watch_kind(&self, tasks: &mut Tasks, cluster: &Arc<Cluster>, kind: &Kind) {
-        let (index, client) = (cluster.add_watch(), self.client.clone());
+        let (index, client) = (cluster.add_watch(kind), self.client.clone());
         let watch = state::watch_kind(Arc::clone(cluster), index, client, kind.clone(), Pace::default());
         tasks.spawn("a watch of workloads", watch);
     }
@@ -326,14 +329,12 @@ impl Work {
         // A pass that is begun ends by itself: each of its writes is bounded, and it asks before each.
         tokio::select! {
             _ = told.wait_for(|told| *told) => return,
-            () = self.cluster.wait_complete() => {}
+            () = self.cluster.wait_complete(PATIENCE) => {}
         }
         self.ready.send_replace(true);
         let (mut next, mut is_behind) = (Instant::now(), false);
         loop {
             self.metrics.leader.set(i64::from(self.leader.may_write()));
-            let age = self.engine.source_age().unwrap_or_default();
-            self.metrics.source_age.set(age.as_secs_f64());
             if !self.leader.may_write() {
                 // Whoever led meanwhile may have written anything: begin with all of it.
                 next = Instant::now();

@@ -11,8 +11,19 @@ use crate::process::Tasks;
 /// How long the first lists, and the lease, may take.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Does one pass, or tells what it would do. Gives the text to show and whether anything was left to do.
-pub fn once(options: &Options, dry_run: bool) -> Result<(String, bool), SyncError> {
+/// What became of one pass.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The text to show.
+    pub text: String,
+    /// Whether anything was left to do.
+    pub is_something: bool,
+    /// What could not be read, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Does one pass, or tells what it would do.
+pub fn once(options: &Options, dry_run: bool) -> Result<Done, SyncError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(SyncError::System)?;
     let result = runtime.block_on(async {
@@ -23,9 +34,9 @@ pub fn once(options: &Options, dry_run: bool) -> Result<(String, bool), SyncErro
     result
 }
 
-async fn told(setup: &Setup) -> Result<(String, bool), SyncError> {
+async fn told(setup: &Setup) -> Result<Done, SyncError> {
     let lines = Arc::new(Mutex::new(Vec::new()));
-    pass(setup, Mode::Dry(Arc::clone(&lines))).await?;
+    let problems = pass(setup, Mode::Dry(Arc::clone(&lines))).await?;
     let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
     let is_something = lines.iter().any(|line| !line.starts_with('#'));
     let mut text = String::new();
@@ -33,10 +44,10 @@ async fn told(setup: &Setup) -> Result<(String, bool), SyncError> {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{line}");
     }
-    Ok((text, is_something))
+    Ok(Done { text, is_something, problems })
 }
 
-async fn done(setup: &Setup) -> Result<(String, bool), SyncError> {
+async fn done(setup: &Setup) -> Result<Done, SyncError> {
     let (mut elector, mut leader) = setup.elector();
     let work = async {
         let led = tokio::time::timeout(PATIENCE, leader.wait()).await;
@@ -48,18 +59,19 @@ async fn done(setup: &Setup) -> Result<(String, bool), SyncError> {
         () = elector.run() => Err(SyncError::Died("the election")),
     };
     elector.release().await;
-    result.map(|()| (String::new(), false))
+    result.map(|problems| Done { problems, ..Done::default() })
 }
 
-async fn pass(setup: &Setup, mode: Mode) -> Result<(), SyncError> {
+async fn pass(setup: &Setup, mode: Mode) -> Result<Vec<String>, SyncError> {
     let mut engine = setup.engine(mode);
     let mut tasks = Tasks::default();
     let cluster = setup.watch(&mut tasks);
     tokio::select! {
         died = tasks.next() => return Err(SyncError::Died(died)),
-        complete = tokio::time::timeout(PATIENCE, cluster.wait_complete()) => {
+        complete = tokio::time::timeout(PATIENCE, cluster.wait_complete(super::PATIENCE)) => {
             complete.map_err(|_| SyncError::Late("the cluster could not be read in time; are all rights there?"))?;
         }
     }
-    Ok(engine.whole(&cluster).await?)
+    engine.whole(&cluster).await?;
+    Ok(engine.problems().iter().cloned().collect())
 }

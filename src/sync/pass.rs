@@ -17,6 +17,7 @@ use super::plan::{self, Catalogue, Event, Listings, Plan, View, plan};
 use super::read::{self, Stored};
 use super::secret::{Desired, Known, TYPE_TAG};
 use super::state::{Cluster, Place};
+use super::unread::Unread;
 
 use crate::cluster::list::{ListError, Reader};
 use crate::config::sync::Sync;
@@ -42,6 +43,8 @@ struct Count {
     scope: Option<String>,
     /// Paths whose values are due.
     due: Vec<String>,
+    /// When all that is held was last known to be what the manager has; at first, when it was first looked at.
+    current: Instant,
 }
 
 /// What lasts from pass to pass.
@@ -62,6 +65,10 @@ pub struct Engine {
     follower: Follower,
     counts: HashMap<String, Count>,
     unreadable: BTreeSet<String>,
+    /// Kinds that may not be read.
+    unread: BTreeSet<Unread>,
+    /// What could not be read since the last pass over everything began, a sentence each.
+    problems: BTreeSet<String>,
     /// Namespaces with Secrets that claim a path that is not theirs.
     forged: HashMap<String, Vec<String>>,
     /// By namespace, what was asked of the manager and written since its lists were read: once is enough, whatever comes
@@ -69,8 +76,10 @@ pub struct Engine {
     tried: HashSet<(String, String)>,
     /// The term of the lease in which the catalogues were read.
     term: Option<u64>,
-    /// When the manager was last read as a whole.
-    read_at: Option<Instant>,
+    /// The term that is measured: what was known before it began may be old only here.
+    measured: Option<u64>,
+    /// When the lists were asked for that are there.
+    listed: Instant,
 }
 
 /// What an engine works with.
@@ -108,16 +117,19 @@ impl Engine {
             catalogues: BTreeMap::new(),
             counts: HashMap::new(),
             unreadable: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            problems: BTreeSet::new(),
             forged: HashMap::new(),
             tried: HashSet::new(),
             term: None,
-            read_at: None,
+            measured: None,
+            listed: Instant::now(),
         }
     }
 
-    /// How long ago the manager was read as a whole.
-    pub fn source_age(&self) -> Option<Duration> {
-        self.read_at.map(|at| at.elapsed())
+    /// What the last pass could not read, of the secret manager or of the cluster.
+    pub fn problems(&self) -> &BTreeSet<String> {
+        &self.problems
     }
 
     /// From now on with other settings. Managers keep their connections where theirs are the same.
@@ -132,23 +144,29 @@ impl Engine {
 
     /// Takes the next step of the workloads that are behind a rotation; whether there are any.
     pub async fn follow(&mut self, cluster: &Cluster) -> bool {
-        // With a watch that is silent nobody knows how many pods are Ready.
         self.writer.may_write()
-            && cluster.is_whole(self.max_age)
-            && self.follower.step(cluster, &self.writer).await
+            && cluster.knows_pods(self.max_age)
+            && self.follower.step(cluster, self.max_age, &self.writer).await
     }
 
     /// A pass over all namespaces, with the manager's lists read anew.
     pub async fn whole(&mut self, cluster: &Cluster) -> Result<(), ListError> {
         self.writer.begin();
         let term = self.writer.term();
+        if self.measured != Some(term) {
+            self.measured = Some(term);
+            self.counts.clear();
+            self.metrics.begin();
+        }
+        self.problems.clear();
         self.catalogues = read::catalogues(&self.reader, &self.own_namespace).await?;
         self.term = Some(term);
         let places = self.places(cluster);
         let prefixes: BTreeSet<String> = prefixes_of(places.values());
         self.listings.retain(|prefix, _| prefixes.contains(prefix));
+        self.listed = Instant::now();
         if self.list(prefixes).await {
-            self.read_at = Some(Instant::now());
+            self.metrics.read();
         }
         self.tried.clear();
         self.known.retain(|path, _| self.listings.keys().any(|prefix| path.starts_with(prefix.as_str())));
@@ -158,6 +176,7 @@ impl Engine {
         self.follower.retain(|namespace| places.contains_key(namespace));
         self.forged.retain(|namespace, _| places.contains_key(namespace));
         self.probe_taken().await;
+        self.tell_unread(cluster).await;
         self.work(cluster, places).await;
         Ok(())
     }
@@ -236,11 +255,12 @@ impl Engine {
             is_binding_known: scene.is_binding_known,
             listings: &self.listings,
             known: &self.known,
+            unread: &self.unread,
         };
         let mut plan = plan(&view, &self.settings, self.writer.now());
         if scene.place.terminating {
             // The API server refuses what is new there; what is there goes with it.
-            plan = Plan { catalogue: plan.catalogue, ..Plan::default() };
+            plan = Plan { catalogue: plan.catalogue, is_current: true, ..Plan::default() };
         }
         plan
     }
@@ -257,6 +277,7 @@ impl Engine {
                 Err(error) => {
                     self.count("fetch", Some(&error));
                     tracing::warn!(path, %error, "a value could not be fetched; nothing changes for it");
+                    self.problems.insert(format!("{path} could not be fetched: {error}"));
                 }
             }
         }
@@ -352,7 +373,10 @@ impl Engine {
         }
         let binding = &scene.place.labels.binding;
         let scope = plan::prefixes(binding).first().map(|own| own.as_str().to_owned());
-        self.counts.insert(scene.name.clone(), Count { held: scene.held.len(), scope, due: plan.due });
+        let before = self.counts.get(&scene.name).map(|count| count.current);
+        let current = if plan.is_current { self.listed } else { before.unwrap_or_else(Instant::now) };
+        let count = Count { held: scene.held.len(), scope, due: plan.due, current };
+        self.counts.insert(scene.name.clone(), count);
         let inside = scene.held.iter().filter(|held| binding.contains(&held.path));
         self.follower.learn(&scene.name, inside, self.writer.now());
         self.catalogue(&scene.name, plan.catalogue).await;
@@ -390,10 +414,15 @@ impl Engine {
         self.metrics.secrets.set(number(self.counts.values().map(|count| count.held).sum()));
         // What two namespaces of one scope hold is one value of the manager.
         let mut due: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for Count { scope, due: paths, .. } in self.counts.values() {
+        // The oldest of several namespaces speaks for their scope.
+        let mut data: BTreeMap<String, Instant> = BTreeMap::new();
+        for Count { scope, due: paths, current, .. } in self.counts.values() {
             let Some(scope) = scope else { continue };
             due.entry(scope).or_default().extend(paths.iter().map(String::as_str));
+            let oldest = data.entry(scope.clone()).or_insert(*current);
+            *oldest = (*oldest).min(*current);
         }
+        self.metrics.set_data(data);
         let due = due.into_iter().map(|(scope, paths)| (scope.to_owned(), number(paths.len())));
         self.metrics.set_due(due.collect());
         self.metrics.taken.set(number(self.taken.values().map(BTreeMap::len).sum()));

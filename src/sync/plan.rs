@@ -11,6 +11,7 @@ use super::manager::Listed;
 use super::rotation;
 use super::runs::Owner;
 use super::secret::{Desired, Held, Known};
+use super::unread::Unread;
 use super::wanted::Wanted;
 use crate::config::sync::Sync;
 use crate::policy::path::{Scope, secret_name};
@@ -111,6 +112,8 @@ pub struct View<'a> {
     pub listings: &'a Listings,
     /// What was fetched before.
     pub known: &'a HashMap<String, Known>,
+    /// Kinds that the sync may not read: the catalogue says it.
+    pub unread: &'a BTreeSet<Unread>,
 }
 
 /// What is to be done in a namespace.
@@ -128,6 +131,8 @@ pub struct Plan {
     pub events: Vec<Event>,
     /// Paths whose values are older than they should be.
     pub due: Vec<String>,
+    /// Whether everything that stays is known to be what its source has.
+    pub is_current: bool,
 }
 
 /// What becomes of a catalogue.
@@ -183,6 +188,8 @@ pub fn plan(view: &View<'_>, settings: &Sync, now: Timestamp) -> Plan {
         // What its labels were meant to say is not known.
         return plan;
     }
+    let is_listed = |prefix: &Scope| matches!(view.listings.get(prefix.as_str()), Some(Some(_)));
+    plan.is_current = prefixes(view.binding).into_iter().all(is_listed);
     let wanted = paths(view);
     let mut leaving = BTreeMap::new();
     for held in view.held {
@@ -255,7 +262,10 @@ impl Plan {
     fn keep(&mut self, view: &View<'_>, held: &Held, settings: &Sync, now: Timestamp) {
         let mark = match view.source(&held.path) {
             // Whoever cannot be asked has not said that it is gone.
-            Source::Unknown => return,
+            Source::Unknown => {
+                self.is_current = false;
+                return;
+            }
             Source::Missing => Some("missing"),
             Source::Listed(listed) if listed.deleted.is_some() => Some("deleted"),
             Source::Listed(listed) => {
@@ -288,8 +298,10 @@ impl Plan {
                     held.path
                 );
                 self.events.push(Event::of(&held.name, "Unfit", note));
+                self.is_current = false;
             }
             _ => {
+                self.is_current = false;
                 self.fetch.insert(held.path.clone());
             }
         }
@@ -336,6 +348,10 @@ impl Plan {
             Why::Unwanted => view.is_whole && view.is_binding_known,
             Why::Foreign => view.is_binding_known,
         };
+        if !is_sure && before.is_none() && why == Why::Unwanted {
+            // Its time does not begin before somebody could look everywhere.
+            return;
+        }
         if is_time && is_sure && !held.terminating {
             self.deletes.push((held.name.clone(), held.uid.clone(), why));
         }

@@ -19,6 +19,8 @@ pub struct Stored {
     pub leaving: BTreeMap<String, Leaving>,
     /// Further names of the scope.
     pub known: Vec<String>,
+    /// Kinds that the sync may not read.
+    pub unread: Vec<String>,
 }
 
 impl Stored {
@@ -27,7 +29,8 @@ impl Stored {
         // What does not read says nothing: then what leaves has its whole time again.
         let leaving = serde_json::from_str(&content.leaving).unwrap_or_default();
         let known = serde_json::from_str(&content.known).unwrap_or_default();
-        Self { content, leaving, known }
+        let unread = serde_json::from_str(&content.unread).unwrap_or_default();
+        Self { content, leaving, known, unread }
     }
 }
 
@@ -51,7 +54,8 @@ pub(super) fn stored(map: ConfigMap) -> Option<(String, Stored)> {
     let namespace = name.strip_prefix(CATALOGUE_PREFIX)?;
     let mut data = map.data.unwrap_or_default();
     let mut text = |key: &str| data.remove(key).unwrap_or_default();
-    let content = Content { catalogue: text("catalogue"), known: text("known"), leaving: text("leaving") };
+    let (catalogue, known, leaving) = (text("catalogue"), text("known"), text("leaving"));
+    let content = Content { catalogue, known, leaving, unread: text("unread") };
     Some((namespace.to_owned(), Stored::new(content)))
 }
 

@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::runs::Role;
+use super::unread::Unread;
 use super::wanted::{Names, Seen, Wanted, seen};
 use crate::cluster::list::{ListError, Reader};
-use crate::cluster::{Event, Pace, Source, Watcher};
+use crate::cluster::{Barred, Event, Pace, Source, Watcher};
 use crate::policy::snapshot::{Binding, NamespaceLabels};
 use crate::policy::workload::{KINDS, Kind};
 use crate::world;
@@ -57,44 +58,72 @@ struct Kept {
 #[derive(Default)]
 struct Inner {
     namespaces: BTreeMap<String, Place>,
-    /// By kind, namespace and name.
-    objects: Vec<HashMap<Box<str>, Objects>>,
-    complete: Vec<bool>,
-    heard: Vec<Option<Instant>>,
+    watches: Vec<Watch>,
     touched: BTreeSet<String>,
+}
+
+/// One watch.
+#[derive(Default)]
+struct Watch {
+    /// What of; `None` for the Namespaces.
+    kind: Option<Kind>,
+    /// By namespace and name.
+    objects: HashMap<Box<str>, Objects>,
+    /// Whether its list was read once.
+    complete: bool,
+    /// The last sign of life.
+    heard: Option<Instant>,
+    /// Whether the right to it is missing.
+    denied: bool,
+}
+
+impl Watch {
+    /// Whether what is known of it is what there is.
+    fn is_whole(&self, max_age: Duration) -> bool {
+        self.complete && self.heard.is_some_and(|heard| heard.elapsed() <= max_age)
+    }
 }
 
 impl Default for Cluster {
     /// Nothing is known yet.
     fn default() -> Self {
         let cluster = Self { inner: Mutex::default(), changed: Notify::new() };
-        cluster.add_watch();
+        cluster.inner().watches.push(Watch::default());
         cluster
     }
 }
 
 impl Cluster {
     /// The number of one more watch. Until its list is complete, nothing is taken away.
-    pub fn add_watch(&self) -> usize {
+    pub fn add_watch(&self, kind: &Kind) -> usize {
         let mut inner = self.inner();
-        inner.objects.push(HashMap::new());
-        inner.complete.push(false);
-        inner.heard.push(None);
-        inner.objects.len() - 1
+        inner.watches.push(Watch { kind: Some(kind.clone()), ..Watch::default() });
+        inner.watches.len() - 1
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until every list was read once.
-    pub async fn wait_complete(&self) {
+    /// Waits until every list was read once. Without Namespaces there is nothing to do; a kind that may not be read, or is not
+    /// for so long, holds nobody up: what it would name is missing, and nothing is taken away.
+    pub async fn wait_complete(&self, patience: Duration) {
+        let end = Instant::now() + patience;
         loop {
             let changed = self.changed.notified();
-            if self.inner().complete.iter().all(|complete| *complete) {
-                return;
+            {
+                let inner = self.inner();
+                let is_late = Instant::now() >= end;
+                let (namespaces, kinds) = inner.watches.split_at(1);
+                let is_settled = |watch: &Watch| watch.complete || watch.denied || is_late;
+                if namespaces.iter().all(|watch| watch.complete) && kinds.iter().all(is_settled) {
+                    return;
+                }
             }
-            changed.await;
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(end), if Instant::now() < end => {}
+            }
         }
     }
 
@@ -128,28 +157,47 @@ impl Cluster {
     pub fn wanted(&self, namespace: &str, binding: &Binding, all: bool) -> (Wanted, bool) {
         let inner = self.inner();
         let objects =
-            || inner.objects.iter().filter_map(|kind| kind.get(namespace)).flat_map(HashMap::values);
+            || inner.watches.iter().filter_map(|kind| kind.objects.get(namespace)).flat_map(HashMap::values);
         let wanted = Wanted::of(objects().filter_map(|kept| kept.names.as_ref()), binding, all);
         (wanted, objects().all(|kept| kept.names.is_some()))
     }
 
-    /// What asks for restarts in a namespace, each with its name.
-    pub fn roles(&self, namespace: &str) -> Vec<(Box<str>, Role)> {
+    /// What asks for restarts in a namespace, each with its name. Of a kind that is not heard of nothing does: nobody knows how
+    /// many pods its objects want.
+    pub fn roles(&self, namespace: &str, max_age: Duration) -> Vec<(Box<str>, Role)> {
         let inner = self.inner();
-        let objects = inner.objects.iter().filter_map(|kind| kind.get(namespace)).flatten();
+        let whole = inner.watches.iter().filter(|watch| watch.is_whole(max_age));
+        let objects = whole.filter_map(|watch| watch.objects.get(namespace)).flatten();
         objects.filter_map(|(name, kept)| Some((name.clone(), Role::clone(kept.role.as_deref()?)))).collect()
     }
 
     /// Whether every list was read, and every watch is heard of.
     pub fn is_whole(&self, max_age: Duration) -> bool {
+        self.inner().watches.iter().all(|watch| watch.is_whole(max_age))
+    }
+
+    /// Whether pods are known as they are, and Namespaces: else nobody can say how many of them are Ready.
+    pub fn knows_pods(&self, max_age: Duration) -> bool {
         let inner = self.inner();
-        let fresh = |heard: &Option<Instant>| heard.is_some_and(|heard| heard.elapsed() <= max_age);
-        inner.complete.iter().all(|complete| *complete) && inner.heard.iter().all(fresh)
+        let is_needed = |watch: &&Watch| watch.kind.as_ref().is_none_or(Kind::is_pod);
+        inner.watches.iter().filter(is_needed).all(|watch| watch.is_whole(max_age))
+    }
+
+    /// The kinds to which the right is missing.
+    pub fn denied(&self) -> BTreeSet<Unread> {
+        let inner = self.inner();
+        let denied = inner.watches.iter().filter(|watch| watch.denied);
+        denied.filter_map(|watch| watch.kind.as_ref()).map(Unread::from).collect()
+    }
+
+    /// How many kinds are not known as they are, for want of a right or because their lists fail.
+    pub fn unread(&self) -> usize {
+        self.inner().watches.iter().filter(|watch| watch.denied || !watch.complete).count()
     }
 
     /// Whether Namespaces are heard of: what they are bound to is what was heard last.
     pub fn is_binding_known(&self, max_age: Duration) -> bool {
-        self.inner().heard[0].is_some_and(|heard| heard.elapsed() <= max_age)
+        self.inner().watches[0].heard.is_some_and(|heard| heard.elapsed() <= max_age)
     }
 
     /// What is known of one Namespace.
@@ -159,7 +207,7 @@ impl Cluster {
 
     fn take_namespaces(&self, event: Event<(String, Option<Place>)>) {
         let mut inner = self.inner();
-        inner.heard[0] = Some(Instant::now());
+        inner.watches[0].heard = Some(Instant::now());
         match event {
             Event::Restart(list) => {
                 let mut old = std::mem::take(&mut inner.namespaces);
@@ -171,7 +219,7 @@ impl Cluster {
                     inner.namespaces.extend(place.or(before).map(|place| (name, place)));
                 }
                 inner.touched.extend(old.into_keys());
-                inner.complete[0] = true;
+                inner.watches[0].complete = true;
             }
             Event::Apply((name, Some(place))) => {
                 if inner.namespaces.get(&name) == Some(&place) {
@@ -184,7 +232,7 @@ impl Cluster {
                 inner.namespaces.remove(&name);
                 inner.touched.insert(name);
             }
-            Event::Apply((_, None)) | Event::Alive | Event::Refused(_) => return,
+            Event::Apply((_, None)) | Event::Alive => return,
         }
         drop(inner);
         self.changed.notify_waiters();
@@ -192,37 +240,57 @@ impl Cluster {
 
     fn take_objects(&self, index: usize, event: Event<Seen>) {
         let mut inner = self.inner();
-        inner.heard[index] = Some(Instant::now());
+        let watch = &mut inner.watches[index];
+        watch.heard = Some(Instant::now());
+        // A list alone does not say that what is denied, which may be to watch, is given by now.
+        if !watch.complete || !matches!(event, Event::Restart(_)) {
+            watch.denied = false;
+        }
         let mut is_news = true;
         match event {
             Event::Restart(list) => {
-                let mut old = std::mem::take(&mut inner.objects[index]);
+                let mut old = std::mem::take(&mut watch.objects);
                 for seen in list {
                     let before = old.get_mut(&seen.namespace).and_then(|objects| objects.remove(&seen.name));
                     inner.put(index, seen, before);
                 }
                 let gone = old.into_iter().filter(|(_, objects)| !objects.is_empty());
                 inner.touched.extend(gone.map(|(namespace, _)| namespace.into_string()));
-                inner.complete[index] = true;
+                inner.watches[index].complete = true;
             }
             Event::Apply(seen) => {
-                let objects = inner.objects[index].get_mut(&seen.namespace);
+                let objects = inner.watches[index].objects.get_mut(&seen.namespace);
                 let before = objects.and_then(|objects| objects.remove(&seen.name));
                 is_news = inner.put(index, seen, before);
             }
             Event::Delete { namespace, name } => {
-                let objects = inner.objects[index].get_mut(&*namespace);
+                let objects = inner.watches[index].objects.get_mut(&*namespace);
                 is_news = objects.is_some_and(|objects| objects.remove(&*name).is_some());
                 if is_news {
                     inner.touched.insert(namespace);
                 }
             }
-            Event::Alive | Event::Refused(_) => return,
+            Event::Alive => return,
         }
         drop(inner);
         if is_news {
             self.changed.notify_waiters();
         }
+    }
+
+    /// The right to a kind is missing. What is known of it stays.
+    fn deny(&self, index: usize, message: &str) {
+        let unread = {
+            let watch = &mut self.inner().watches[index];
+            if std::mem::replace(&mut watch.denied, true) {
+                return;
+            }
+            watch.kind.as_ref().map(Unread::from)
+        };
+        if let Some(unread) = unread {
+            tracing::error!(error = message, grant = unread.grant(), "{}: {}", unread.what(), Unread::cost());
+        }
+        self.changed.notify_waiters();
     }
 
     /// A kind that the cluster does not have has no objects.
@@ -246,7 +314,7 @@ impl Inner {
             self.touched.insert(namespace.to_string());
         }
         if !is_nothing || kept.role.is_some() {
-            self.objects[index].entry(namespace).or_default().insert(name, kept);
+            self.watches[index].objects.entry(namespace).or_default().insert(name, kept);
         }
         is_news
     }
@@ -280,17 +348,22 @@ fn place(raw: &RawValue) -> Option<(String, Option<Place>)> {
 
 /// Watches all objects of a kind, for ever. One that the cluster does not have is looked for now and then.
 pub async fn watch_kind(cluster: Arc<Cluster>, index: usize, client: kube::Client, kind: Kind, pace: Pace) {
-    let reader = Reader::new(client.clone());
+    let (reader, mut failures) = (Reader::new(client.clone()), 0_u32);
     let path = loop {
         match path(&reader, &kind).await {
             Ok(Some(path)) => break path,
             Ok(None) => {
                 cluster.absent(index);
+                failures = 0;
                 tokio::time::sleep(KIND_PAUSE).await;
             }
             Err(error) => {
-                tracing::warn!(%error, kind = %kind.kind, "cannot be looked for");
-                tokio::time::sleep(pace.first).await;
+                if let ListError::Forbidden(message) = &error {
+                    cluster.deny(index, message);
+                }
+                failures = failures.saturating_add(1);
+                tracing::warn!(%error, kind = %kind.kind, failures, "cannot be looked for");
+                pace.pause(failures).await;
             }
         }
     };
@@ -303,7 +376,15 @@ pub async fn watch_kind(cluster: Arc<Cluster>, index: usize, client: kube::Clien
         seen
     });
     loop {
-        cluster.take_objects(index, watcher.next().await);
+        match watcher.next_if_allowed().await {
+            Ok(event) => cluster.take_objects(index, event),
+            Err(barred) => {
+                if let Barred::Forbidden(message) = &barred {
+                    cluster.deny(index, message);
+                }
+                watcher.wait(barred).await;
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::plan::{Why, may_be_cut, prefixes};
+use super::unread::Unread;
 use super::wanted::{Names, Wanted};
 use super::{SyncError, configuration, rotation};
 use crate::cluster::list::Reader;
@@ -48,6 +49,8 @@ pub struct Status {
     pub denied: Vec<Denied>,
     /// What could not be read though it should be.
     pub errors: Vec<String>,
+    /// Kinds that the sync may not read, as its catalogues say.
+    pub unread: BTreeSet<Unread>,
 }
 
 /// How one namespace is.

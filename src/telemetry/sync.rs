@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 
 /// Labels of `refgate_sync_writes_total`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -28,7 +29,7 @@ pub struct CallLabels {
     pub outcome: &'static str,
 }
 
-/// Labels of `refgate_sync_rotation_due`.
+/// Labels of `refgate_sync_rotation_due` and `refgate_sync_data_age_seconds`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ScopeLabels {
     /// `group/app/env`; only what a namespace is bound to.
@@ -59,8 +60,23 @@ pub struct SyncMetrics {
     due_scopes: Mutex<BTreeSet<String>>,
     /// `refgate_sync_unreadable_namespaces`: bound namespaces whose Secrets cannot be listed.
     pub unreadable: Gauge,
+    /// `refgate_sync_unreadable_kinds`: kinds of workloads that cannot be listed, or not be watched.
+    pub unread: Gauge,
     /// `refgate_sync_source_age_seconds`: since the secret manager was last read as a whole.
-    pub source_age: Gauge<f64, AtomicU64>,
+    source_age: Gauge<f64, AtomicU64>,
+    /// `refgate_sync_data_age_seconds`: since all that the namespaces of a scope hold was what the manager has.
+    data_age: Family<ScopeLabels, Gauge<f64, AtomicU64>>,
+    /// What ages count from: they grow while nothing happens, so they are made when they are asked for.
+    ages: Mutex<Ages>,
+}
+
+/// What ages count from. Whoever does not lead has none.
+#[derive(Debug, Default)]
+struct Ages {
+    /// The last time that the manager was read as a whole, or the beginning of the term.
+    read: Option<Instant>,
+    /// By scope.
+    data: BTreeMap<String, Instant>,
 }
 
 impl SyncMetrics {
@@ -83,8 +99,13 @@ impl SyncMetrics {
         registry.register("refgate_config_reload_success", help, metrics.config_reload_success.clone());
         let help = "Bound namespaces whose Secrets cannot be listed";
         registry.register("refgate_sync_unreadable_namespaces", help, metrics.unreadable.clone());
+        let help = "Kinds of workloads that cannot be listed and watched";
+        registry.register("refgate_sync_unreadable_kinds", help, metrics.unread.clone());
         let help = "Time since the secret manager was last read as a whole";
         registry.register("refgate_sync_source_age_seconds", help, metrics.source_age.clone());
+        let help =
+            "Time since all that a scope's namespaces hold was known to be what the secret manager has";
+        registry.register("refgate_sync_data_age_seconds", help, metrics.data_age.clone());
         metrics
     }
 
@@ -100,19 +121,51 @@ impl SyncMetrics {
         *said = due.into_keys().collect();
     }
 
+    fn ages(&self) -> MutexGuard<'_, Ages> {
+        self.ages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This replica has begun to lead. As long as it has read nothing, ages count from here.
+    pub fn begin(&self) {
+        *self.ages() = Ages { read: Some(Instant::now()), data: BTreeMap::new() };
+    }
+
+    /// The secret manager was read as a whole.
+    pub fn read(&self) {
+        self.ages().read = Some(Instant::now());
+    }
+
+    /// Says of each bound scope since when what its namespaces hold may differ from what the manager has.
+    pub fn set_data(&self, data: BTreeMap<String, Instant>) {
+        self.ages().data = data;
+    }
+
     /// What only a leader knows: whoever does not lead any more has nothing to say of it.
     pub fn stand_by(&self) {
-        for gauge in [&self.secrets, &self.taken, &self.unreadable, &self.behind] {
+        self.set_due(BTreeMap::new());
+        *self.ages() = Ages::default();
+        for gauge in [&self.secrets, &self.taken, &self.unreadable, &self.unread, &self.behind] {
             gauge.set(0);
         }
     }
 
     /// The text that Prometheus reads.
     pub fn render(&self) -> String {
+        self.count_ages();
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+
+    fn count_ages(&self) {
+        let ages = self.ages();
+        let seconds = |since: &Instant| since.elapsed().as_secs_f64();
+        self.source_age.set(ages.read.as_ref().map_or(0.0, seconds));
+        self.data_age.clear();
+        for (scope, since) in &ages.data {
+            self.data_age.get_or_create(&ScopeLabels { scope: scope.clone() }).set(seconds(since));
+        }
     }
 }
 

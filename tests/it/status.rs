@@ -404,6 +404,33 @@ async fn what_cannot_be_read_is_an_error_and_the_rest_is_shown() {
     }
 }
 
+/// What the sync lacks for all of the cluster, it says in its catalogues.
+#[tokio::test]
+async fn a_kind_that_the_sync_may_not_read_is_said_with_the_rule_that_lets_it() {
+    let cluster = || {
+        let mut map = known(&[]);
+        map["data"]["unread"] = json!(r#"["rollouts.argoproj.io"]"#);
+        Cluster::new()
+            .list(CATALOGUES, &[map])
+            .list(ROLE_BINDINGS, &given())
+            .list(SECRETS, &[secret(&path("one"), "", None)])
+            .list(PODS, &[pod("bare", &[("A", "secret:one")])])
+    };
+    let rule = "add to ClusterRole refgate-sync (12-rbac-sync.yaml): {apiGroups: [argoproj.io], resources: [rollouts], \
+                verbs: [list, watch]}";
+    let ran = text(cluster(), &[]).await;
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert!(
+        ran.out.contains("missing right  the sync may not list and watch rollouts.argoproj.io"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains(&format!("grant it: {rule}\n")), "{}", ran.out);
+    assert!(ran.out.ends_with("1 path in 1 namespace: 1 ok, 1 right missing\n"), "{}", ran.out);
+    let ran = told(cluster(), &[]).await;
+    assert_eq!((ran.code, &ran.json()["missingRights"][0]["grant"]), (Some(1), &json!(rule)));
+}
+
 /// Names and annotations are tenants' to write; none of them speaks to the terminal.
 #[tokio::test]
 async fn nothing_of_a_tenant_speaks_to_the_terminal() {

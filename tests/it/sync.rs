@@ -9,6 +9,7 @@ mod leak;
 mod objects;
 mod outage;
 mod refusals;
+mod rights;
 mod server;
 mod tenants;
 mod traps;

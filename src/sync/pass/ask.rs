@@ -23,6 +23,7 @@ impl Engine {
                 Ok(list) => Some(Listing::new(list)),
                 Err(error) => {
                     tracing::warn!(prefix, %error, "the secret manager could not be listed; nothing changes for it");
+                    self.problems.insert(format!("{prefix} could not be listed: {error}"));
                     is_whole = false;
                     None
                 }

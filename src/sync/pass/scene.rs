@@ -11,6 +11,7 @@ use crate::sync::plan::Event;
 use crate::sync::read;
 use crate::sync::secret::Held;
 use crate::sync::state::{Cluster, Place};
+use crate::sync::unread::Unread;
 use crate::sync::wanted::Wanted;
 
 /// One namespace of a pass.
@@ -72,6 +73,26 @@ impl Engine {
             }
         }
         scenes
+    }
+
+    /// Kinds whose workloads may not be read: said of RefGate's own namespace, as it is no tenant's business.
+    pub(super) async fn tell_unread(&mut self, cluster: &Cluster) {
+        self.unread = cluster.denied();
+        let (denied, all) = (self.unread.len(), cluster.unread());
+        self.metrics.unread.set(i64::try_from(all).unwrap_or(i64::MAX));
+        if let silent @ 1.. = all.saturating_sub(denied) {
+            self.problems.insert(format!("{silent} kinds of workloads cannot be listed; nothing is deleted"));
+        }
+        let event = |unread: &Unread| {
+            let note = format!("{}: {}; {}", unread.what(), Unread::cost(), unread.grant());
+            Event::of_namespace("RightMissing", note)
+        };
+        let events: Vec<Event> = self.unread.iter().map(event).collect();
+        self.problems.extend(events.iter().map(|event| event.note.clone()));
+        self.writer.forget_events(&self.own_namespace, &events);
+        for event in events {
+            self.writer.event(&self.own_namespace, event).await;
+        }
     }
 
     async fn cannot_read(&mut self, namespace: String, place: &Place, error: &ListError) {

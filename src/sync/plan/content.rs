@@ -24,6 +24,8 @@ pub struct Content {
     pub known: String,
     /// Secrets that leave.
     pub leaving: String,
+    /// Kinds that the sync may not read; empty where there are none.
+    pub unread: String,
 }
 
 #[derive(Serialize)]
@@ -76,8 +78,16 @@ pub(super) fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> R
         catalogue: text(serde_json::to_string(&entries)),
         known: text(serde_json::to_string(&known)),
         leaving: text(serde_json::to_string(leaving)),
+        unread: match view.unread.is_empty() {
+            true => String::new(),
+            false => {
+                let unread: Vec<String> = view.unread.iter().map(ToString::to_string).collect();
+                text(serde_json::to_string(&unread))
+            }
+        },
     };
-    let bytes = content.catalogue.len() + content.known.len() + content.leaving.len();
+    let Content { catalogue, known, leaving, unread } = &content;
+    let bytes: usize = [catalogue, known, leaving, unread].into_iter().map(String::len).sum();
     if bytes > MAX_BYTES {
         let note = format!(
             "the catalogue stays as it was: its Secrets and their keys take {bytes} bytes, and a ConfigMap may have {MAX_BYTES}; refer to \

@@ -105,6 +105,7 @@ impl Case {
             is_binding_known: self.is_binding_known,
             listings: &self.listings,
             known: &self.known,
+            unread: &BTreeSet::new(),
         };
         plan(&view, &self.settings, self.now)
     }
@@ -275,6 +276,29 @@ fn a_manager_that_is_away_changes_nothing() {
     case.settings.forget_after = Duration::ZERO;
     case.apply(&case.plan());
     assert_eq!(case.plan().deletes, []);
+}
+
+#[test]
+fn what_is_held_is_current_where_every_source_says_so() {
+    let mut case = Case::new(&[NAMES[0], NAMES[4]], &[listed(NAMES[0], "1"), listed(NAMES[4], "1")]);
+    assert!(case.plan().is_current, "nothing is held yet, so nothing is old");
+    case.apply(&case.plan());
+    assert!(case.plan().is_current);
+    case.list(&[listed(NAMES[0], "2"), listed(NAMES[4], "1")]);
+    assert!(!case.plan().is_current, "a version that has not come");
+    case.apply(&case.plan());
+    assert!(case.plan().is_current);
+    let unfit = case.known.get_mut(NAMES[0]).unwrap();
+    unfit.shape = Err(crate::sync::secret::Unfit::NoTls);
+    assert!(!case.plan().is_current, "one that has not become a Secret");
+    case.known.clear();
+    assert!(!case.plan().is_current, "a leader that has compared nothing yet");
+    case.apply(&case.plan());
+    // The manager of one of the two prefixes does not answer, and another secret is gone, which it says.
+    case.listings.insert("g/shared/stage".to_owned(), None);
+    assert!(!case.plan().is_current);
+    case.list(&[listed(NAMES[4], "1")]);
+    assert!(case.plan().is_current);
 }
 
 #[test]

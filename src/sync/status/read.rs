@@ -137,13 +137,14 @@ impl Reading<'_> {
         if let Some(name) = &self.options.namespace {
             pages = pages.named(&format!("{CATALOGUE_PREFIX}{name}"));
         }
-        let found = &mut self.found;
+        let (found, unread) = (&mut self.found, &mut self.status.unread);
         let listed = every(pages, &mut *self.say, "catalogues", |raw| {
             let map: ConfigMap = serde_json::from_str(raw).ok()?;
             let part = world::catalogue(&map);
             let (name, stored) = stored(map)?;
             // One of a namespace that is gone is about to go too.
             let Some(facts) = found.get_mut(&name) else { return Some(()) };
+            unread.extend(stored.unread.iter().filter_map(|text| text.parse().ok()));
             facts.catalogue = Some(stored);
             match part {
                 Ok(part) => {

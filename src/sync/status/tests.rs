@@ -37,6 +37,7 @@ fn stored(known: &[&str], leaving: serde_json::Value) -> Stored {
         catalogue: "[]".to_owned(),
         known: json!(known).to_string(),
         leaving: leaving.to_string(),
+        unread: String::new(),
     })
 }
 

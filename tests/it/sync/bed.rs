@@ -10,7 +10,7 @@ use std::time::Duration;
 use refgate::cluster::Pace;
 use refgate::config::{self, Config};
 use refgate::policy::path::secret_name;
-use refgate::policy::workload::KINDS;
+use refgate::policy::workload::{KINDS, Kind};
 use refgate::sync::apply::{Mode, Writer};
 use refgate::sync::lease::{Elector, Leader, Timing};
 use refgate::sync::managers::Managers;
@@ -32,6 +32,8 @@ pub struct Bed {
     pub server: Server,
     file: PathBuf,
     config: Config,
+    /// What makes pods, as far as replicas of this test look at it.
+    pub kinds: Vec<Kind>,
     secrets: Mutex<BTreeMap<String, Value>>,
 }
 
@@ -54,7 +56,8 @@ impl Bed {
         let file = folder.join("secrets.json");
         let text = format!("sync: {{manager: file, file: '{}'{settings}}}", file.display());
         let config = config::parse(&text).unwrap();
-        let bed = Self { server: Server::new(), file, config, secrets: Mutex::default() };
+        let kinds = vec![KINDS[0].clone(), KINDS[2].clone()];
+        let bed = Self { server: Server::new(), file, config, kinds, secrets: Mutex::default() };
         bed.save();
         bed.bind("web", WEB);
         bed.bind("other", OTHER);
@@ -128,16 +131,15 @@ impl Bed {
     pub async fn replica(&self, who: &'static str, mode: Mode) -> Replica {
         let client = || self.server.client(who);
         let mut tasks = JoinSet::new();
-        let kinds = [&KINDS[0], &KINDS[2]];
         let cluster = Arc::new(Cluster::default());
         tasks.spawn(state::watch_namespaces(Arc::clone(&cluster), client(), Pace::default()));
-        for kind in kinds {
-            let index = cluster.add_watch();
+        for kind in &self.kinds {
+            let index = cluster.add_watch(kind);
             let watch =
                 state::watch_kind(Arc::clone(&cluster), index, client(), kind.clone(), Pace::default());
             tasks.spawn(watch);
         }
-        cluster.wait_complete().await;
+        cluster.wait_complete(Duration::from_secs(60)).await;
         let metrics = Arc::new(SyncMetrics::new());
         let patience = Timing::default().patience;
         let writer = Writer::new(client(), OWN, mode, Arc::clone(&metrics), patience);

@@ -16,7 +16,7 @@ const CROWD: &str = "g/crowd/stage";
 const BEFORE: &str = "2026-11-22T11:00:00Z";
 
 /// A Deployment whose one pod runs since long ago with the secret `one` in its environment.
-fn runs(bed: &Bed, namespace: &str, scope: &str, name: &str) {
+pub fn runs(bed: &Bed, namespace: &str, scope: &str, name: &str) {
     run_pods(bed, namespace, scope, name, &[name]);
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use refgate::policy::path::secret_name;
 use serde_json::json;
 
-use super::bed::{Bed, WEB, done, writes};
+use super::bed::{Bed, OTHER, WEB, done, writes};
+use super::objects::SECRETS;
+use super::server::Fault;
 
 #[tokio::test(start_paused = true)]
 async fn a_manager_that_is_gone_for_an_hour_costs_nothing_and_is_followed_again() {
@@ -50,4 +52,67 @@ async fn a_manager_that_is_gone_for_an_hour_costs_nothing_and_is_followed_again(
     }
     assert_eq!(bed.listed("web").len(), 3);
     assert_eq!(writes(&bed.server.take_calls()).len(), 0);
+}
+
+/// A leader that starts in an outage looks as old as it is.
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_was_never_read_gets_older_all_the_same() {
+    const AGE: &str = "refgate_sync_source_age_seconds";
+    let bed = Bed::new("never", "");
+    bed.set_away(true);
+    let mut replica = bed.leading("a").await;
+    assert_eq!(replica.metric(AGE), 0.0, "who does not lead knows of no age");
+    for _ in 0..16 {
+        replica.pass().await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    let data = format!("refgate_sync_data_age_seconds{{scope=\"{WEB}\"}}");
+    assert!((960.0..970.0).contains(&replica.metric(AGE)), "{}", replica.metric(AGE));
+    assert!((960.0..970.0).contains(&replica.metric(&data)), "{}", replica.metric(&data));
+    bed.set_away(false);
+    replica.pass().await;
+    assert!(replica.metric(AGE) < 1.0 && replica.metric(&data) < 1.0);
+    // Between two passes it grows too, and whoever does not lead any more says nothing.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!((30.0..31.0).contains(&replica.metric(AGE)));
+    replica.metrics.stand_by();
+    assert_eq!(replica.metric(AGE), 0.0);
+    assert!(!replica.metrics.render().contains("refgate_sync_data_age_seconds{"));
+}
+
+/// The age of what is held is that of its own scope: the others are as fresh as their manager.
+#[tokio::test(start_paused = true)]
+async fn what_does_not_arrive_in_one_scope_ages_there_alone() {
+    let bed = Bed::new("ages", "");
+    let age = |scope: &str| format!("refgate_sync_data_age_seconds{{scope=\"{scope}\"}}");
+    for (namespace, scope) in [("web", WEB), ("other", OTHER)] {
+        bed.hold(&format!("{scope}/one"), "1", "1");
+        bed.refer(namespace, "pod", &["one"]);
+    }
+    // A second namespace of the scope, in which nothing is wrong.
+    bed.bind("twin", WEB);
+    bed.refer("twin", "pod", &["one"]);
+    let mut replica = bed.leading("a").await;
+    replica.pass().await;
+    assert!(replica.metric(&age(WEB)) < 1.0 && replica.metric(&age(OTHER)) < 1.0);
+    for scope in [WEB, OTHER] {
+        bed.hold(&format!("{scope}/one"), "2", "2");
+    }
+    bed.server.meet(|call| {
+        let is_refused = call.namespace == "web" && call.resource == SECRETS && call.verb == "apply";
+        is_refused.then_some(Fault::Refuse(403, "Forbidden"))
+    });
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        replica.pass().await;
+    }
+    assert!((600.0..610.0).contains(&replica.metric(&age(WEB))), "{}", replica.metric(&age(WEB)));
+    assert!(replica.metric(&age(OTHER)) < 1.0);
+    bed.server.meet(|_| None);
+    replica.pass().await;
+    assert!(replica.metric(&age(WEB)) < 1.0);
+    // What is not bound any more is not said.
+    bed.bind("other", "g/another/stage");
+    replica.pass().await;
+    assert!(!replica.metrics.render().contains(&age(OTHER)));
 }
