@@ -185,6 +185,9 @@ pub struct World {
     /// Bind every namespace to this scope, whatever the world says
     #[arg(long, value_name = "GROUP/APP/ENV", value_parser = Scope::parse)]
     scope: Option<Scope>,
+    /// With --scope: a further path that every namespace may read, of three segments or more; several with commas between
+    #[arg(long, value_name = "PREFIX", value_parser = Scope::shared, value_delimiter = ',', requires = "scope")]
+    shared: Vec<Scope>,
     /// The namespace of documents that name none
     #[arg(long, value_name = "NAME", default_value = "default")]
     namespace: String,
@@ -377,8 +380,8 @@ impl SyncFlags {
 
 impl World {
     fn against(self) -> Against {
-        let Self { world, scope, namespace, level, config } = self;
-        Against { world, scope, namespace, level, config }
+        let Self { world, scope, shared, namespace, level, config } = self;
+        Against { world, scope, shared, namespace, level, config }
     }
 }
 

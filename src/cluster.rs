@@ -187,7 +187,7 @@ impl From<ListError> for Failure {
     }
 }
 
-/// An error with its causes.
+/// An error with its causes, each of them once: some say what their own causes are.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

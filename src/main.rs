@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use args::Command;
 use clap::Parser as _;
-use refgate::{cli, serve};
+use refgate::{cli, cluster, serve};
 
 /// musl's own allocator doubles the time of a review.
 #[global_allocator]
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Where standard error is gone there is nobody left to tell.
-            let _ = writeln!(anstream::stderr(), "refgate: {error:#}");
+            let _ = writeln!(anstream::stderr(), "refgate: {}", cluster::chain(error.as_ref()));
             ExitCode::from(cli::UNREADABLE)
         }
     }

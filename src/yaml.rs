@@ -21,6 +21,16 @@ const MAX_ALIAS_COST: usize = 32 << 20;
 /// What one value costs besides its text.
 const NODE_COST: usize = 64;
 
+const TWICE: &str = "this key is in the same map twice";
+const TWO_IN_ONE: &str =
+    "this key is in the same map twice; where another object begins, a line --- is missing before it";
+
+/// Whether a key at the top of a document is one that each object of Kubernetes has: there twice, it is that of a second object,
+/// as where the outputs of two commands come one after the other.
+fn is_of_an_object(key: &str) -> bool {
+    matches!(key, "apiVersion" | "kind" | "metadata" | "items")
+}
+
 /// One document of a text.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -285,6 +295,7 @@ impl Builder {
     /// Puts a complete value where it belongs: as a key, in a list, in a map, or as the whole document.
     fn place(&mut self, value: Value, lines: Lines, anchor: usize) -> Result<(), YamlError> {
         let line = lines.line();
+        let is_top = self.stack.len() == 1;
         if anchor > 0 {
             let (cost, depth) = measure(&value);
             self.charge(cost, line)?;
@@ -313,7 +324,10 @@ impl Builder {
                             _ => return fail(line, "a key must be text"),
                         };
                         if map.contains_key(&name) {
-                            return fail(line, "this key is in the same map twice");
+                            return fail(
+                                line,
+                                if is_top && is_of_an_object(&name) { TWO_IN_ONE } else { TWICE },
+                            );
                         }
                         *key = Key::Plain(name, line);
                     }

@@ -85,25 +85,26 @@ Exit codes:
 pub(super) const CHECK: &str = "\
 Which paths a namespace may read, --world or --scope says. Without them references are `unknown`, which is no finding, \
 and plaintext alone is judged. Listed is what the level that is enforced counts; what it only warns of comes as a warning. \
-ConfigMaps are judged besides pods and workloads, and manifests of Secrets: one with a value in it is a finding. Any other \
-document is skipped and counted; a broken one is an error, and the rest is still judged.
+ConfigMaps are judged besides pods and workloads, and manifests of Secrets: one with a value in it is a finding. Labels and \
+annotations of Namespaces that RefGate cannot read are warnings. Any other document is skipped and counted, and so is what lies in \
+kube-system, kube-node-lease or refgate-system, which no webhook sees; a broken one is an error, and the rest is still judged.
 
 Examples:
-  refgate check deploy/ --scope mozmeao/snippets/stage
+  refgate check deploy/ --scope mozmeao/snippets/stage --shared mozmeao/shared/stage
   refgate check deploy/ --level restricted
-  helm template web ./chart | refgate check - --scope mozmeao/snippets/stage
+  set -o pipefail; helm template web ./chart | refgate check - --scope mozmeao/snippets/stage
   kustomize build stage/ | refgate check - --world world.yaml --output json
   refgate check --explain mozmeao/snippets/stage/database_url --config config.yaml
 
 Exit codes:
   0  clean, or warnings alone
   1  findings, or references that are refused
-  2  something could not be read, or the command line is wrong (wins over 1)
+  2  something could not be read, nothing was, or the command line is wrong (wins over 1)
 ";
 
 pub(super) const RENDER: &str = "\
 Pods are what is injected. A workload is admitted as it is written; it is shown with its pod template as its pods come \
-out. Without --world and --scope, the world.yaml beside the file is taken, if there is one.
+out. Without --world and --scope, the world.yaml beside the file is taken, if there is one; else references are not resolved.
 
 Examples:
   refgate render examples/pod.yaml
@@ -114,7 +115,7 @@ Examples:
 Exit codes:
   0  everything would be admitted
   1  something would be refused; standard error says why
-  2  something could not be read, or the command line is wrong (wins over 1)
+  2  something could not be read, nothing was, references are not resolved, or the command line is wrong (wins over 1)
 ";
 
 pub(super) const SCAN: &str = "\

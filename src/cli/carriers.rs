@@ -32,8 +32,13 @@ pub fn explain(path: &str, settings: &Settings) -> anyhow::Result<String> {
     // The text is not repeated where it is no path: it may be a value.
     let parsed = SecretPath::absolute(path).context("what stands behind --explain is no path")?;
     let segments: Vec<&str> = parsed.as_str().splitn(4, '/').collect();
-    let [group, app, env, name] = segments[..] else { bail!("a path is group/app/env/name") };
-    let scope = Scope::new(group, app, env).context("its first three segments are no scope")?;
+    let [group, app, env, name] = segments[..] else {
+        let (count, s) = (segments.len(), if segments.len() == 1 { "" } else { "s" });
+        bail!("--explain takes a whole path, group/app/env/name; what stands there has {count} segment{s}")
+    };
+    let scope = Scope::new(group, app, env).context(
+        "--explain takes group/app/env/name, and the first three segments of what stands there are no scope",
+    )?;
     let mut out = format!("{path}\n  AWS Secrets Manager: {path}\n");
     for row in settings.carriers.mappings.iter().filter(|row| row.covers(row.system, &row.place, &scope)) {
         let place = if row.place.is_empty() { String::new() } else { format!(", {}", row.place) };

@@ -1,10 +1,12 @@
 //! `refgate check`: the decisions of the webhook, on files, for pull requests and editors.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::input::{self, Document, Problem};
-use super::judge::{self, Judge};
+use super::judge::{self, Judge, Judged, Unjudged, Workload};
 use super::report::{Entry, Report};
 use super::{Against, CLEAN, Progress, Screen, carriers};
 
@@ -41,7 +43,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mut report = Report::default();
     let (mut progress, mut documents) = (Progress::new(), Vec::new());
     // All of them are read before any is judged: an ExternalSecret may stand before its store.
-    input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
+    let nothing = input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
         match read {
             Ok(document) => {
                 judge.take_in(&document.value);
@@ -55,7 +57,15 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         add(&mut report, &mut judge, document);
     }
     progress.done();
+    // Then a count of nothing would read as a result.
+    let is_nothing = nothing.is_some() && documents.is_empty() && report.errors.is_empty();
+    if let Some(problem) = nothing {
+        // Standard output goes into a file, perhaps; for programs it is in the report too.
+        let _ = writeln!(anstream::stderr(), "refgate: {}", problem.message);
+        report.errors.push(problem);
+    }
     let text = match options.output {
+        Output::Text if is_nothing => String::new(),
         Output::Text => report.text(),
         Output::Json => report.json(),
     };
@@ -63,21 +73,28 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     Ok(report.exit_code())
 }
 
+/// What there is to say of a document that admission does not judge.
+fn beside<'a>(judge: &Judge, object: &'a Value) -> Result<Option<(Judged, Workload<'a>)>, Unjudged> {
+    let judged = match judge.kept_by_sops(object) {
+        Some(kept) => Some(kept),
+        None => judge::namespace(object)?,
+    };
+    Ok(judged.map(|(workload, judged)| (judged, workload)))
+}
+
 /// Judges one document into the report.
 pub fn add(report: &mut Report, judge: &mut Judge, document: &Document) {
-    let judged = match judge.workload(&document.value) {
-        Ok(None) => match judge.kept_by_sops(&document.value) {
-            Some((workload, judged)) => Ok(Entry::new(document, workload, judged)),
-            None => {
-                report.skipped += 1;
-                return;
-            }
-        },
-        Ok(Some(workload)) => judge.judge(&workload).map(|judged| Entry::new(document, workload, judged)),
-        Err(unjudged) => Err(unjudged),
-    };
+    let mut is_left_out = false;
+    let judged = judge.workload(&document.value).and_then(|workload| match workload {
+        Some(workload) if !workload.is_left_out() => Ok(Some((judge.judge(&workload)?, workload))),
+        other => {
+            is_left_out = other.is_some();
+            beside(judge, &document.value)
+        }
+    });
     match judged {
-        Ok(entry) => report.results.push(entry),
+        Ok(Some((judged, workload))) => report.results.push(Entry::new(document, workload, judged)),
+        Ok(None) => report.skip(is_left_out),
         Err(unjudged) => report.errors.push(Problem {
             file: Some(document.file.clone()),
             line: Some(document.line_of(&unjudged.pointer)),

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what a workload is. What cannot be read is a [`Problem`], and the rest goes on.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -57,26 +58,50 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Reads every path in turn and hands on what it holds; `-` is `stdin`.
-pub fn read(paths: &[PathBuf], stdin: &mut dyn Read, each: &mut dyn FnMut(Result<Document, Problem>)) {
+/// Reads every path in turn and hands on what it holds; `-` is `stdin`. Gives what held nothing and should have: who pipes
+/// the output of a program that failed must not hear that all is well. A file may be empty beside others.
+pub fn read(
+    paths: &[PathBuf],
+    stdin: &mut dyn Read,
+    each: &mut dyn FnMut(Result<Document, Problem>),
+) -> Option<Problem> {
+    let count = Cell::new(0_usize);
+    let mut is_stdin_empty = false;
+    let mut each = |read| {
+        count.set(count.get() + 1);
+        each(read);
+    };
     for path in paths {
         if path.as_os_str() == STDIN {
             let mut bytes = Vec::new();
+            let before = count.get();
             match stdin.read_to_end(&mut bytes) {
-                Ok(_) => decode(STDIN, bytes, each),
+                Ok(_) => decode(STDIN, bytes, &mut each),
                 Err(error) => each(Err(unreadable(STDIN, &error))),
             }
+            is_stdin_empty |= count.get() == before;
             continue;
         }
         for found in files(path) {
             match found {
                 Ok(file) => match fs::read(&file) {
-                    Ok(bytes) => decode(&shown(&file), bytes, each),
+                    Ok(bytes) => decode(&shown(&file), bytes, &mut each),
                     Err(error) => each(Err(unreadable(&shown(&file), &error))),
                 },
                 Err(problem) => each(Err(problem)),
             }
         }
+    }
+    let nothing = |message| Some(Problem { file: None, line: None, message });
+    match count.get() {
+        _ if is_stdin_empty => nothing(
+            "nothing was read: standard input holds no document; did the command before it fail?".to_owned(),
+        ),
+        0 => {
+            let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            nothing(format!("nothing was read: there is no document in {}", names.join(", ")))
+        }
+        _ => None,
     }
 }
 
@@ -166,6 +191,8 @@ fn is_manifest(path: &Path) -> bool {
 
 /// The documents of one text.
 pub fn documents(file: &str, text: &str, each: &mut dyn FnMut(Result<Document, Problem>)) {
+    // What Helm has not filled in yet is YAML at best by chance. Once for each file is enough.
+    let mut hint = if text.contains("{{") { TEMPLATE } else { "" };
     for (piece, lines_before) in pieces(text) {
         for read in yaml::documents(piece) {
             match read {
@@ -173,12 +200,14 @@ pub fn documents(file: &str, text: &str, each: &mut dyn FnMut(Result<Document, P
                 Err(error) => each(Err(Problem {
                     file: Some(file.to_owned()),
                     line: Some(lines_before + error.line),
-                    message: error.message,
+                    message: format!("{}{}", error.message, std::mem::take(&mut hint)),
                 })),
             }
         }
     }
 }
+
+const TEMPLATE: &str = "; this looks like a template of Helm: check what `helm template` prints";
 
 /// JSON documents may follow each other with nothing between them, as `jq` prints them; anything else is one piece.
 fn pieces(text: &str) -> Vec<(&str, usize)> {

@@ -17,20 +17,21 @@ use crate::policy::carriers::{self, Known};
 use crate::policy::decide;
 use crate::policy::decision::{Decision, Outcome, ReferenceReport};
 use crate::policy::finding::Finding;
-use crate::policy::level::{Level, LevelLabels};
+use crate::policy::level::Level;
 use crate::policy::path::Scope;
 use crate::policy::review::{self, Endpoint, ParseError};
-use crate::policy::snapshot::{
-    Binding, Catalogue, LabelSet, NamespaceLabels, NamespaceState, Settings, Snapshot,
-};
+use crate::policy::snapshot::{NamespaceState, Settings, Snapshot};
 use crate::policy::verdict;
 use crate::policy::wishes::Refusal;
 use crate::policy::workload::{Kind, SECRET};
-use crate::world::{NAME_LABEL, World};
+use crate::world::World;
 
+mod namespaces;
 mod pods;
 mod policies;
 mod sops;
+
+pub use namespaces::namespace;
 
 /// The world that documents are judged in, and the flags that change it.
 pub struct Judge {
@@ -38,6 +39,8 @@ pub struct Judge {
     /// What the world was read from; without it nothing is known of any namespace.
     world: Option<String>,
     scope: Option<Scope>,
+    /// What all namespaces may read besides `scope`.
+    shared: Vec<Scope>,
     namespace: String,
     level: Option<Level>,
     /// The namespaces of `snapshot` that the flags were applied to.
@@ -62,6 +65,11 @@ pub struct Workload<'a> {
 }
 
 impl Workload<'_> {
+    /// Whether pods come of it.
+    pub fn makes_pods(&self) -> bool {
+        !self.is_carried && !self.kind.holds_data() && self.kind.pointer != NO_TEMPLATE
+    }
+
     /// `Kind/name`, for eyes.
     pub fn title(&self) -> String {
         match &*self.name {
@@ -119,6 +127,7 @@ impl Judge {
             snapshot,
             world,
             scope: against.scope.clone(),
+            shared: against.shared.clone(),
             namespace: against.namespace.clone(),
             level: against.level,
             ready: BTreeSet::new(),
@@ -252,58 +261,6 @@ impl Judge {
         }
     }
 
-    /// Sees to it that the snapshot knows the namespace, as the flags have it.
-    fn prepare(&mut self, name: &str) -> Result<(), Unjudged> {
-        if self.ready.contains(name) {
-            return Ok(());
-        }
-        if name.is_empty() {
-            // An object of the whole cluster: without a world and a scope nothing is said of it.
-            if self.world.is_none() && self.scope.is_none() {
-                let labels = NamespaceLabels { binding: Binding::Unknown, ..NamespaceLabels::default() };
-                let state = NamespaceState { namespace: Arc::new(labels), ..NamespaceState::default() };
-                self.snapshot.namespaces.insert("".into(), Arc::new(state));
-            }
-            self.ready.insert(String::new());
-            return Ok(());
-        }
-        let mut state = match (self.snapshot.namespaces.get(name), &self.world) {
-            (Some(state), _) => NamespaceState::clone(state),
-            (None, Some(world)) if self.scope.is_none() => {
-                return Err(Unjudged::new(
-                    "/metadata/namespace",
-                    format!(
-                        "{world} has no Namespace {name}: add it there, name another with --namespace, or bind it with --scope"
-                    ),
-                ));
-            }
-            // Bound by a flag alone: what is synced there, nobody has said.
-            (None, _) => {
-                NamespaceState { catalogue: Arc::new(Catalogue::unknown()), ..NamespaceState::default() }
-            }
-        };
-        let labels = Arc::make_mut(&mut state.namespace);
-        if labels.labels == LabelSet::default() {
-            labels.labels = LabelSet::new([(NAME_LABEL, name)]);
-        }
-        if let Some(own) = self.scope.clone() {
-            let shared = match &mut labels.binding {
-                Binding::Bound { shared, .. } => std::mem::take(shared),
-                _ => Vec::new(),
-            };
-            labels.binding = Binding::Bound { own, shared };
-        } else if self.world.is_none() {
-            labels.binding = Binding::Unknown;
-        }
-        if let Some(level) = self.level {
-            labels.levels = LevelLabels::all(level);
-        }
-        self.snapshot.namespaces.insert(name.into(), Arc::new(state));
-        self.ready.insert(name.to_owned());
-        self.is_joined = false;
-        Ok(())
-    }
-
     /// Takes an object of another sync system into the world: files that come together are judged together.
     pub fn take_in(&mut self, object: &Value) {
         let Ok(Some(workload)) = self.workload(object) else { return };
@@ -347,10 +304,13 @@ impl Judge {
     }
 }
 
+/// Leads nowhere in any object.
+const NO_TEMPLATE: &str = "/-";
+
 /// The row that an object without a template has: its pointer leads nowhere.
 pub(super) fn workload_of(group: &str, kind: &str, resource: &str) -> Kind {
     let own = |text: &str| Cow::Owned(text.to_owned());
-    Kind { group: own(group), kind: own(kind), resource: own(resource), pointer: Cow::Borrowed("/-") }
+    Kind { group: own(group), kind: own(kind), resource: own(resource), pointer: Cow::Borrowed(NO_TEMPLATE) }
 }
 
 /// What the configuration of the webhook says; its defaults without one.

@@ -48,6 +48,8 @@ pub struct Against {
     pub world: Option<PathBuf>,
     /// What every namespace is bound to, whatever the world says.
     pub scope: Option<Scope>,
+    /// What every namespace may read besides that scope; without any, what the world says.
+    pub shared: Vec<Scope>,
     /// The namespace of documents that name none.
     pub namespace: String,
     /// The level that counts, whatever the world and the configuration say.

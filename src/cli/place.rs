@@ -2,12 +2,15 @@
 
 use serde_json::Value;
 
+/// Up to so many characters a path without a container is shown whole.
+const LONG: usize = 48;
+
 /// A place, for eyes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
     /// Name of the container, where it stands in one.
     pub container: Option<String>,
-    /// `env NAME`, `annotation NAME`, `args[2]`, or the end of the pointer.
+    /// `env NAME`, `annotation NAME`, `args[2]`, or the pointer, of a long one its end.
     pub what: String,
 }
 
@@ -52,16 +55,27 @@ fn what(document: &Value, tokens: &[&str], start: usize) -> String {
     if let Some(list) = ["envFrom", "imagePullSecrets"].into_iter().find(|list| tail.contains(list)) {
         return list.to_owned();
     }
-    // Without a container the whole pointer says more than its end.
-    let shown = if start == 0 { tail.iter().rev().take(3).rev().copied().collect() } else { tail.to_vec() };
-    readable(&shown)
+    let whole = readable(tail);
+    if start > 0 || whole.chars().count() <= LONG {
+        return whole;
+    }
+    // A row has little room: the end, from a name on. A position says nothing without the list before it.
+    let mut from = tail.len().saturating_sub(3);
+    while from > 0 && is_position(tail[from]) {
+        from -= 1;
+    }
+    readable(&tail[from..])
+}
+
+fn is_position(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `lifecycle.preStop.exec.command[2]`.
 fn readable(tokens: &[&str]) -> String {
     let mut out = String::new();
     for token in tokens {
-        if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit()) {
+        if is_position(token) {
             out.push_str(&format!("[{token}]"));
         } else {
             if !out.is_empty() {
@@ -119,6 +133,18 @@ mod tests {
             ("/metadata/annotations/env.refgate.dev~1A", None, "annotation env.refgate.dev/A"),
             ("/spec/volumes/0/secret/secretName", None, "volume tls"),
             ("/spec/imagePullSecrets/0/name", None, "imagePullSecrets"),
+            ("/spec/data/0/remoteRef/key", None, "spec.data[0].remoteRef.key"),
+            ("/data/0", None, "data[0]"),
+            (
+                "/spec/provider/somebodysManager/authentication/0/1/secretRef/accessKeyID",
+                None,
+                "authentication[0][1].secretRef.accessKeyID",
+            ),
+            (
+                "/spec/provider/somebodysManager/authentication/serviceAccount/name",
+                None,
+                "authentication.serviceAccount.name",
+            ),
             ("", None, ""),
         ] {
             let expected = Place { container: container.map(str::to_owned), what: what.to_owned() };

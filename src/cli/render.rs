@@ -34,8 +34,9 @@ pub enum Output {
 
 /// What became of one manifest.
 enum Rendered {
-    /// It would come in, as `after`; its pods would, where it has a template.
-    Admitted { after: Value, what: String, warnings: Vec<String> },
+    /// It would come in, as `after`; its pods would, where it has a template. References without a world and a scope are left
+    /// as they are, and nobody can say whether it would come in with them.
+    Admitted { after: Value, what: String, warnings: Vec<String>, unresolved: Vec<String> },
     /// No pods come of it.
     NoWorkload,
     /// It, or its pods, would not come in.
@@ -55,7 +56,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         renderer.complain(CLEAN, &format!("the world is that of {}", world.display()));
     }
     let mut failure = None;
-    input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
+    let nothing = input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
         let done = match read {
             Ok(document) => renderer.document(&document),
             Err(problem) => {
@@ -69,6 +70,9 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
             failure.get_or_insert(error);
         }
     });
+    if let Some(problem) = nothing {
+        renderer.complain(UNREADABLE, &problem.message);
+    }
     failure.map_or(Ok(renderer.code), Err)
 }
 
@@ -92,11 +96,17 @@ impl Renderer {
     fn document(&mut self, document: &Document) -> anyhow::Result<()> {
         let place = format!("{}:{}", document.file, document.line);
         match self.render(document) {
-            Ok(Rendered::Admitted { after, what, warnings }) => {
+            Ok(Rendered::Admitted { after, what, warnings, unresolved }) => {
                 for warning in warnings {
                     self.complain(CLEAN, &format!("{place}: {what}: warning: {warning}"));
                 }
-                self.print(document, &place, &what, &after)
+                if let [first, ..] = &unresolved[..] {
+                    let count = not_resolved(unresolved.len());
+                    let text =
+                        format!("{count}, the first at {first}: say --scope GROUP/APP/ENV or --world FILE");
+                    self.complain(UNREADABLE, &format!("{place}: {what}: {text}"));
+                }
+                self.print(document, &format!("{place}: {what}"), &after, unresolved.len())
             }
             Ok(Rendered::NoWorkload) if self.output == Output::After => {
                 self.part(&text(document, &document.value))
@@ -115,7 +125,8 @@ impl Renderer {
     }
 
     fn render(&mut self, document: &Document) -> Result<Rendered, Unjudged> {
-        let workload = self.judge.workload(&document.value)?.filter(|workload| !workload.is_carried);
+        let workload = self.judge.workload(&document.value)?;
+        let workload = workload.filter(|workload| !workload.is_carried && !workload.is_left_out());
         let Some(workload) = workload else { return Ok(Rendered::NoWorkload) };
         let what = format!("{} in {}", workload.title(), workload.namespace);
         let judged = self.judge.judge(&workload)?;
@@ -126,7 +137,8 @@ impl Renderer {
             return Ok(Rendered::NoWorkload);
         }
         let Some(pod) = judge::pod(&workload) else {
-            return Ok(Rendered::Admitted { after: document.value.clone(), what, warnings: judged.warnings });
+            let (after, warnings) = (document.value.clone(), judged.warnings);
+            return Ok(Rendered::Admitted { after, what, warnings, unresolved: Vec::new() });
         };
         let decision = self.judge.mutate(&workload, &pod)?;
         if let Outcome::Deny { message, .. } = decision.outcome {
@@ -136,13 +148,12 @@ impl Renderer {
             Some(patch) => judge::with_pod(&workload, judge::patched(&pod, patch)?),
             None => document.value.clone(),
         };
-        let mut warnings = judged.warnings;
+        let (mut warnings, mut unresolved) = (judged.warnings, Vec::new());
         for reference in &decision.references {
-            let pointer = &reference.pointer;
+            // The pod of a workload stands in its template.
+            let pointer = format!("{}{}", workload.kind.pointer, reference.pointer);
             if reference.verdict == Verdict::Unknown {
-                warnings.push(format!(
-                    "the reference at {pointer} is not resolved: say --scope GROUP/APP/ENV or --world FILE"
-                ));
+                unresolved.push(pointer);
             } else if reference.key.is_none() && self.judge.knows_nothing_of(&workload.namespace) {
                 // Only `env-from` resolves to no key: it is spread out where the properties are known.
                 warnings.push(format!(
@@ -150,10 +161,16 @@ impl Renderer {
                 ));
             }
         }
-        Ok(Rendered::Admitted { after, what, warnings })
+        Ok(Rendered::Admitted { after, what, warnings, unresolved })
     }
 
-    fn print(&mut self, document: &Document, place: &str, what: &str, after: &Value) -> anyhow::Result<()> {
+    fn print(
+        &mut self,
+        document: &Document,
+        place: &str,
+        after: &Value,
+        unresolved: usize,
+    ) -> anyhow::Result<()> {
         let (before, changed) = (text(document, &document.value), *after != document.value);
         let after = text(document, after);
         let pods = if document.value.get("kind").is_some_and(|kind| kind == "Pod") {
@@ -161,16 +178,20 @@ impl Renderer {
         } else {
             "its template as its pods come out; it is admitted as it is written"
         };
+        let unchanged = match unresolved {
+            0 => "nothing to inject".to_owned(),
+            count => not_resolved(count),
+        };
         match self.output {
             Output::After => self.part(&after),
-            Output::Both if !changed => self.part(&format!("# {place}: {what}, nothing to inject\n{before}")),
+            Output::Both if !changed => self.part(&format!("# {place}, {unchanged}\n{before}")),
             Output::Both => {
-                self.part(&format!("# {place}: {what}, before\n{before}"))?;
-                self.part(&format!("# {place}: {what}, after: {pods}\n{after}"))
+                self.part(&format!("# {place}, before\n{before}"))?;
+                self.part(&format!("# {place}, after: {pods}\n{after}"))
             }
-            Output::Diff if !changed => self.screen.print(&format!("{place}: {what}, nothing to inject\n")),
+            Output::Diff if !changed => self.screen.print(&format!("{place}, {unchanged}\n")),
             Output::Diff => {
-                let head = format!("--- {place}: {what}\n+++ {place}: {what}, {pods}\n");
+                let head = format!("--- {place}\n+++ {place}, {pods}\n");
                 self.screen.print(&coloured(&format!("{head}{}", diff::unified(&before, &after))))
             }
         }
@@ -187,6 +208,14 @@ impl Renderer {
         self.code = self.code.max(code);
         // Where standard error is gone there is nobody left to tell.
         let _ = writeln!(anstream::stderr(), "{}", report::printable(sentence));
+    }
+}
+
+fn not_resolved(count: usize) -> String {
+    if count == 1 {
+        "1 reference is not resolved".to_owned()
+    } else {
+        format!("{count} references are not resolved")
     }
 }
 

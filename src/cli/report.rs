@@ -12,6 +12,7 @@ use super::{CLEAN, REFUSED, UNREADABLE, place};
 use crate::policy::decision::{ReferenceReport, Verdict};
 use crate::policy::finding::Finding;
 use crate::policy::wishes;
+use crate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
 
 const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
@@ -23,15 +24,22 @@ const PLAIN: &str = "\x1b[0m";
 /// All that one run found. The fields are what `--output json` prints.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// One entry for each workload, in the order they were read.
+    /// One entry for each object that was judged, in the order they were read.
     pub results: Vec<Entry>,
     /// What could not be read or judged.
     pub errors: Vec<Problem>,
-    /// How many documents are no workload; of a cluster, how many objects are over.
+    /// How many documents were not judged; of a cluster, how many objects are over.
     pub skipped: usize,
+    /// How many of those lie in a namespace that both webhooks leave out.
+    #[serde(rename = "leftOut", skip_serializing_if = "is_none")]
+    pub left_out: usize,
     /// Of a cluster alone, where `results` are those that are refused.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub scanned: Option<Scanned>,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// How many objects of a cluster were judged.
@@ -65,6 +73,9 @@ pub struct Entry {
     /// Of an object of a cluster.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     group: Option<Group>,
+    /// Whether pods come of it.
+    #[serde(skip)]
+    is_workload: bool,
     /// What is refused, besides the findings.
     #[serde(skip)]
     refusals: Vec<Refusal>,
@@ -165,6 +176,7 @@ impl Entry {
             file: document.map(|document| document.file.clone()),
             line: document.map(|document| document.line),
             group: None,
+            is_workload: workload.makes_pods(),
             api_version: workload.api_version.to_owned(),
             kind: workload.kind.kind.into_owned(),
             namespace: workload.namespace,
@@ -317,15 +329,33 @@ impl Report {
 
     /// What was judged, in one word.
     fn what(&self) -> &'static str {
-        let holds_data = |entry: &Entry| matches!(&*entry.kind, "" | "ConfigMap" | "Secret");
-        if self.results.iter().any(holds_data) { "object" } else { "workload" }
+        if self.results.iter().all(|entry| entry.is_workload) { "workload" } else { "object" }
+    }
+
+    /// One more document that is not judged.
+    pub fn skip(&mut self, is_left_out: bool) {
+        self.skipped += 1;
+        self.left_out += usize::from(is_left_out);
+    }
+
+    /// Why documents were not judged.
+    fn why_skipped(&self) -> String {
+        const KIND: &str = "of a kind that is not judged";
+        let place =
+            format!("in {} or {OWN_NAMESPACE}, where no webhook judges", SYSTEM_NAMESPACES.join(", "));
+        match (self.skipped - self.left_out, self.left_out) {
+            _ if self.scanned.is_some() => "it is over".to_owned(),
+            (_, 0) => KIND.to_owned(),
+            (0, _) => place,
+            (others, left_out) => format!("{others} {KIND}, {left_out} {place}"),
+        }
     }
 
     fn summary(&self) -> String {
         let in_results = self.results.iter().filter(|entry| entry.message.is_some()).count();
-        let (what, judged, denied, skipped) = match &self.scanned {
-            None => (self.what(), self.results.len(), in_results, "no workload"),
-            Some(scanned) => ("object", scanned.judged, scanned.refused, "it is over"),
+        let (what, judged, denied) = match &self.scanned {
+            None => (self.what(), self.results.len(), in_results),
+            Some(scanned) => ("object", scanned.judged, scanned.refused),
         };
         let findings: usize = self.results.iter().map(|entry| entry.findings.len()).sum();
         let warnings: usize = self.results.iter().map(|entry| entry.warnings.len()).sum();
@@ -342,7 +372,7 @@ impl Report {
             }
         }
         if self.skipped > 0 {
-            parts.push(format!("{} skipped ({skipped})", self.skipped));
+            parts.push(format!("{} skipped ({})", self.skipped, self.why_skipped()));
         }
         let colour = match self.exit_code() {
             CLEAN => GREEN,

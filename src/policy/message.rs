@@ -324,6 +324,28 @@ pub fn env_place(container: &str, name: &str) -> String {
     format!("container {container}, env {name}")
 }
 
+/// Several places in a row; the variables of one container share its name.
+pub fn places(places: &[&str]) -> String {
+    let mut rows: Vec<(&str, Vec<&str>)> = Vec::new();
+    for place in places {
+        let variable =
+            place.split_once(", env ").filter(|(container, _)| container.starts_with("container "));
+        match (variable, rows.last_mut()) {
+            (Some((container, name)), Some((last, names))) if *last == container && !names.is_empty() => {
+                names.push(name);
+            }
+            (Some((container, name)), _) => rows.push((container, vec![name])),
+            (None, _) => rows.push((place, Vec::new())),
+        }
+    }
+    let said = |(place, names): (&str, Vec<&str>)| match &names[..] {
+        [] => place.to_owned(),
+        [name] => format!("{place}, env {name}"),
+        [first @ .., last] => format!("{place}, env {} and {last}", first.join(", ")),
+    };
+    rows.into_iter().map(said).collect::<Vec<_>>().join(", and ")
+}
+
 /// Secrets as env vars, where a file would do.
 pub fn secrets_in_env(names: &[String]) -> String {
     let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -350,4 +372,39 @@ pub fn cut(text: &str, characters: usize) -> String {
 /// What stands on a line of a denial, or in a warning: no control characters, which would drop the whole warning.
 pub fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::places;
+
+    #[test]
+    fn variables_of_one_container_share_its_name() {
+        for (subjects, expected) in [
+            (&["volume a"][..], "volume a"),
+            (&["container web, env A"], "container web, env A"),
+            (&["container web, env A", "container web, env B"], "container web, env A and B"),
+            (
+                &[
+                    "container web, env A",
+                    "container web, env B",
+                    "container web, env C",
+                    "container api, env A",
+                ],
+                "container web, env A, B and C, and container api, env A",
+            ),
+            (
+                &[
+                    "container web",
+                    "container web, env A",
+                    "container web, envFrom",
+                    "container web, env B",
+                    "volume a",
+                ],
+                "container web, and container web, env A, and container web, envFrom, and container web, env B, and volume a",
+            ),
+        ] {
+            assert_eq!(places(subjects), expected);
+        }
+    }
 }

@@ -244,12 +244,15 @@ impl NamespaceLabels {
             (None, None, None) => return,
             (Some(group), Some(app), Some(env)) => (group, app, env),
             _ => {
-                let missing: Vec<&str> = [("group", group), ("app", app), ("env", env)]
+                let missing: Vec<String> = [("group", group), ("app", app), ("env", env)]
                     .into_iter()
                     .filter(|(_, value)| value.is_none())
-                    .map(|(name, _)| name)
+                    .map(|(name, _)| format!("{PREFIX}{name}"))
                     .collect();
-                self.broken(format!("label refgate.dev/{} is missing", missing.join(" and refgate.dev/")));
+                self.broken(match &missing[..] {
+                    [one] => format!("label {one} is missing"),
+                    all => format!("labels {} are missing", all.join(" and ")),
+                });
                 return;
             }
         };
@@ -396,6 +399,8 @@ mod tests {
         let state = read(&BOUND[..2], &[]);
         assert!(matches!(&state.binding, Binding::Broken(why) if why.contains("refgate.dev/env is missing")));
         assert!(!state.binding.contains("mozmeao/snippets/stage/x"));
+        let state = read(&BOUND[..1], &[]);
+        assert!(state.problems[0].ends_with("labels refgate.dev/app and refgate.dev/env are missing"));
 
         let state = read(&BOUND, &[("refgate.dev/shared-paths", "mozmeao,a/b/../c,x/y/z")]);
         assert_eq!(state.problems.len(), 2);

@@ -264,7 +264,7 @@ fn reasons(refusals: &[Refusal]) -> Vec<String> {
         let more = places.len().saturating_sub(PLACES);
         places.truncate(PLACES);
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        format!("{}{more}: {text}", places.join(", and "))
+        format!("{}{more}: {text}", message::places(&places))
     };
     reasons.into_iter().map(said).collect()
 }

@@ -16,7 +16,11 @@ use tokio::sync::mpsc;
 
 use super::state::Change;
 use super::tls::Pem;
+use crate::cluster;
 use crate::world::World;
+
+/// So many problems of a world are said.
+const PROBLEMS: usize = 5;
 
 /// What `--dev` works with.
 #[derive(Debug, Clone)]
@@ -50,6 +54,14 @@ pub enum DevError {
         /// Why.
         source: std::io::Error,
     },
+    /// The world file does not say a whole world: half of one would be a wrong one.
+    #[error("the world file {} is invalid: {problems}", path.display())]
+    Invalid {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        problems: String,
+    },
     /// The certificate cannot be made.
     #[error("cannot make a certificate")]
     Certificate(#[from] rcgen::Error),
@@ -79,7 +91,25 @@ pub async fn read_world(path: &Path) -> Result<(World, Fingerprint), DevError> {
         let world = tokio::task::spawn_blocking(move || World::read_file(&file)).await;
         Ok((world.map_err(io::Error::other)??, before))
     };
-    read.await.map_err(|source| DevError::World { path: path.to_owned(), source })
+    let (world, fingerprint) =
+        read.await.map_err(|source| DevError::World { path: path.to_owned(), source })?;
+    match problems(&world) {
+        None => Ok((world, fingerprint)),
+        Some(problems) => Err(DevError::Invalid { path: path.to_owned(), problems }),
+    }
+}
+
+/// What is wrong with a world, on one line. One without a Namespace is what an editor leaves for a moment.
+fn problems(world: &World) -> Option<String> {
+    let (said, more) = world.problems.split_at(world.problems.len().min(PROBLEMS));
+    let mut texts: Vec<String> = said.iter().map(ToString::to_string).collect();
+    if !more.is_empty() {
+        texts.push(format!("and {} more", more.len()));
+    }
+    if texts.is_empty() && world.namespaces.is_empty() {
+        texts.push("it holds no Namespace".to_owned());
+    }
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// Makes an authority and a certificate for `localhost` and the address that is listened on.
@@ -125,37 +155,37 @@ pub async fn write_authority(folder: &Path, pem: &str) -> Result<PathBuf, DevErr
     }
 }
 
-/// Reads the world again whenever its file changes, for ever.
+/// Reads the world again whenever its file changes, for ever. What is bad is said once, and what was read last stays: an
+/// editor may be between removing and writing it.
 pub async fn follow_world(
     path: PathBuf,
-    mut last: Fingerprint,
+    last: Fingerprint,
     interval: Duration,
     changes: mpsc::Sender<Change>,
 ) {
+    let mut last = Some(last);
     loop {
         tokio::time::sleep(interval).await;
-        if fingerprint(&path).await.is_ok_and(|fingerprint| fingerprint == last) {
+        let seen = fingerprint(&path).await.ok();
+        if seen == last {
             continue;
         }
+        last = seen;
         match read_world(&path).await {
             Ok((world, fingerprint)) => {
-                last = fingerprint;
-                say_problems(&world);
+                last = Some(fingerprint);
                 tracing::info!(namespaces = world.namespaces.len(), "the world file was read again");
                 if changes.send(Change::World(world)).await.is_err() {
                     return;
                 }
             }
-            // An editor may be between removing and writing it; what was read last stays.
-            Err(error) => tracing::warn!(%error, "the world file cannot be read"),
+            Err(error) => {
+                tracing::error!(
+                    error = cluster::chain(&error),
+                    "the world file is bad; the last good one stays"
+                );
+            }
         }
-    }
-}
-
-/// Logs what could not be read of a world.
-pub fn say_problems(world: &World) {
-    for problem in &world.problems {
-        tracing::warn!(%problem, "in the world file");
     }
 }
 

@@ -214,7 +214,6 @@ impl Server {
             }
             Mode::Dev(dev) => {
                 let (world, fingerprint) = dev::read_world(&dev.world).await?;
-                dev::say_problems(&world);
                 let address = local(&listener, options.listen);
                 let (pem, authority) = dev::identity(address)?;
                 let authority = dev::write_authority(&dev.certificates, &authority).await?;

@@ -44,6 +44,15 @@ fn carriers_are_listed_shown_and_a_path_is_explained() {
     assert!(told.out.contains("Vault: nothing; carriers.mappings has no row {system: vault"), "{}", told.out);
     // A name with a slash has none there, and what is no path is not repeated.
     assert!(explain("mozmeao/snippets/stage/a/b").out.contains("moz-stage: no name"));
+    let short = explain("mozmeao/snippets/stage");
+    assert_eq!(short.code, Some(2));
+    assert!(
+        short
+            .err
+            .contains("--explain takes a whole path, group/app/env/name; what stands there has 3 segments"),
+        "{}",
+        short.err
+    );
     let value = explain("hunter2!");
     assert_eq!(value.code, Some(2));
     assert!(!value.err.contains("hunter2"), "{}", value.err);

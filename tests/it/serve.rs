@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use refgate::serve::dev::DevOptions;
+use refgate::serve::dev::{self, DevOptions};
+use refgate::serve::state::Change;
 use refgate::serve::{Mode, Options, ServeError, Server};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+
+use refgate::world::World;
 
 use crate::harness::{BOTH, Client, Connection, Folder, Speaks, WORLD, answer, post, reference, text};
 
@@ -122,6 +125,36 @@ async fn a_world_that_changes_is_read_again() {
     }
 }
 
+/// Virtual time: the follower looks at the file several times before the test goes on.
+#[tokio::test(start_paused = true)]
+async fn half_a_world_leaves_the_last_good_one() {
+    let folder = Folder::new();
+    let path = folder.write("world.yaml", WORLD);
+    let (_, fingerprint) = dev::read_world(&path).await.unwrap();
+    let (sender, mut changes) = mpsc::channel(8);
+    let second = Duration::from_secs(1);
+    let follower = tokio::spawn(dev::follow_world(path.clone(), fingerprint, second, sender));
+    let halves =
+        (0..WORLD.len()).filter(|end| WORLD.is_char_boundary(*end)).map(|end| WORLD[..end].to_owned());
+    // A cut between two documents leaves a good world, which nobody can tell from one that was meant.
+    let bad: Vec<String> = halves
+        .filter(|half| World::read(half).namespaces.is_empty() || !World::read(half).problems.is_empty())
+        .collect();
+    assert!(bad.len() > WORLD.len() / 4, "{}", bad.len());
+    for half in bad.iter().step_by(bad.len() / 20) {
+        folder.write("world.yaml", half);
+        tokio::time::sleep(3 * second).await;
+        assert!(changes.try_recv().is_err(), "{half}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    tokio::time::sleep(3 * second).await;
+    assert!(changes.try_recv().is_err());
+    folder.write("world.yaml", WORLD);
+    let Some(Change::World(world)) = changes.recv().await else { panic!("the world is not read again") };
+    assert_eq!(world.namespaces.len(), World::read(WORLD).namespaces.len());
+    follower.abort();
+}
+
 #[tokio::test]
 async fn an_invalid_configuration_leaves_the_last_good_one() {
     let process = Process::start(|folder, options| {
@@ -231,6 +264,14 @@ async fn what_is_wrong_at_the_start_is_said_by_name() {
     assert!(said.starts_with("the configuration DIR/c.yaml is invalid: line 1: unknown key `a`"), "{said}");
     let said = error(&|folder, _| std::fs::remove_file(folder.path("world.yaml")).unwrap()).await;
     assert!(said.starts_with("cannot read the world file DIR/world.yaml: "), "{said}");
+    for (world, why) in [
+        ("a: [\n", "line 2: "),
+        ("", "it holds no Namespace"),
+        ("apiVersion: v1\nkind: Namespace\nmetadata: {}\n", "line 1: a Namespace: has no name"),
+    ] {
+        let said = error(&|folder, _| drop(folder.write("world.yaml", world))).await;
+        assert!(said.starts_with(&format!("the world file DIR/world.yaml is invalid: {why}")), "{said}");
+    }
     let said = error(&|folder, _| drop(folder.write("certs", "a file"))).await;
     assert!(said.starts_with("cannot write DIR/certs/ca.crt: "), "{said}");
     let said = error(&|folder, options| {
