@@ -37,7 +37,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-$kubectl get mutatingwebhookconfiguration zz-refgate -o name >/dev/null || fail "first: kubectl apply -k manifests/"
+# What is not there is told from a cluster that does not answer, or does not let us look: kubectl's own words stand above.
+found=$($kubectl get mutatingwebhookconfiguration zz-refgate --ignore-not-found -o name) ||
+    fail "$kubectl cannot look for RefGate's webhooks; KUBECTL names another kubectl, or adds --context to it"
+[ -n "$found" ] || fail "first: kubectl apply -k manifests/"
 
 if [ ! -e "$dir/ca.crt" ] && [ ! -e "$dir/tls.crt" ] && [ ! -e "$dir/tls.key" ]; then
     "$here/dev.sh" --dir "$dir" >/dev/null

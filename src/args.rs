@@ -4,6 +4,7 @@
 mod help;
 mod secrets;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use refgate::cli::{Against, bind, check, render, scan};
 use refgate::policy::level::{Level, LevelLabels};
-use refgate::policy::path::Scope;
+use refgate::policy::path::{Scope, ScopeError};
 use refgate::world::OWN_NAMESPACE;
 use refgate::{cli, config, serve, sync};
 
@@ -247,8 +248,8 @@ pub struct Scan {
     /// Count plaintext at this level, whatever namespaces and configuration say
     #[arg(long, value_parser = levels())]
     level: Option<Level>,
-    /// This namespace alone; several may be named [default: all of them]
-    #[arg(long, value_name = "NAME")]
+    /// This namespace alone; several with commas between, or the flag again [default: all of them]
+    #[arg(long, value_name = "NAME", value_parser = trimmed, value_delimiter = ',')]
     namespace: Vec<String>,
     /// The configuration file of the webhook: default levels, further kinds, rules
     #[arg(long, value_name = "FILE")]
@@ -275,8 +276,8 @@ pub struct Bind {
     /// What it is bound to: references of its pods stay inside
     #[arg(value_name = "GROUP/APP/ENV", value_parser = Scope::parse)]
     scope: Scope,
-    /// A further path that it may read, of three segments or more; several with commas between
-    #[arg(long, value_name = "PREFIX", value_parser = Scope::shared, value_delimiter = ',')]
+    /// A further path that it may read, of three segments or more; several with commas between, or the flag again
+    #[arg(long, value_name = "PREFIX", value_parser = shared, value_delimiter = ',')]
     shared: Vec<Scope>,
     /// At which level plaintext is denied [default: the configuration's]
     #[arg(long, value_name = "LEVEL", value_parser = levels())]
@@ -310,6 +311,15 @@ pub enum RulesCommand {
 
 fn time(text: &str) -> Result<Duration, &'static str> {
     config::duration(text).ok_or("a time is a number and ms, s, m or h, such as 10s")
+}
+
+/// One of several, as in the annotation: a space behind a comma is none of it.
+fn shared(text: &str) -> Result<Scope, ScopeError> {
+    Scope::shared(text.trim())
+}
+
+fn trimmed(text: &str) -> Result<String, Infallible> {
+    Ok(text.trim().to_owned())
 }
 
 fn levels() -> impl TypedValueParser<Value = Level> {

@@ -170,7 +170,9 @@ Exit codes:
 pub(super) const PUT: &str = "\
 The value is what standard input holds, byte for byte; it becomes the current version of the secret, which is made where \
 there is none. Before that, standard error says which namespaces may read it, as the Namespaces of the cluster or of --world \
-say. Credentials are those of the environment, or of a profile. `refgate iam GROUP/APP/ENV --writer` prints the rights that it takes.
+say; a cluster is asked with your own right to list Namespaces, and where none is found the value is stored all the same. \
+Credentials are those of the environment, or of a profile. `refgate iam GROUP/APP/ENV --writer` prints the rights that it takes. \
+A --file that is not there is made.
 
 Examples:
   openssl rand -hex 32 | refgate put mozmeao/snippets/stage/session_key --trim-newline
@@ -182,7 +184,7 @@ Examples:
 
 Exit codes:
   0  stored: standard output has path and version; with --dry-run, shown
-  2  nothing was stored; standard error says why
+  2  nothing was stored, or with --dry-run, nobody says who may read it; standard error says why
 ";
 
 pub(super) const CARRIERS: &str = "\

@@ -12,8 +12,8 @@ pub struct Iam {
     /// What is read or written
     #[arg(value_name = "GROUP/APP/ENV", value_parser = Scope::parse)]
     scope: Scope,
-    /// A further path that its namespaces may read; several may be named
-    #[arg(long, value_name = "PREFIX", value_parser = Scope::shared)]
+    /// A further path that its namespaces may read; several with commas between, or the flag again
+    #[arg(long, value_name = "PREFIX", value_parser = super::shared, value_delimiter = ',')]
     shared: Vec<Scope>,
     /// The account of the secrets
     #[arg(long, value_name = "ID")]

@@ -116,7 +116,13 @@ async fn put(options: &Options, path: &SecretPath<'_>, value: Option<SecretValue
                 Some(nowhere @ ClusterError::Nowhere(_)) => nowhere.to_string(),
                 _ => format!("{error:#}"),
             };
-            note(&format!("which namespaces may read {path} is not known: {why}"));
+            let why = format!("which namespaces may read {path} is not known: {why}");
+            if options.dry_run {
+                bail!(
+                    "{why}; name a cluster with --context or --kubeconfig, or Namespaces with --world FILE"
+                );
+            }
+            note(&why);
         }
     }
     let Some(value) = value else { return Ok(CLEAN) };
@@ -124,7 +130,11 @@ async fn put(options: &Options, path: &SecretPath<'_>, value: Option<SecretValue
         Some(file) => Manager::File(File::new(file)),
         None => Manager::Aws(Aws::connect(&options.settings, &Pace::default()).await?),
     };
+    let made = options.file.as_ref().filter(|file| !file.exists());
     let version = manager.store(path, &value).await.map_err(|error| hint(error, path))?;
+    if let Some(file) = made {
+        note(&format!("{} is new, and nobody but you may read it", file.display()));
+    }
     Screen::new().print(&format!("{path} {version}\n"))?;
     Ok(CLEAN)
 }

@@ -32,7 +32,7 @@ fn what_is_printed_binds_the_namespace_as_the_webhook_reads_it() {
         "snippets-stage",
         "mozmeao/snippets/stage",
         "--shared",
-        "mozmeao/shared/stage,mozmeao/cdn/stage",
+        "mozmeao/shared/stage, mozmeao/cdn/stage",
         "--shared",
         "mozmeao/smtp/stage/relay",
         "--enforce",

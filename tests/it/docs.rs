@@ -3,11 +3,19 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use refgate::config::sync::Sync;
 use refgate::policy::carriers;
 use refgate::policy::rules::{RULES, SCAN_LIMIT};
 use refgate::policy::workload::json::{CONTAINERS, ENTRIES, VOLUMES};
 use refgate::serve::{connection, http};
+use refgate::sync::manager::Manager;
+use refgate::sync::manager::file::File;
+use refgate::sync::rotation;
+use refgate::yaml;
+
+use crate::harness::Folder;
 
 const PAGES: [&str; 11] = [
     "README.md",
@@ -162,4 +170,66 @@ fn limits_are_those_of_the_code() {
     ] {
         assert!(text.contains(&row), "docs/reference.md does not say: {row}");
     }
+}
+
+/// The words that say how old a value may get.
+#[test]
+fn words_of_rotation_are_those_of_the_code() {
+    let periods = [1, 2, 3].map(Duration::from_secs);
+    let mut rotation = Sync::default().rotation;
+    [rotation.database, rotation.api_key, rotation.other] = periods;
+    let text = page("docs/reference.md");
+    let mut words = 0;
+    for (row, expected) in [("| `database` | ", periods[0]), ("| `apiKey` | ", periods[1])] {
+        let line = text.lines().find_map(|line| line.strip_prefix(row)).unwrap();
+        for name in quoted(line) {
+            words += 1;
+            let path = format!("g/a/e/x_{}_y", name.replace(' ', "-"));
+            assert_eq!(rotation::period(&path, &rotation), expected, "{name}");
+        }
+    }
+    let code = page("src/sync/rotation.rs");
+    let known =
+        code.split("const DATABASE").nth(1).unwrap().split(';').nth(1).unwrap().matches('"').count() / 2;
+    assert_eq!(words, known + 4, "docs/reference.md names all of them");
+}
+
+/// The example of a file of secrets, and the table of its keys.
+#[tokio::test]
+async fn the_file_of_secrets_is_what_the_page_says() {
+    let text = page("docs/reference.md");
+    let section = text.split("### Secrets in a file").nth(1).unwrap();
+    let example = section.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = Folder::new();
+    let manager = Manager::File(File::new(folder.write("secrets.yaml", example)));
+    let listed = manager.list("mozmeao/snippets/stage/").await.unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|listed| listed.version.is_some()));
+    let wrong = folder.write("wrong.yaml", "a/b/c/d: {nothing: x}\n");
+    let said = Manager::File(File::new(wrong)).list("a/b/c/").await.unwrap_err().to_string();
+    let known: Vec<&str> = said.split_once("known are ").unwrap().1.split(", ").collect();
+    let section = section.split("###").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    assert_eq!(rows.map(|row| row.split('`').next().unwrap()).collect::<Vec<_>>(), known);
+}
+
+/// What is to be pasted finds the pods that the manifests make.
+#[test]
+fn the_monitor_selects_what_is_installed() {
+    let text = page("docs/operators.md");
+    let block = text.split("```yaml\n").find(|block| block.contains("kind: PodMonitor")).unwrap();
+    let monitor = yaml::documents(block.split("```").next().unwrap()).next().unwrap().unwrap().value;
+    let selector = &monitor["spec"]["selector"]["matchExpressions"][0];
+    assert_eq!(selector["operator"], "In");
+    let port = &monitor["spec"]["podMetricsEndpoints"][0]["port"];
+    let mut selected = Vec::new();
+    for file in ["manifests/base/50-deployment.yaml", "manifests/base/53-deployment-sync.yaml"] {
+        let deployment = yaml::documents(&page(file)).next().unwrap().unwrap().value;
+        assert_eq!(deployment["metadata"]["namespace"], monitor["metadata"]["namespace"]);
+        let template = &deployment["spec"]["template"];
+        selected.push(template["metadata"]["labels"][selector["key"].as_str().unwrap()].clone());
+        let ports = template["spec"]["containers"][0]["ports"].as_array().unwrap();
+        assert!(ports.iter().any(|other| other["name"] == *port), "{file}");
+    }
+    assert_eq!(selector["values"].as_array(), Some(&selected));
 }

@@ -108,6 +108,17 @@ fn no_other_scope_is_reached() {
     assert_eq!(key["Action"], json!(["kms:Decrypt"]));
 }
 
+/// As they are said to `bind`.
+#[test]
+fn several_shared_paths_are_said_in_either_way() {
+    let (one, two) = ("mozmeao/shared/stage", "mozmeao/cdn/stage");
+    let twice = printed(&with(&["--shared", one, "--shared", two]));
+    assert_eq!(twice["Statement"][1]["Resource"].as_array().unwrap().len(), 3);
+    for list in [format!("{one},{two}"), format!("{one}, {two}")] {
+        assert_eq!(printed(&with(&["--shared", &list])), twice, "{list}");
+    }
+}
+
 #[test]
 fn what_is_not_said_is_left_for_aws_to_refuse() {
     let output = iam(&[SCOPE]);

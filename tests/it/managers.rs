@@ -163,6 +163,7 @@ fn what_is_tried_again_is_what_may_pass() {
         (ManagerError::Invalid(text()), Retry::NextRefresh),
         (ManagerError::Throttled, Retry::Later),
         (ManagerError::Unavailable(text()), Retry::Later),
+        (ManagerError::Credentials(text()), Retry::Later),
     ] {
         assert_eq!(error.retry(), retry, "{error}");
     }

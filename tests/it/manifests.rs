@@ -15,6 +15,7 @@ use refgate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
 use refgate::yaml;
 use serde_json::{Value, json};
 
+mod install;
 mod policies;
 mod secrets;
 mod sync;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -107,18 +108,61 @@ fn what_cannot_be_stored_is_said_and_nothing_is_stored() {
         assert!(ran.err.contains(named) && !ran.err.contains(PLANTED), "{path}: {}", ran.err);
         assert_eq!(stored(&file), json!({}));
     }
-    let ran = put(&folder, &[PATH, "--file", "no-such-file"], PLANTED.as_bytes());
-    assert!(ran.code == Some(2) && ran.err.contains("no-such-file"), "{}", ran.err);
+    let nowhere = folder.path("no-such-folder/secrets.yaml");
+    let ran = put(&folder, &[PATH, "--file", nowhere.to_str().unwrap()], PLANTED.as_bytes());
+    assert!(ran.code == Some(2) && ran.err.contains("no-such-folder"), "{}", ran.err);
     // Without a region there is no AWS to ask.
     let ran = put(&folder, &[PATH], PLANTED.as_bytes());
     assert!(ran.code == Some(2) && ran.err.contains("AWS_REGION"), "{}", ran.err);
     let without_credentials = put(&folder, &[PATH, "--region", "us-east-1"], PLANTED.as_bytes());
     assert_eq!((without_credentials.code, &*without_credentials.out), (Some(2), ""));
-    assert!(without_credentials.err.contains("no credentials found"), "{}", without_credentials.err);
+    let said = "refgate: no AWS credentials found: set AWS_PROFILE to a profile that has some, or AWS_ACCESS_KEY_ID and \
+                AWS_SECRET_ACCESS_KEY; a pod gets them from IRSA or Pod Identity\n";
+    assert!(without_credentials.err.ends_with(said), "{}", without_credentials.err);
     assert!(!without_credentials.err.contains(PLANTED));
+    // A profile of SSO has some, and not for us.
+    fs::create_dir_all(folder.path("home/.aws")).unwrap();
+    folder.write("home/.aws/config", "[default]\nregion = us-east-1\nsso_session = s\nsso_account_id = 1\nsso_role_name = x\n[sso-session s]\nsso_region = us-east-1\nsso_start_url = https://example.invalid\n");
+    let by_sso = put(&folder, &[PATH], PLANTED.as_bytes());
+    assert!(
+        by_sso.code == Some(2) && by_sso.err.contains("aws configure export-credentials"),
+        "{}",
+        by_sso.err
+    );
+    assert!(!by_sso.err.contains(PLANTED));
     // Nor is there a cluster, which is said in one line and is no failure.
     let nowhere = "is not known: cannot find a cluster: no service account of a pod, no kubeconfig\n";
     assert!(ran.err.contains(nowhere), "{}", ran.err);
+}
+
+/// Whoever begins with a file has none yet.
+#[test]
+fn a_file_that_is_not_there_is_made_for_its_owner_alone() {
+    let folder = Folder::new();
+    let (file, link) = (folder.path("secrets.yaml"), folder.path("link.yaml"));
+    let ran = put(&folder, &[PATH, "--file", file.to_str().unwrap()], PLANTED.as_bytes());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.contains("secrets.yaml is new") && !ran.err.contains(PLANTED), "{}", ran.err);
+    assert_eq!(stored(&file)[PATH]["value"], PLANTED);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let ran = put(&folder, &["mozmeao/snippets/stage/two", "--file", file.to_str().unwrap()], b"2");
+    assert!(ran.code == Some(0) && !ran.err.contains("is new"), "{}", ran.err);
+    assert_eq!(stored(&file).as_object().unwrap().len(), 2);
+    // A link that leads nowhere is a mistake, and stays what it is.
+    symlink(folder.path("nowhere.yaml"), &link).unwrap();
+    let ran = put(&folder, &[PATH, "--file", link.to_str().unwrap()], b"v");
+    assert!(ran.code == Some(2) && ran.err.contains("link.yaml"), "{}", ran.err);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && !folder.path("nowhere.yaml").exists());
+}
+
+/// Who asks who reads it gets an answer, or hears that there is none.
+#[test]
+fn a_dry_run_without_a_cluster_shows_nothing_and_says_so() {
+    let folder = Folder::new();
+    let ran = put(&folder, &[PATH, "--dry-run"], b"");
+    assert_eq!((ran.code, &*ran.out), (Some(2), ""), "{}", ran.err);
+    assert!(ran.err.contains("no service account of a pod, no kubeconfig"), "{}", ran.err);
+    assert!(ran.err.contains("--world FILE") && ran.err.contains("--context"), "{}", ran.err);
 }
 
 const WORLD: &str = "\

@@ -396,9 +396,13 @@ async fn a_namespace_that_is_asked_for_is_all_that_is_listed() {
     let ran = cluster.json(&["--namespace", "web"]).await;
     assert_eq!((ran.code, ran.found()), (Some(1), vec!["Pod/bad".to_owned()]));
     assert_eq!(ran.asked.len(), 2 + KINDS.len() + 1, "{:?}", ran.asked);
-    for (name, named) in
-        [("nowhere", "no namespace nowhere"), ("kube-system", "outside"), ("refgate-system", "outside")]
-    {
+    // Each of several counts, with or without a space behind the comma.
+    for (name, named) in [
+        ("nowhere", "no namespace nowhere"),
+        ("web, nowhere", "no namespace nowhere"),
+        ("kube-system", "outside"),
+        ("refgate-system", "outside"),
+    ] {
         let ran = Cluster::new().scan(&["--namespace", name]).await;
         assert_eq!((ran.code, &*ran.out), (Some(2), ""));
         assert!(ran.err.contains(named), "{}", ran.err);

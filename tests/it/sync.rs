@@ -7,6 +7,7 @@ mod evictions;
 mod leaders;
 mod leak;
 mod objects;
+mod once;
 mod outage;
 mod refusals;
 mod rights;

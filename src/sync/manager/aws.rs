@@ -13,6 +13,7 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{self, BehaviorVersion, Region};
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -36,6 +37,12 @@ const PAGE: i32 = 100;
 const PAGES: usize = 10_000;
 /// What marks the version that is read.
 const CURRENT: &str = "AWSCURRENT";
+/// What to do where nothing has any.
+const NO_CREDENTIALS: &str = "no AWS credentials found: set AWS_PROFILE to a profile that has some, or AWS_ACCESS_KEY_ID and \
+                              AWS_SECRET_ACCESS_KEY; a pod gets them from IRSA or Pod Identity";
+/// What to do with a profile that the SDK takes for a mistake: those that run or ask another program are left out of the build.
+const EXPORT: &str = "if the profile is one of SSO or has a credential_process, export what it gives: eval \"$(aws configure \
+                      export-credentials --profile NAME --format env)\"";
 /// Longest text of an error of the client that is repeated.
 const MAX_CAUSE: usize = 300;
 
@@ -297,14 +304,34 @@ where
         }
         SdkError::TimeoutError(_) => ManagerError::Unavailable("no answer in time".to_owned()),
         SdkError::ResponseError(_) => ManagerError::Unavailable("its answer broke off".to_owned()),
-        // No connection, or no credentials: the causes are the client's own words.
-        SdkError::DispatchFailure(failure) => ManagerError::Unavailable(causes(
-            failure.as_connector_error().map(|error| error as &(dyn Error + 'static)),
-        )),
+        SdkError::DispatchFailure(failure) => {
+            unsent(failure.as_connector_error().map(|error| error as &(dyn Error + 'static)))
+        }
         SdkError::ConstructionFailure(_) => ManagerError::Invalid("the call cannot be made".to_owned()),
         // The SDK may come to know more.
         _ => ManagerError::Unavailable("the call failed".to_owned()),
     }
+}
+
+/// What keeps a call from being sent: no connection, or no credentials. The causes are the client's own words.
+fn unsent(error: Option<&(dyn Error + 'static)>) -> ManagerError {
+    let mut cause = error;
+    while let Some(at) = cause {
+        match at.downcast_ref::<CredentialsError>() {
+            Some(CredentialsError::CredentialsNotLoaded(_)) => {
+                return ManagerError::Credentials(NO_CREDENTIALS.to_owned());
+            }
+            Some(other) => {
+                let mut why = causes(Some(other));
+                if matches!(other, CredentialsError::InvalidConfiguration(_)) {
+                    why = format!("{}; {EXPORT}", why.trim_end_matches(['.', ' ']));
+                }
+                return ManagerError::Credentials(format!("the AWS credentials cannot be had: {why}"));
+            }
+            None => cause = at.source(),
+        }
+    }
+    ManagerError::Unavailable(causes(error))
 }
 
 fn causes(mut error: Option<&(dyn Error + 'static)>) -> String {

@@ -73,15 +73,15 @@ impl File {
     }
 
     /// Writes a new file beside the old one and puts it in its place, so that nobody reads half of it. Comments are lost,
-    /// and what was YAML is JSON, which is YAML.
+    /// and what was YAML is JSON, which is YAML. Where there is none, it is made.
     pub(super) fn store(&self, path: &SecretPath<'_>, value: &SecretValue) -> Result<String, ManagerError> {
-        // A link stays one: what it points to is replaced.
-        let target = fs::canonicalize(&self.path).map_err(|error| self.unavailable(&error))?;
+        let target = self.target().map_err(|error| self.unavailable(&error))?;
         let folder = target.parent().unwrap_or(Path::new("/"));
         // Who stores at the same time waits; the lock ends with the handle. The file itself cannot carry it, being replaced.
         let lock = fs::File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
         let _lock = lock.map_err(|error| self.unavailable(&error))?;
-        let mut entries = match self.document()? {
+        let document = if target.exists() { self.document()? } else { None };
+        let mut entries = match document {
             Some(document) => self.map(&document)?.clone(),
             None => Map::new(),
         };
@@ -102,6 +102,19 @@ impl File {
             serde_json::to_vec_pretty(&entries).map_err(|_| self.invalid(1, "it cannot be written"))?;
         replace(&target, &Zeroizing::new(text)).map_err(|error| self.unavailable(&error))?;
         Ok(hash(path.as_str(), value))
+    }
+
+    /// The file itself. A link stays one: what it points to is replaced, and what points nowhere is a mistake.
+    fn target(&self) -> io::Result<PathBuf> {
+        match (fs::canonicalize(&self.path), self.path.file_name()) {
+            (Err(error), Some(name))
+                if error.kind() == io::ErrorKind::NotFound && !self.path.is_symlink() =>
+            {
+                let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                Ok(fs::canonicalize(folder.unwrap_or(Path::new(".")))?.join(name))
+            }
+            (target, _) => target,
+        }
     }
 
     fn entries(&self) -> Result<BTreeMap<String, Entry>, ManagerError> {

@@ -79,6 +79,9 @@ pub enum ManagerError {
     /// The credentials may not do this; the text names the right that is missing where it is known.
     #[error("the secret manager refuses: {0}")]
     Denied(String),
+    /// There are no credentials, or they cannot be had: the text says what to do.
+    #[error("{0}")]
+    Credentials(String),
     /// Too many calls.
     #[error("the secret manager throttles")]
     Throttled,
@@ -103,7 +106,8 @@ impl ManagerError {
     /// What the caller should do.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Throttled | Self::Unavailable(_) => Retry::Later,
+            // Those of a pod, or of a role, may come by themselves.
+            Self::Throttled | Self::Unavailable(_) | Self::Credentials(_) => Retry::Later,
             Self::NotFound(_) | Self::Deleted(_) | Self::Denied(_) | Self::Invalid(_) => Retry::NextRefresh,
         }
     }

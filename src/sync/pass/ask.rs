@@ -38,7 +38,7 @@ impl Engine {
             None => "ok",
             Some(ManagerError::Denied(_)) => "denied",
             Some(ManagerError::Throttled) => "throttled",
-            Some(ManagerError::Unavailable(_)) => "unavailable",
+            Some(ManagerError::Unavailable(_) | ManagerError::Credentials(_)) => "unavailable",
             Some(ManagerError::NotFound(_) | ManagerError::Deleted(_) | ManagerError::Invalid(_)) => {
                 "invalid"
             }

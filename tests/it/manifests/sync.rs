@@ -43,6 +43,11 @@ fn the_deployment_of_the_sync_fits_together() {
     ] {
         assert_eq!(selector, labels);
     }
+    // The agent of EKS Pod Identity has one address for each family.
+    let egress = list(&named("NetworkPolicy", "refgate-sync"), "/spec/egress").last().unwrap().clone();
+    let agent =
+        json!([{"ipBlock": {"cidr": "169.254.170.23/32"}}, {"ipBlock": {"cidr": "fd00:ec2::23/128"}}]);
+    assert_eq!((&egress["to"], &egress["ports"]), (&agent, &json!([{"protocol": "TCP", "port": 80}])));
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/livez")] {
         assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "health"}));
