@@ -264,6 +264,14 @@ fn google(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     names
 }
 
+/// Clouds of Azure, in lower case, and what makes the host of a vault there; of the public one the name is enough.
+const CLOUDS: [(&str, &str); 4] = [
+    ("", ""),
+    ("azurepubliccloud", ""),
+    ("azurechinacloud", ".vault.azure.cn"),
+    ("azureusgovernmentcloud", ".vault.usgovcloudapi.net"),
+];
+
 /// A map with one list, `array`, of strings that are YAML again.
 fn azure(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     let known = [
@@ -279,7 +287,15 @@ fn azure(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     ];
     reach.known("/spec/parameters", parameters, &known);
     let vault = reach.text(|| Pointer::to("/spec/parameters/keyvaultName"), parameters.get("keyvaultName"));
-    let place = Arc::new(Place::new(System::Azure, &vault_name(vault.unwrap_or_default())));
+    let cloud = reach.text(|| Pointer::to("/spec/parameters/cloudName"), parameters.get("cloudName"));
+    let cloud = cloud.unwrap_or_default().to_ascii_lowercase();
+    let suffix = CLOUDS.iter().find_map(|(name, suffix)| (*name == cloud).then_some(*suffix));
+    if suffix.is_none() {
+        let why = "it is none of AzurePublicCloud, AzureChinaCloud and AzureUSGovernmentCloud, so whose vault it is cannot be said";
+        reach.doubt("/spec/parameters/cloudName", why);
+    }
+    let name = vault_name(vault.unwrap_or_default()) + suffix.unwrap_or(".");
+    let place = Arc::new(Place::new(System::Azure, &name));
     let at = "/spec/parameters/objects";
     let objects = yaml(reach, parameters, "objects");
     exact(reach, at, &objects, &["array"]);
