@@ -46,7 +46,7 @@ pub const CARRIER: Carrier = Carrier {
             kind: "SecretSync",
             resource: "secretsyncs",
             cluster_scoped: false,
-            handling: Handling::Judged { read: secret_sync, watched: false },
+            handling: Handling::Judged { read: secret_sync, watched: true },
         },
     ],
     doc: Doc {
@@ -58,6 +58,7 @@ pub const CARRIER: Carrier = Carrier {
             ("vault: objects[].secretPath", "read; by a row of `carriers.mappings`"),
             ("Pod spec.volumes[].csi.volumeAttributes", "only `secretProviderClass` may stand there"),
             ("SecretSync spec.secretProviderClassName", "the class that it names is judged"),
+            ("SecretSync metadata.name", "the Secret that is filled; it is never one that RefGate syncs"),
         ],
         enforced: &[
             "Each name lies inside the namespace's scope or its shared paths, that of a failover too.",
@@ -421,5 +422,12 @@ fn secret_sync(object: &Foreign<'_>) -> Reach {
     reach.copiers("/spec/secretObject/annotations", secret.get("annotations"));
     reach.texts("/spec/secretObject/annotations", secret.get("annotations"));
     reach.labels("/spec/secretObject/labels", secret.get("labels"));
+    (reach.target, reach.target_at) = (Some(object.name().into()), "/metadata/name");
+    // Which of the class's files holds which path, the class alone says.
+    let keys = secret.get("data").items().iter().map(|entry| entry.get("targetKey").text());
+    reach.fills.extend(keys.map(Fill::other));
+    if reach.fills.is_empty() {
+        reach.fills.push(Fill::other(None));
+    }
     reach
 }
