@@ -8,16 +8,20 @@
 //! `agent-inject/agent/annotations.go`.
 
 pub mod annotations;
+mod arn;
 pub mod data;
 pub mod signs;
+mod vals;
 
 use super::carriers::place::{self, Place, System};
-use super::carriers::reach::How;
+use super::carriers::reach::{How, Identity};
 use super::message;
 use super::path::SecretPath;
 use super::resolve::World;
-use super::snapshot::{Binding, Settings};
+use arn::{Arn, aws};
 use signs::{AT, Signs};
+
+pub use arn::arn;
 
 /// A reference in another system's syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +38,12 @@ enum Target<'a> {
     Path(&'a str),
     /// A path that is written to, as it stands.
     Written(&'a str),
+    /// A path, and parameters that may lead elsewhere.
+    Asked(&'a str, &'a str),
+    /// A project and a name of Google Secret Manager: `PROJECT/NAME`.
+    Secret(&'a str),
+    /// A region of AWS.
+    Region(&'a str),
     /// An ARN of AWS Secrets Manager.
     Arn(Arn<'a>),
     /// A vault of 1Password, and an item in it.
@@ -42,15 +52,6 @@ enum Target<'a> {
     Opaque,
     /// A setting by which more can be reached than one path.
     Wide,
-}
-
-/// The parts of an ARN: `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:REST`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Arn<'a> {
-    partition: &'a str,
-    region: &'a str,
-    account: &'a str,
-    rest: &'a str,
 }
 
 /// What a text is, taken as a reference of another system.
@@ -73,7 +74,7 @@ pub fn may_be(text: &str, signs: Signs) -> bool {
         Some(b'b') => starts("bao:") || starts("berglas://"),
         Some(b'>') => starts(">>"),
         Some(b'o') => starts("op://"),
-        Some(b's') => starts("sm://"),
+        Some(b's') => starts("sm://") || starts("secretref+"),
         Some(b'a') => starts("arn:") || starts("azure:"),
         Some(b'g') => starts("gcp:"),
         Some(b'r') => starts("ref+"),
@@ -98,7 +99,7 @@ pub fn read_with(text: &str, signs: Signs) -> Reading<'_> {
         .or_else(|| aws(text))
         .or_else(|| google(text))
         .or_else(|| azure(text))
-        .or_else(|| vals(text));
+        .or_else(|| vals::vals(text));
     match reference {
         Some(reference) => Reading::Reference(reference),
         None => starts_like(text).map_or(Reading::None, Reading::Malformed),
@@ -123,7 +124,7 @@ fn starts_like(text: &str) -> Option<&'static str> {
         _ if rest.starts_with("azure:keyvault:") || rest.ends_with("@azurekeyvault") => {
             Some("Azure Key Vault")
         }
-        _ if rest.starts_with("ref+") && rest.contains("://") => Some("vals"),
+        _ if vals::STARTS.iter().any(|start| rest.starts_with(start)) && rest.contains("://") => Some("vals"),
         _ => None,
     }
 }
@@ -200,32 +201,14 @@ fn one_password(text: &str) -> Option<Foreign<'_>> {
 
 /// `sm://PROJECT/NAME[?…][#VERSION]`, `berglas://BUCKET/OBJECT[#GENERATION]`.
 fn berglas(text: &str) -> Option<Foreign<'_>> {
-    let path = text.strip_prefix("sm://").or_else(|| text.strip_prefix("berglas://"))?;
+    let (is_secret, path) = match text.strip_prefix("sm://") {
+        Some(path) => (true, path),
+        None => (false, text.strip_prefix("berglas://")?),
+    };
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let (project, name) = path.split_once('/')?;
-    (is_word(project) && is_word(name)).then_some(Foreign { system: "Berglas", target: Target::Path(path) })
-}
-
-/// `arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX`, `arn:aws:ssm:REGION:ACCOUNT:parameter/NAME`.
-fn aws(text: &str) -> Option<Foreign<'_>> {
-    let mut parts = text.strip_prefix("arn:")?.splitn(6, ':');
-    let (partition, service, region, account) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let (kind, rest) = (parts.next()?, parts.next());
-    if !partition.starts_with("aws") || !is_word(text) {
-        return None;
-    }
-    match (service, kind, rest) {
-        ("secretsmanager", "secret", Some(rest)) if !rest.is_empty() => {
-            let arn = Arn { partition, region, account, rest };
-            Some(Foreign { system: "AWS Secrets Manager", target: Target::Arn(arn) })
-        }
-        ("ssm", parameter, None)
-            if parameter.strip_prefix("parameter/").is_some_and(|name| !name.is_empty()) =>
-        {
-            Some(Foreign { system: "AWS Parameter Store", target: Target::Opaque })
-        }
-        _ => None,
-    }
+    let target = if is_secret { Target::Secret(path) } else { Target::Path(path) };
+    (is_word(project) && is_word(name)).then_some(Foreign { system: "Berglas", target })
 }
 
 /// `gcp:secretmanager:NAME[/versions/V]`, `gcp:secretmanager:projects/P/secrets/S[/versions/V]`.
@@ -249,30 +232,22 @@ fn azure(text: &str) -> Option<Foreign<'_>> {
     well_formed.then_some(Foreign { system, target: Target::Opaque })
 }
 
-/// `ref+BACKEND://PATH[?PARAMETERS][#/KEY]`.
-fn vals(text: &str) -> Option<Foreign<'_>> {
-    let (backend, path) = text.strip_prefix("ref+")?.split_once("://")?;
-    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    // `echo` gives back what stands behind it: that is a value, not a reference.
-    let well_formed = !backend.is_empty() && backend != "echo" && backend.bytes().all(legal) && is_word(path);
-    well_formed.then_some(Foreign { system: "vals", target: Target::Path(path) })
-}
-
 impl Foreign<'_> {
     /// The path, where it reads as one of ours: it may then be named in a message.
     pub fn path(&self) -> Option<&str> {
         let text = match &self.target {
-            Target::Path(path) | Target::Written(path) => path,
+            Target::Path(path) | Target::Written(path) | Target::Asked(path, _) | Target::Secret(path) => {
+                path
+            }
             Target::Arn(arn) => arn.cut().unwrap_or(arn.rest),
-            Target::Item(..) | Target::Opaque | Target::Wide => return None,
+            Target::Item(..) | Target::Region(_) | Target::Opaque | Target::Wide => return None,
         };
         SecretPath::absolute(text).ok().map(|_| text)
     }
 
     /// Whether a bound namespace may have it, or why not. Unbound namespaces are not asked.
     pub fn judge(&self, world: &World<'_>) -> Result<(), String> {
-        let binding = world.binding();
+        let (binding, settings) = (world.binding(), world.settings);
         if !binding.is_fenced() {
             return Ok(());
         }
@@ -281,11 +256,20 @@ impl Foreign<'_> {
         }
         let system = self.system;
         let advice = "write secret:NAME for a secret of its own scope";
-        let inside = |path: &str| SecretPath::absolute(path).is_ok() && binding.contains(path);
         match &self.target {
-            Target::Path(path) if inside(path) || self.is_mapped(path, How::Read, world) => Ok(()),
-            // Into its own scope alone: a shared path is read by others.
-            Target::Written(path) if binding.owns(path) || self.is_mapped(path, How::Write, world) => Ok(()),
+            Target::Arn(arn) => arn.judge(binding, settings).map_err(|why| format!("{why}; {advice}")),
+            Target::Region(region) => {
+                Identity::Region.judge(region, settings).map_err(|why| format!("{why}; leave it out"))
+            }
+            Target::Wide => Err(format!(
+                "by it {system} reaches more than one path that could be compared, or another place than the usual one; \
+                 leave it out, or {advice}"
+            )),
+            Target::Asked(_, query) if self.is_inside(world) => match vals::elsewhere(query, settings) {
+                Some(why) => Err(format!("{why}; {advice}")),
+                None => Ok(()),
+            },
+            _ if self.is_inside(world) => Ok(()),
             Target::Written(_) => {
                 let what = self.path().map(|path| format!(" to {path}")).unwrap_or_default();
                 Err(format!(
@@ -293,120 +277,73 @@ impl Foreign<'_> {
                      scope, or leave the >> out"
                 ))
             }
-            Target::Item(vault, item)
-                if is_given(&Place::new(System::OnePassword, vault), item, How::Read, world) =>
-            {
-                Ok(())
-            }
-            Target::Arn(arn) => arn.judge(binding, world.settings).map_err(|why| format!("{why}; {advice}")),
-            Target::Wide => Err(format!(
-                "by it {system} reaches more than one path that could be compared, or another place than the usual one; \
-                 leave it out, or {advice}"
-            )),
-            Target::Path(_) | Target::Item(..) | Target::Opaque => {
+            _ => {
                 let what = self.path().map(|path| format!(" to {path}")).unwrap_or_default();
-                Err(format!(
-                    "this is a reference of {system}{what}, which is not inside what this namespace may read; {advice}"
-                ))
+                let why = format!(
+                    "this is a reference of {system}{what}, which is not inside what this namespace may read"
+                );
+                Err(match self.missing_row(world) {
+                    Some(row) => format!("{why}: {row}; or {advice}"),
+                    None => format!("{why}; {advice}"),
+                })
             }
         }
     }
-}
 
-impl Foreign<'_> {
-    /// Whether a row of `carriers.mappings` gives it to the namespace: a path of Vault in a mount, with `data/` behind it or
-    /// not, a name of Google's, an item of 1Password.
-    fn is_mapped(&self, path: &str, how: How, world: &World<'_>) -> bool {
-        let (place, key) = match self.system {
-            "Vault" | "OpenBao" | "Vault Agent" | "OpenBao Agent" | "bank-vaults" | "argocd-vault-plugin" => {
-                (Place::new(System::Vault, ""), path)
+    /// Whether its literal path lies inside, or a row of `carriers.mappings` gives it to the namespace.
+    fn is_inside(&self, world: &World<'_>) -> bool {
+        let is_literal = match &self.target {
+            Target::Path(path) | Target::Asked(path, _) | Target::Secret(path) => {
+                SecretPath::absolute(path).is_ok() && world.binding().contains(path)
             }
-            "Google Secret Manager" => match path.split('/').collect::<Vec<_>>()[..] {
-                ["projects", project, "secrets", name]
-                | ["projects", project, "secrets", name, "versions", _] => {
-                    (Place::new(System::Google, project), name)
-                }
-                _ => return false,
-            },
-            "1Password" => match path.split('/').collect::<Vec<_>>()[..] {
-                [vault, item, _] | [vault, item, _, _] => (Place::new(System::OnePassword, vault), item),
-                _ => return false,
-            },
-            _ => return false,
+            // Into its own scope alone: a shared path is read by others.
+            Target::Written(path) => world.binding().owns(path),
+            _ => false,
         };
-        is_given(&place, key, how, world)
-    }
-}
-
-/// Whether a namespace may read a name in a place, or write it.
-fn is_given(place: &Place, key: &str, how: How, world: &World<'_>) -> bool {
-    place.remote(how, key).is_ok_and(|remote| {
-        let verdict = place::judge(&remote, how, world.binding(), world.settings);
-        matches!(verdict, place::Verdict::Inside(_))
-    })
-}
-
-impl<'a> Arn<'a> {
-    /// The name without the hyphen and six random characters that end a full ARN.
-    fn cut(&self) -> Option<&'a str> {
-        let (name, suffix) = self.rest.rsplit_once('-')?;
-        (suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(name)
+        let how = if matches!(self.target, Target::Written(_)) { How::Write } else { How::Read };
+        let is_given = |(place, key): (Place, &str)| {
+            place.remote(how, key).is_ok_and(|remote| {
+                let verdict = place::judge(&remote, how, world.binding(), world.settings);
+                matches!(verdict, place::Verdict::Inside(_))
+            })
+        };
+        is_literal || self.place().is_some_and(is_given)
     }
 
-    /// An ARN ends in a hyphen and six random characters, which a partial ARN leaves out: `…/my-secret` can be read both
-    /// ways, so both readings have to lie inside (AWS Secrets Manager user guide, troubleshooting of partial ARNs).
-    fn judge(&self, binding: &Binding, settings: &Settings) -> Result<(), String> {
-        if !settings.aws_accounts.iter().any(|account| account == self.account) {
-            return Err("this ARN is of an AWS account that aws.accounts of the configuration does not list"
-                .to_owned());
-        }
-        if !settings.aws_regions.iter().any(|region| region == self.region)
-            || self.partition != partition_of(self.region)
-        {
-            return Err(
-                "this ARN is of a region or partition that aws.regions of the configuration does not list"
-                    .to_owned(),
-            );
-        }
-        let whole =
-            SecretPath::absolute(self.rest).map_err(|error| format!("this ARN names no path: {error}"))?;
-        let cut = self.cut();
-        let readings = [Some(whole.as_str()), cut];
-        if readings
-            .into_iter()
-            .flatten()
-            .all(|path| SecretPath::absolute(path).is_ok() && binding.contains(path))
-        {
-            Ok(())
-        } else {
-            Err(message::outside(whole.as_str(), binding))
-        }
+    /// The line of the configuration by which the namespace would have it, where none speaks of it.
+    fn missing_row(&self, world: &World<'_>) -> Option<String> {
+        let (place, key) = self.place()?;
+        let remote = place.remote(How::Read, key).ok()?;
+        place::missing_row(&remote, world.binding(), world.settings)
     }
-}
 
-/// An ARN of AWS Secrets Manager, as an object of another system names it: the path that it means, or the path where it can
-/// be shown and why the namespace may not have it.
-pub fn arn(text: &str, binding: &Binding, settings: &Settings) -> Result<String, (Option<String>, String)> {
-    match aws(text).map(|foreign| foreign.target) {
-        Some(Target::Arn(arn)) => {
-            let path = SecretPath::absolute(arn.cut().unwrap_or(arn.rest)).ok();
-            let path = path.map(|path| path.as_str().to_owned());
-            match (arn.judge(binding, settings), path) {
-                (Ok(()), Some(path)) => Ok(path),
-                (Ok(()), None) => Err((None, "this ARN names no path".to_owned())),
-                (Err(why), path) => Err((path, why)),
+    /// Where it leads, for `carriers.mappings`, and the name there: a path of Vault in a mount, with `data/` behind it or not, a
+    /// name of Google's, an item of 1Password.
+    fn place(&self) -> Option<(Place, &str)> {
+        let path = match &self.target {
+            Target::Item(vault, item) => return Some((Place::new(System::OnePassword, vault), item)),
+            Target::Secret(path) => {
+                let (project, name) = path.split_once('/')?;
+                return Some((Place::new(System::Google, project), name));
             }
+            Target::Path(path) | Target::Written(path) => path,
+            _ => return None,
+        };
+        match (self.system, &path.split('/').collect::<Vec<_>>()[..]) {
+            (
+                "Vault" | "OpenBao" | "Vault Agent" | "OpenBao Agent" | "bank-vaults" | "argocd-vault-plugin",
+                _,
+            ) => Some((Place::new(System::Vault, ""), path)),
+            (
+                "Google Secret Manager",
+                ["projects", project, "secrets", name]
+                | ["projects", project, "secrets", name, "versions", _],
+            ) => Some((Place::new(System::Google, project), name)),
+            ("1Password", [vault, item, _] | [vault, item, _, _]) => {
+                Some((Place::new(System::OnePassword, vault), item))
+            }
+            _ => None,
         }
-        _ => Err((None, "this is no ARN of a secret in AWS Secrets Manager".to_owned())),
-    }
-}
-
-/// The partition that a region lies in (AWS general reference, ARNs).
-fn partition_of(region: &str) -> &'static str {
-    match region {
-        _ if region.starts_with("cn-") => "aws-cn",
-        _ if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
     }
 }
 

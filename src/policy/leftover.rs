@@ -1,4 +1,4 @@
-//! What a tool should have resolved before it came here: what SOPS or age has encrypted, and placeholders of
+//! What a tool should have resolved before it came here: what SOPS, age or git-crypt has encrypted, and placeholders of
 //! argocd-vault-plugin. The tool did not run, and a program would take the text for its value.
 //!
 //! Of Secrets `manifests/base/policies/leftovers.yaml` says the same inside the API server, and a test holds the two together.
@@ -49,8 +49,15 @@ pub const AGE_ARMOR: Mark =
 /// The same as bytes.
 pub const AGE_HEADER: Mark = Mark { text: "age-encryption.org/v1", place: Place::Start, what: AGE };
 
+/// A file that git-crypt has encrypted (AGWA/git-crypt `commands.cpp`).
+const GIT_CRYPT: Mark = Mark {
+    text: "\0GITCRYPT",
+    place: Place::Start,
+    what: "it is still encrypted by git-crypt: run git-crypt unlock where it comes from, or refer to the secret manager",
+};
+
 /// All of them.
-pub const MARKS: [Mark; 4] = [SOPS, PLACEHOLDER, AGE_ARMOR, AGE_HEADER];
+pub const MARKS: [Mark; 5] = [SOPS, PLACEHOLDER, AGE_ARMOR, AGE_HEADER, GIT_CRYPT];
 
 impl Mark {
     /// Whether a value of a Secret has it.
@@ -62,9 +69,9 @@ impl Mark {
     }
 }
 
-/// Whether a text may have one: nearly all hold none of these bytes, nor begin as a file of age does.
+/// Whether a text may have one: nearly all hold none of these bytes, nor begin as a file of age or git-crypt does.
 pub fn may_be(text: &str, signs: Signs) -> bool {
-    signs.has(BRACKET) || matches!(text.as_bytes().first(), Some(b'-' | b'a'))
+    signs.has(BRACKET) || matches!(text.as_bytes().first(), Some(b'-' | b'a' | 0))
 }
 
 /// The marks in a text that is no Secret's: there a placeholder has its key, since other texts have elements of that name.
@@ -96,6 +103,8 @@ mod tests {
             ("<path:secret/data/a#key | base64encode>", Some(PLACEHOLDER.what)),
             ("-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n", Some(AGE)),
             ("age-encryption.org/v1\n-> X25519 a\n", Some(AGE)),
+            ("\0GITCRYPT\0abc", Some(GIT_CRYPT.what)),
+            (" \0GITCRYPT\0abc", None),
             ("<path:rect/>", None),
             ("<path:a\n#>", None),
             ("see -----BEGIN AGE ENCRYPTED FILE-----", None),

@@ -289,6 +289,27 @@ mod carried {
         assert!(state.snapshot().unwrap().namespaces["n"].filled.is_outside("web"));
     }
 
+    /// A SecretSync fills what its class reads, which may come and change later.
+    #[test]
+    fn what_a_class_reads_is_what_others_fill_by_it() {
+        let mut state = State::new(Config::default());
+        state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+        state.apply(catalogues(&[]));
+        let sync = held(kind("SecretSync"), "web", json!({"secretProviderClassName": "c"}));
+        state.apply(Change::Carried(kind("SecretSync"), CarriedUpdate::Apply("n".into(), sync)));
+        let is_outside = |state: &State| state.snapshot().unwrap().namespaces["n"].filled.is_outside("web");
+        assert!(is_outside(&state), "no class is there");
+        let classes = kind("SecretProviderClass");
+        for (path, expected) in [("g/a/stage/x", false), ("g/a/prod/x", true), ("g/a/stage/y", false)] {
+            let objects = format!("- {{objectName: {path}, objectType: secretsmanager}}");
+            let class = held(classes, "c", json!({"provider": "aws", "parameters": {"objects": objects}}));
+            state.apply(Change::Carried(classes, CarriedUpdate::Apply("n".into(), class)));
+            assert_eq!(is_outside(&state), expected, "{path}");
+        }
+        state.apply(Change::Carried(classes, CarriedUpdate::Delete("n".into(), "c".into())));
+        assert!(is_outside(&state), "the class is gone");
+    }
+
     /// Whatever comes and goes, one at a time: what is filled is what it would be, had all of it been there at once.
     #[test]
     fn one_object_at_a_time_is_as_good_as_all_at_once() {

@@ -10,6 +10,8 @@ mod external_secrets;
 mod injectors;
 mod other_systems;
 mod stores;
+mod values;
+mod vault_operator;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -46,7 +46,7 @@ pub const CARRIER: Carrier = Carrier {
             kind: "SecretSync",
             resource: "secretsyncs",
             cluster_scoped: false,
-            handling: Handling::Judged { read: secret_sync, watched: false },
+            handling: Handling::Judged { read: secret_sync, watched: true },
         },
     ],
     doc: Doc {
@@ -58,6 +58,7 @@ pub const CARRIER: Carrier = Carrier {
             ("vault: objects[].secretPath", "read; by a row of `carriers.mappings`"),
             ("Pod spec.volumes[].csi.volumeAttributes", "only `secretProviderClass` may stand there"),
             ("SecretSync spec.secretProviderClassName", "the class that it names is judged"),
+            ("SecretSync metadata.name", "the Secret that is filled; it is never one that RefGate syncs"),
         ],
         enforced: &[
             "Each name lies inside the namespace's scope or its shared paths, that of a failover too.",
@@ -264,6 +265,14 @@ fn google(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     names
 }
 
+/// Clouds of Azure, in lower case, and what makes the host of a vault there; of the public one the name is enough.
+const CLOUDS: [(&str, &str); 4] = [
+    ("", ""),
+    ("azurepubliccloud", ""),
+    ("azurechinacloud", ".vault.azure.cn"),
+    ("azureusgovernmentcloud", ".vault.usgovcloudapi.net"),
+];
+
 /// A map with one list, `array`, of strings that are YAML again.
 fn azure(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     let known = [
@@ -279,7 +288,15 @@ fn azure(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     ];
     reach.known("/spec/parameters", parameters, &known);
     let vault = reach.text(|| Pointer::to("/spec/parameters/keyvaultName"), parameters.get("keyvaultName"));
-    let place = Arc::new(Place::new(System::Azure, &vault_name(vault.unwrap_or_default())));
+    let cloud = reach.text(|| Pointer::to("/spec/parameters/cloudName"), parameters.get("cloudName"));
+    let cloud = cloud.unwrap_or_default().to_ascii_lowercase();
+    let suffix = CLOUDS.iter().find_map(|(name, suffix)| (*name == cloud).then_some(*suffix));
+    if suffix.is_none() {
+        let why = "it is none of AzurePublicCloud, AzureChinaCloud and AzureUSGovernmentCloud, so whose vault it is cannot be said";
+        reach.doubt("/spec/parameters/cloudName", why);
+    }
+    let name = vault_name(vault.unwrap_or_default()) + suffix.unwrap_or(".");
+    let place = Arc::new(Place::new(System::Azure, &name));
     let at = "/spec/parameters/objects";
     let objects = yaml(reach, parameters, "objects");
     exact(reach, at, &objects, &["array"]);
@@ -405,5 +422,12 @@ fn secret_sync(object: &Foreign<'_>) -> Reach {
     reach.copiers("/spec/secretObject/annotations", secret.get("annotations"));
     reach.texts("/spec/secretObject/annotations", secret.get("annotations"));
     reach.labels("/spec/secretObject/labels", secret.get("labels"));
+    (reach.target, reach.target_at) = (Some(object.name().into()), "/metadata/name");
+    // Which of the class's files holds which path, the class alone says.
+    let keys = secret.get("data").items().iter().map(|entry| entry.get("targetKey").text());
+    reach.fills.extend(keys.map(Fill::other));
+    if reach.fills.is_empty() {
+        reach.fills.push(Fill::other(None));
+    }
     reach
 }

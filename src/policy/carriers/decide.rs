@@ -129,13 +129,6 @@ fn unbound<'t>(court: &Court<'_>, reach: &'t Reach) -> Judged<'t> {
 
 fn in_namespace<'t>(court: &Court<'_>, review: &Review<'_>, kind: &Kind, reach: &'t Reach) -> Judged<'t> {
     let is_fenced = court.world.binding().is_fenced();
-    if is_fenced && matches!(kind.handling, Handling::Unfinished) {
-        let text = format!(
-            "this version of RefGate cannot judge this kind of {} yet, so a bound namespace does not get it; write secret:NAME",
-            court.carrier.title
-        );
-        return refused(court, text, reach);
-    }
     let mut judged = court.judge(reach);
     if is_fenced && !review.version.is_empty() && !kind.versions.contains(&&*review.version) {
         let text = format!(
@@ -219,7 +212,7 @@ pub struct Outside {
 }
 
 /// What of the objects in a bound namespace would be refused: some were there before anybody asked, and two changes at once
-/// can each pass on what was there before.
+/// are each judged against the state before either.
 pub fn outside(namespace: &str, state: &NamespaceState, snapshot: &Snapshot) -> Vec<Outside> {
     // Silence of the API server says nothing of these.
     let world = World { settings: &snapshot.settings, state, namespace, stale: false };

@@ -23,7 +23,6 @@ pub struct Doc {
 pub fn word(kind: &Kind) -> &'static str {
     match kind.handling {
         Handling::Judged { .. } => "judged",
-        Handling::Unfinished => "denied",
         Handling::Harmless => "passes",
     }
 }
@@ -45,7 +44,9 @@ pub fn page(carrier: &Carrier) -> String {
     }
     let _ = writeln!(out, "{}| field | what it is |\n| --- | --- |", if kinds { "\n" } else { "" });
     for (field, what) in *fields {
-        let _ = writeln!(out, "| `{field}` | {what} |");
+        // What has marks of its own is a sentence.
+        let mark = if field.contains('`') { "" } else { "`" };
+        let _ = writeln!(out, "| {mark}{field}{mark} | {what} |");
     }
     for (title, sentences) in [("Enforced", enforced), ("What no admission can decide", undecidable)] {
         let _ = writeln!(out, "\n{title}:\n");
@@ -53,7 +54,7 @@ pub fn page(carrier: &Carrier) -> String {
             let _ = writeln!(out, "- {sentence}");
         }
     }
-    let _ = writeln!(out, "\nBeside it: {beside}");
+    let _ = writeln!(out, "\nWhat to set up beside it, which RefGate cannot: {beside}");
     out
 }
 
@@ -77,10 +78,10 @@ its own `group/app/env` and its shared paths, by whatever object; levels do not 
 - What a carrier cannot decide is denied, or allowed with a warning and an audit annotation where `carriers.undecided` says `audit`.
 - Kinds of the whole cluster, and objects in namespaces that are bound to nothing, are denied, or audited where `carriers.clusterScoped`
   and `carriers.unbound` say so.
-- A kind that says `denied`, and one of the same API groups that is not listed, does not come into a bound namespace: this version cannot judge it.
+- A kind of the same API groups that is not listed does not come into a bound namespace.
 - Which key of a Secret holds which path is read from the object, and references resolve by it. Where the object does not say it, as a SealedSecret, its
   annotation `refgate.dev/paths` can: [reference](reference.md#world-and-catalogue).
-- Two changes at the same moment can each pass on what was there before, and objects of before the installation were never asked about.
+- Two changes at once are each judged against the state before either, and objects of before the installation were never asked about.
   `serve` judges again what its watches bring (metric `refgate_carriers_outside`, and a line in the log), and `refgate scan` lists it.
 - The Secret that such an object fills is refused in pods for as long as the object is there and would be refused. Whoever may delete the object, or its store,
   gets past that where the Secret stays: take the Secret away too.

@@ -93,7 +93,13 @@ impl Around<'_> {
             let mode = carrier_of(held.kind).map(|carrier| self.settings.carriers.undecided(carrier.id));
             mode.is_none_or(|mode| mode == Mode::Deny)
         };
+        // Whoever names a class reads what it reads; a class names none, so this ends.
+        let is_outside = |access: &Asked<'_>| matches!(self.verdict(access), Some(Verdict::Outside(..)));
+        let reads_outside =
+            |class: &Held| self.is_refused(class) || class.accesses().any(|access| is_outside(&access));
+        let is_foreign = |name: &str| self.carried.class(name).map_or_else(denies_doubts, reads_outside);
         !rest.faults.is_empty()
+            || rest.classes.iter().any(|(_, name)| is_foreign(name))
             || rest.identities.iter().any(|(_, which, text)| which.judge(text, self.settings).is_err())
             || (!rest.doubts.is_empty() && denies_doubts())
     }

@@ -292,6 +292,11 @@ pub fn carrier_of(kind: &Kind) -> Option<&'static Carrier> {
     super::kinds().find(|(_, row)| *row == kind).map(|(carrier, _)| carrier)
 }
 
+/// Whether what others fill depends on objects of a kind: they read by a store, or what a class reads.
+pub fn is_read_by(kind: &Kind) -> bool {
+    is_store(kind) || kind.kind == super::csi::CLASS
+}
+
 /// Whether a kind is one of the stores.
 pub fn is_store(kind: &Kind) -> bool {
     [true, false].into_iter().any(|cluster| store_kind(cluster) == kind.kind)

@@ -78,8 +78,6 @@ pub enum Handling {
         /// Whether a snapshot knows its objects.
         watched: bool,
     },
-    /// No bound namespace gets it: this version cannot judge it.
-    Unfinished,
     /// It reaches no secret of its own.
     Harmless,
 }

@@ -148,16 +148,21 @@ pub enum Verdict {
 
 /// Systems that RefGate judges, for messages.
 pub const JUDGED: &str = "AWS Secrets Manager and, with a row in carriers.mappings of the configuration, AWS Parameter Store, \
-                          Vault, Google Secret Manager and Azure Key Vault";
+                          Vault, Google Secret Manager, Azure Key Vault and Doppler";
+
+/// What to say of a provider that is not judged.
+pub fn not_judged(provider: &str) -> String {
+    match provider {
+        "" => format!("it names no provider; those that RefGate judges are {JUDGED}"),
+        _ => format!("provider {provider} is none that RefGate judges; those are {JUDGED}"),
+    }
+}
 
 impl Place {
     /// The name that is asked for when `key` is written.
     pub fn remote<'p>(&'p self, how: How, key: &'p str) -> Result<Remote<'p>, String> {
         let Some(system) = self.system else {
-            return Err(format!(
-                "provider {} is none that RefGate judges; those are {JUDGED}",
-                self.provider
-            ));
+            return Err(not_judged(&self.provider));
         };
         // External Secrets Operator, secretsmanager.go: `find` hands its path on as it is, everything else has the prefix.
         let name = match how {
@@ -376,11 +381,33 @@ fn mapped(
         let why = format!("this name of {title} is not one of those that carriers.mappings gives to {own}");
         return Verdict::Outside(None, why);
     }
+    Verdict::Outside(None, needs_row(*system, place, own))
+}
+
+fn needs_row(system: System, place: &str, own: &Scope) -> String {
     let whose = if place.is_empty() { String::new() } else { format!(", place: {place}") };
-    let why = format!(
+    format!(
         "nothing maps it to a path; where {own} may have it, carriers.mappings of the configuration needs the row \
          {{system: {}, match: {own}{whose}}}",
         system.id()
-    );
-    Verdict::Outside(None, why)
+    )
+}
+
+/// Longest name of a project, vault or mount that a text of a pod is told to map.
+const LONGEST_PLACE: usize = 80;
+
+/// What to say of a name of which no row of the configuration speaks, where one would give it to the namespace.
+pub fn missing_row(remote: &Remote<'_>, binding: &Binding, settings: &Settings) -> Option<String> {
+    let Binding::Bound { own, shared } = binding else { return None };
+    let Remote { system, place, name } = remote;
+    // What may be anything but a name is not repeated.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte);
+    if place.len() > LONGEST_PLACE || !place.bytes().all(is_plain) {
+        return None;
+    }
+    let has_row =
+        |scope: &Scope| settings.carriers.mappings.iter().any(|row| row.covers(*system, place, scope));
+    let is_outside = || matches!(literal(name, How::Read, own, shared, binding), Verdict::Outside(..));
+    let is_vain = [own].into_iter().chain(shared).any(has_row) || (system.has_paths() && is_outside());
+    (!is_vain).then(|| needs_row(*system, place, own))
 }

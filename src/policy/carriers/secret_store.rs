@@ -4,7 +4,7 @@
 
 use super::Foreign;
 use super::json::Json;
-use super::place::{JUDGED, Place, System};
+use super::place::{Place, System, not_judged};
 use super::reach::{Identity, Pointer, Reach};
 use crate::policy::workload::json::escape;
 
@@ -22,11 +22,7 @@ pub fn secret_store(object: &Foreign<'_>) -> Reach {
     // What it logs in with may be a Secret that an earlier binding left, and where it logs in, the tenant says.
     names(&mut reach, "/spec/provider", spec.get("provider"));
     if place.system.is_none() {
-        let why = format!(
-            "provider {} is none that RefGate judges, so a bound namespace does not get it; those are {JUDGED}",
-            place.provider
-        );
-        reach.fault("/spec/provider", why);
+        reach.fault("/spec/provider", not_judged(&place.provider));
     }
     reach.place = Some(place);
     reach
@@ -217,7 +213,7 @@ fn vault_of(url: &str) -> String {
     if url.contains('.') { name } else { url.to_owned() }
 }
 
-/// The domains of Azure Key Vault in its clouds.
+/// The domains of Azure Key Vault in its clouds, that of the public one first.
 const VAULT_DOMAINS: [&str; 3] = [".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net"];
 
 /// Whether a URL is one of Azure's own servers, and nobody else's.
@@ -229,13 +225,11 @@ pub(super) fn is_azure_vault(url: &str) -> bool {
     name.is_some_and(|name| !name.is_empty() && is_name(name))
 }
 
-/// The name of a vault: of `https://NAME.vault.azure.net/`, in lower case.
+/// The name of a vault: of `https://NAME.vault.azure.net/`, in lower case. In other clouds the same name is somebody else's, so there
+/// it is the whole host.
 pub(super) fn vault_name(url: &str) -> String {
     let host = url.trim().trim_start_matches("https://").trim_end_matches('/').to_ascii_lowercase();
-    match VAULT_DOMAINS.iter().find_map(|domain| host.strip_suffix(domain)) {
-        Some(name) => name.to_owned(),
-        None => host,
-    }
+    host.strip_suffix(VAULT_DOMAINS[0]).map(str::to_owned).unwrap_or(host)
 }
 
 /// A reference to a generator. Those that make something up read nothing; all others ask somebody for a value.

@@ -31,7 +31,7 @@ pub const CARRIER: Carrier = Carrier {
                 "which key holds which path: `database_url=database_url`, with several Secrets or an encrypted name `web/database_url=database_url`",
             ),
             ("Secret data, stringData", "`ENC[AES256_GCM` that nobody decrypted: policy `refgate-leftovers`"),
-            ("ConfigMap data, env values", "the same, and files of age: the webhook"),
+            ("ConfigMap data, env values", "the same, and files of age and git-crypt: the webhook"),
             ("any file with a `sops:` block", "`refgate check`"),
         ],
         enforced: &[

@@ -45,11 +45,11 @@ pub const CARRIER: Carrier = Carrier {
                 "read, where a row of `carriers.mappings` names the mount: an engine of keys and values then",
             ),
             (
-                "spec.destination.name of these, of VaultPKISecret and of HCPVaultSecretsApp",
+                "`spec.destination.name` of these, of VaultPKISecret and of HCPVaultSecretsApp",
                 "filled; it is never a Secret that RefGate syncs",
             ),
             (
-                "spec.destination.annotations, .labels, .transformation of these",
+                "`spec.destination.annotations`, `.labels`, `.transformation` of these",
                 "become a part of the Secret: no replicator, and plaintext is judged",
             ),
             (

@@ -57,7 +57,8 @@ pub const BANK_VAULTS: Carrier = Carrier {
             "A reference as the value of a Secret of a bound namespace, inside of one, or in its docker configuration is refused by policy \
              `refgate-secret-references`, inside the API server, and by `refgate check`: there nobody can compare its path. So is a docker configuration \
              with an escape that could hide one: `\\u00XX` of a letter, a digit or a colon, the end of a line inside of an `auth`.",
-            "Agent configurations by annotation, another namespace of Vault, and credentials of another namespace are refused.",
+            "Agent configurations by annotation, another server (`vault-addr`), another namespace of Vault or engine of its transit, and credentials of \
+             another namespace are refused; `aws-tls-secret-arn` is taken apart like any ARN, and `aws-region` is one of `aws.regions`.",
             "The same text in a template that an object of another carrier puts into a Secret is refused at that object, a path of its own too.",
         ],
         undecidable: &[
@@ -98,14 +99,20 @@ pub const VALUES: Carrier = Carrier {
         summary: "references as the value of an env var, resolved inside the pod or by a webhook",
         fields: &[
             ("env `arn:aws:secretsmanager:…`", "read"),
-            ("env `gcp:secretmanager:…`, `sm://…`, `berglas://…`, `ref+…`, `azure:keyvault:…`", "read"),
+            (
+                "env `gcp:secretmanager:…`, `sm://…`, `berglas://…`, `ref+…`, `secretref+…`, `azure:keyvault:…`",
+                "read",
+            ),
             ("ConfigMap data, a whole value of these", "read, once it is an env var"),
             ("Secret data `arn:aws:secretsmanager:…`, `arn:aws:ssm:…`", "policy `refgate-secret-references`"),
             ("annotation secrets.k8s.aws/secret-arn", "read"),
         ],
         enforced: &[
             "An ARN is taken apart: account, region and path are those that `aws` of the configuration and the scope give.",
+            "`gcp:secretmanager:projects/PROJECT/secrets/NAME` and `sm://PROJECT/NAME` are what `carriers.mappings` gives to the scope.",
             "Others are refused in bound namespaces unless their literal path lies inside the scope; what only starts like one too.",
+            "Parameters of `ref+…` that lead elsewhere are refused: of those behind the `?` a listed region, a role of a listed account, versions and \
+             what is made of the value may stand there.",
         ],
         undecidable: &["Reads by a program's own code with the pod's identity."],
         beside: "IAM roles for service accounts, one for each scope.",

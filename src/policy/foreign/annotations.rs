@@ -3,7 +3,8 @@
 //! Keys are compared as the tools do it. hashicorp/vault-k8s, and OpenBao's injector after it, take a key for a path when it
 //! *contains* `DOMAIN/agent-inject-secret-` (`agent-inject/agent/annotations.go`, `secrets`), so that a longer domain counts too.
 
-use super::{Foreign, Target, aws};
+use super::arn::aws;
+use super::{Foreign, Target};
 use crate::policy::carriers::consul_template;
 
 /// What an annotation of another system means.
@@ -17,6 +18,8 @@ enum Meaning {
     Item,
     /// Its value is an ARN.
     Arn,
+    /// Its value is a region of AWS.
+    Region,
     /// Its value is a template, whose calls name paths.
     Template,
     /// Its value is the name of a Secret.
@@ -30,7 +33,7 @@ enum Meaning {
     Switch,
 }
 
-use Meaning::{Anything, Arn, Filled, Item, Path, Paths, Secret, Switch, Template};
+use Meaning::{Anything, Arn, Filled, Item, Path, Paths, Region, Secret, Switch, Template};
 
 /// A system, the ends of its domains, and the beginnings of names behind them: what comes first counts.
 struct Tool {
@@ -73,15 +76,22 @@ const TOOLS: [Tool; 6] = [
             ("vault-agent-configmap", Anything),
             ("vault-ct-configmap", Anything),
             ("vault-namespace", Anything),
+            // The server. Which role logs in, and by which mount (`vault-path`), Vault's own policies hold to a scope.
+            ("vault-addr", Anything),
+            ("vault-transit-path", Anything),
             ("vault-tls-secret", Secret),
             ("bao-from-path", Paths),
             ("bao-env-from-path", Paths),
             ("bao-agent-configmap", Anything),
             ("bao-ct-configmap", Anything),
             ("bao-namespace", Anything),
+            ("bao-addr", Anything),
+            ("bao-transit-path", Anything),
             ("bao-tls-secret", Secret),
             ("credentials-secret-name", Secret),
             ("credentials-namespace", Anything),
+            ("aws-tls-secret-arn", Arn),
+            ("aws-region", Region),
         ],
     },
     Tool {
@@ -137,6 +147,7 @@ pub fn references<'a>(key: &str, value: &'a str) -> Vec<Foreign<'a>> {
         Secret | Filled => Vec::new(),
         Switch if value == "false" => Vec::new(),
         Anything | Switch => wide(),
+        Region => vec![Foreign { system, target: Target::Region(value) }],
         Arn => aws(value).map_or_else(opaque, |arn| vec![arn]),
         Item => match value.split('/').collect::<Vec<_>>()[..] {
             ["vaults", vault, "items", item] => vec![Foreign { system, target: Target::Item(vault, item) }],

@@ -19,6 +19,11 @@ fn docker(auth: &str) -> String {
     json!({"auths": {"registry.example.com": {"auth": STANDARD.encode(auth)}}}).to_string()
 }
 
+/// A docker configuration with a text as it stands in JSON.
+fn escaped(text: &str) -> String {
+    format!(r#"{{"auths": {{"registry.example.com": {{"auth": "{text}"}}}}}}"#)
+}
+
 /// What other systems would resolve, or should have, at each of the three places that a byte can have in base64.
 pub fn what_a_secret_may_hold(world: &World) {
     let namespace = world.bound("data-secrets", "mozmeao/snippets/data", &[]);
@@ -43,7 +48,14 @@ pub fn what_a_secret_may_hold(world: &World) {
         (pod_docker, format!(" {}", docker("bao:secret/data/x#u:bao:secret/data/x#p")), references),
         (".dockercfg", format!("  {}", docker(">>vault:secret/data/x#u")), references),
         (pod_docker, json!({"auths": {"r": {"username": "vault:secret/x#u"}}}).to_string(), references),
+        // What Go's decoders read as the same.
+        (pod_docker, escaped("\\u0064mF1bHQ6"), references),
+        (pod_docker, format!(" {}", escaped("d\\nmF1bHQ6")), references),
+        (pod_docker, format!("  {}", escaped("\\r\\ndmF1bHQ6")), references),
+        (".dockercfg", escaped("\\u0076ault:secret/x#u"), references),
+        (".dockercfg", escaped("\\u003e\\u003evault:secret/x#u"), references),
         ("a", AGE.to_owned(), leftovers),
+        ("a", "\0GITCRYPT\0x".to_owned(), leftovers),
         ("a", "age-encryption.org/v1\n".to_owned(), leftovers),
         ("a", format!("x{SOPS}"), leftovers),
         ("a", "xx<path:secret/data/x#k>".to_owned(), leftovers),
@@ -64,6 +76,9 @@ pub fn what_a_secret_may_hold(world: &World) {
         ("a", ""),
         (pod_docker, &docker("robot:vault:secret/data/x#p")),
         ("other", &docker("vault:secret/data/x#u")),
+        // What encoders of JSON write for passwords, and for a key that is JSON itself.
+        (pod_docker, &escaped("a\\u0026b\\u003cc\\u003ed\\\"e\\\\f")),
+        (pod_docker, &escaped("{\\n  \\\"key\\\": \\\"-----BEGIN-----\\\\nMIIE\\\\u003d\\\\n\\\"\\n}\\n")),
     ] {
         create(key, value.as_bytes()).ok();
     }

@@ -66,6 +66,17 @@ fn what_would_be_refused_now_is_not_named_by_a_pod() {
         let spec = format!("{{{spec}, destination: {{name: s, create: true}}}}");
         object("secrets.hashicorp.com/v1beta1", kind, "v", &spec)
     };
+    let sync = object(
+        "secret-sync.x-k8s.io/v1alpha1",
+        "SecretSync",
+        "s",
+        "{secretProviderClassName: c, secretObject: {data: [{sourcePath: f, targetKey: k}]}}",
+    );
+    let of_aws = |name: &str| {
+        let objects = format!("- {{objectName: {name}, objectType: secretsmanager}}");
+        let spec = json!({"provider": "aws", "parameters": {"objects": objects}});
+        object("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", "c", &spec.to_string())
+    };
     // What is said of each, and whether it holds where doubts are let through.
     for (what, objects, is_refused, is_refused_anyway) in [
         ("a path of its own", one.clone(), false, false),
@@ -121,6 +132,10 @@ fn what_would_be_refused_now_is_not_named_by_a_pod() {
         ),
         ("a certificate", made("VaultPKISecret", "mount: pki, role: r"), true, false),
         ("an app of HCP", made("HCPVaultSecretsApp", "appName: a"), true, false),
+        ("a class of its own", format!("{sync}{}", of_aws("g/a/stage/x")), false, false),
+        ("a class that reads outside", format!("{sync}{}", of_aws("g/a/prod/x")), true, true),
+        ("a class whose YAML cannot be judged", format!("{sync}{}", of_aws("*a")), true, true),
+        ("a class that is not there", sync.clone(), true, false),
         ("a class of no provider", class("hereafter"), true, false),
         ("a region that nobody lists", kes("region: r, dataFrom: [g/a/stage/x]"), true, true),
         (

@@ -163,13 +163,18 @@ data: {catalogue: '[{"path": "g/a/stage/x", "secret": "ours", "keys": ["value"]}
         let spec = format!("{{mount: pki, role: r, destination: {{name: {name}, create: true}}}}");
         object("secrets.hashicorp.com/v1beta1", "VaultPKISecret", "v", &spec)
     };
+    let sync = |name: &str| {
+        let spec = "{secretProviderClassName: c, serviceAccountName: d, secretObject: {data: [{sourcePath: f, targetKey: k}]}}";
+        object("secret-sync.x-k8s.io/v1alpha1", "SecretSync", name, spec)
+    };
     type Make<'m> = &'m dyn Fn(&str) -> String;
-    let rows: [(Make<'_>, &str); 5] = [
+    let rows: [(Make<'_>, &str); 6] = [
         (&class, "spec.secretObjects"),
         (&templates, "spec.secretTemplates"),
         (&vault, "spec.destination.name"),
         (&item, "metadata.name"),
         (&made, "spec.destination.name"),
+        (&sync, "metadata.name"),
     ];
     for (make, field) in rows {
         let said = |name: &str| {

@@ -102,37 +102,38 @@ impl References {
     }
 }
 
-/// Policy `refgate-leftovers`: a validation for SOPS, one for placeholders, one for age.
+/// Policy `refgate-leftovers`: a validation for SOPS, one for placeholders, one for age, one for git-crypt.
 struct Leftovers {
     sops: Vec<String>,
     placeholders: (Vec<String>, Regex),
     age: Vec<String>,
+    git_crypt: Vec<String>,
 }
 
 impl Leftovers {
     fn read() -> Self {
         let policy = named("ValidatingAdmissionPolicy", "refgate-leftovers");
         let all = list(&policy, "/spec/validations");
-        let [sops, placeholders, age] = all else { panic!("{} validations", all.len()) };
+        let [sops, placeholders, age, git_crypt] = all else { panic!("{} validations", all.len()) };
         let marks = |row: &Value| marks(text(row, "/expression"));
         let expression = expressions(text(placeholders, "/expression")).remove(0);
-        let starts = between(text(age, "/expression"), ".startsWith('", "')");
+        let starts = |row: &Value| -> Vec<String> {
+            between(text(row, "/expression"), ".startsWith('", "')").into_iter().map(str::to_owned).collect()
+        };
         Self {
             sops: marks(sops),
             placeholders: (marks(placeholders), expression),
-            age: starts.into_iter().map(str::to_owned).collect(),
+            age: starts(age),
+            git_crypt: starts(git_crypt),
         }
     }
 
-    fn says(&self, value: &[u8]) -> [bool; 3] {
+    fn says(&self, value: &[u8]) -> [bool; 4] {
         let encoded = STANDARD.encode(value);
         let has = |marks: &[String]| marks.iter().any(|mark| encoded.contains(mark));
+        let begins = |starts: &[String]| starts.iter().any(|start| encoded.starts_with(start));
         let (marks, exact) = &self.placeholders;
-        [
-            has(&self.sops),
-            has(marks) && exact.is_match(&encoded),
-            self.age.iter().any(|start| encoded.starts_with(start)),
-        ]
+        [has(&self.sops), has(marks) && exact.is_match(&encoded), begins(&self.age), begins(&self.git_crypt)]
     }
 }
 
@@ -176,7 +177,8 @@ fn marks_are_those_that_the_plain_ones_make() {
     assert_eq!(leftovers.sops, within(MARKS[0].text));
     assert_eq!(leftovers.placeholders.0, within(MARKS[1].text));
     let starts = MARKS.iter().filter(|mark| mark.place == Place::Start);
-    assert_eq!(set(leftovers.age), set(starts.map(|mark| beginning(mark.text).0).collect()));
+    let all = leftovers.age.into_iter().chain(leftovers.git_crypt).collect();
+    assert_eq!(set(all), set(starts.map(|mark| beginning(mark.text).0).collect()));
 }
 
 /// Every character that can stand where the last bits of a beginning do, and no other.
@@ -302,7 +304,7 @@ proptest! {
         let value = pieces.concat();
         static POLICIES: LazyLock<(Leftovers, References)> =
             LazyLock::new(|| (Leftovers::read(), References::read()));
-        let [sops, placeholder, age] = POLICIES.0.says(&value);
+        let [sops, placeholder, age, git_crypt] = POLICIES.0.says(&value);
         let [reference, expression, docker] = POLICIES.1.says(key, &value);
         let said = said_of(key, &value);
         let says = |what: &str| said.contains(&what);
@@ -310,6 +312,7 @@ proptest! {
         prop_assert_eq!(sops, says(MARKS[0].what), "sops {}", shown);
         prop_assert_eq!(placeholder, says(MARKS[1].what), "placeholder {}", shown);
         prop_assert_eq!(age, says(MARKS[2].what), "age {}", shown);
+        prop_assert_eq!(git_crypt, says(MARKS[4].what), "git-crypt {}", shown);
         prop_assert_eq!(reference, says(REFERENCE), "reference {}", shown);
         let inline = data::INLINE_STARTS.map(str::to_owned);
         prop_assert!(agrees(expression, says(EXPRESSION), &value, &inline, 7), "expression {}", shown);

@@ -156,6 +156,16 @@ fn s21_what_nobody_decrypted_in_config_maps_and_pods() {
         assert_eq!(allowed(&super::create(&pod)), expected, "S21 {pod}");
     }
     assert!(!allowed(&ask(&binary(b"age-encryption.org/v1\n\xff\xfe"), &Value::Null)), "S21");
+    for (bytes, expected) in
+        [(&b"\0GITCRYPT\0\xc1\xf8\x9f\x9cP\xd1"[..], false), (b"\0GITCRYPT", false), (b"\0GIT\xff", true)]
+    {
+        assert_eq!(allowed(&ask(&binary(bytes), &Value::Null)), expected, "S21 {bytes:?}");
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": STANDARD.encode(bytes)},
+        });
+        assert_eq!(check(&secret).refusals.is_empty(), expected, "S21 {secret}");
+    }
+    assert!(!allowed(&one("\0GITCRYPT\0abc")), "S21");
 }
 
 /// The path that argocd-vault-plugin fills an object's own placeholders from.

@@ -135,7 +135,23 @@ fn s16_bank_vaults_of_each_name() {
             row("a configuration", &key("agent-configmap"), "mine", false),
             row("a configuration", &key("ct-configmap"), "mine", false),
             row("another tree of the same names", &key("namespace"), "payroll", false),
+            row("another server", &key("addr"), "https://vault.example.com", false),
+            row("another engine that decrypts", &key("transit-path"), "payroll", false),
             row("a role of its own", &key("role"), "snippets", true),
+        ]);
+    }
+    let arn = |account: &str, path: &str| {
+        format!("arn:aws:secretsmanager:us-west-2:{account}:secret:{path}-AbCdEf")
+    };
+    for domain in ["secrets-webhook.security.bank-vaults.io", "vault.security.banzaicloud.io"] {
+        let key = |name: &str| format!("{domain}/aws-{name}");
+        rows.extend([
+            row("S16: an ARN", &key("tls-secret-arn"), &arn("111122223333", INSIDE), true),
+            row("S16: an ARN", &key("tls-secret-arn"), &arn("111122223333", OUTSIDE), false),
+            row("S16: another account", &key("tls-secret-arn"), &arn("999999999999", INSIDE), false),
+            row("S16: no ARN", &key("tls-secret-arn"), INSIDE, false),
+            row("a region", &key("region"), "us-west-2", true),
+            row("another region", &key("region"), "eu-west-1", false),
         ]);
     }
     rows.push(row(

@@ -109,6 +109,15 @@ fn what_looks_like_a_mapped_place_is_none() {
             "db",
             false,
         ),
+        // The same name in another cloud is another vault, which anybody may own.
+        ("China", json!({"azurekv": {"vaultUrl": "https://snippets-stage.vault.azure.cn"}}), "db", false),
+        (
+            "a government's",
+            json!({"azurekv": {"vaultUrl": "https://snippets-stage.vault.usgovcloudapi.net"}}),
+            "db",
+            false,
+        ),
+        ("in full", json!({"azurekv": {"vaultUrl": "https://snippets-china.vault.azure.cn/"}}), "db", true),
         ("another vault", json!({"azurekv": {"vaultUrl": "https://payroll.vault.azure.net"}}), "db", false),
         (
             "what stands behind the second part is ignored",
