@@ -15,7 +15,7 @@ use super::foreign::{self, annotations};
 use super::line::Line;
 use super::message;
 use super::plan::container_pointer;
-use super::reference::env_value;
+use super::reference::{env_value, near_miss};
 use super::resolve::World;
 use super::rules::{Hit, Place as At};
 use super::spot::{Spot, borrowed, candidate};
@@ -207,7 +207,9 @@ impl<'t> Walk<'_, 't> {
         if text.is_empty() {
             return;
         }
-        if env_value(&text).is_some() {
+        // One byte tells of most values that they are nothing of ours, nor near it.
+        let is_perhaps_ours = matches!(text.as_bytes()[0], b's' | b'S');
+        if is_perhaps_ours && env_value(&text).is_some() {
             // As written it is the plan's business; put together, or read by fieldRef, it is nobody's.
             let by_field = entry.value_from.is_some();
             let written = !by_field && entry.value.as_deref() == Some(&*text);
@@ -218,6 +220,9 @@ impl<'t> Walk<'_, 't> {
             return;
         }
         let subject = || message::env_place(container, &entry.name);
+        if is_perhaps_ours && let Some(prefix) = near_miss(&text) {
+            self.note(subject(), message::near_miss(prefix));
+        }
         let signs = Signs::of(&text);
         self.leftovers((&text, signs), pointer, &subject);
         // What stands inside a text is resolved first, whatever the whole of it reads as.

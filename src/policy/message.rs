@@ -223,6 +223,13 @@ pub fn say_in_data(text: &mut String) {
     }
 }
 
+/// A text that misses a prefix of ours by a letter. What stands behind it is not repeated: it may be a value.
+pub fn near_miss(prefix: &str) -> String {
+    format!(
+        "this looks like a reference and is none, so the container gets the text itself; write {prefix}NAME"
+    )
+}
+
 /// Two references want the same place.
 pub fn clash(what: &str, first: &str, second: &str) -> String {
     format!("{first} and {second} both want the {what}; leave one out")

@@ -79,6 +79,23 @@ pub fn env_value(value: &str) -> Option<(Use, Result<Reference<'_>, ReferenceErr
     }
 }
 
+/// The prefix that an env value of no reference was perhaps meant to have: it has one but for a letter, or for its case, and
+/// what would be a reference behind it. Few values begin with its first letter; of any other no more than that is looked at.
+pub fn near_miss(value: &str) -> Option<&'static str> {
+    value.as_bytes().first().filter(|first| first.eq_ignore_ascii_case(&b's'))?;
+    // One letter more than the longer prefix, colon included.
+    let start = &value.as_bytes()[..value.len().min(FILE_PREFIX.len() + 1)];
+    let colon = start.iter().position(|byte| *byte == b':')?;
+    let head = value[..=colon].to_ascii_lowercase();
+    let prefix =
+        [ENV_PREFIX, FILE_PREFIX].into_iter().find(|prefix| strsim::osa_distance(&head, prefix) <= 1)?;
+    let rest = &value[colon + 1..];
+    // The port of a service is no name.
+    let part = rest.split('/').next().unwrap_or_default();
+    let is_port = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    (!is_port && Reference::parse(rest).is_ok()).then_some(prefix)
+}
+
 impl<'a> Reference<'a> {
     /// Reads `name`, `name#property`, `/absolute/path`, each with `?optional` or without.
     pub fn parse(text: &'a str) -> Result<Self, ReferenceError> {
@@ -177,6 +194,49 @@ mod tests {
         assert_eq!(env_value("secret+file:a").map(|(kind, _)| kind), Some(Use::File));
         for other in ["", "secret", "Secret:a", " secret:a", "secrets:a", "postgres://"] {
             assert!(env_value(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_is_missed_by_a_letter_is_seen() {
+        for (value, meant) in [
+            ("Secret:x", ENV_PREFIX),
+            ("SECRET:x", ENV_PREFIX),
+            ("secrets:smtp#password", ENV_PREFIX),
+            ("secret :x", ENV_PREFIX),
+            ("sceret:x?optional", ENV_PREFIX),
+            ("secre:/a/b/c/d", ENV_PREFIX),
+            ("secret+flie:x", FILE_PREFIX),
+            ("secret-file:x", FILE_PREFIX),
+            ("secretfile:x", FILE_PREFIX),
+            ("secrets+file:x", FILE_PREFIX),
+            ("Secret+File:x", FILE_PREFIX),
+        ] {
+            assert!(env_value(value).is_none(), "{value}");
+            assert_eq!(near_miss(value), Some(meant), "{value}");
+        }
+        for other in [
+            "",
+            "s",
+            "s:",
+            "stage",
+            "secret",
+            "secrets",
+            "secrets:",
+            "secrets:8080",
+            "secrets:8080/path",
+            "secrets://vault/x",
+            "Secret: x",
+            "Secrets: see the page of the team",
+            "secretsmanager:GetSecretValue",
+            "sacred:x",
+            "server:x",
+            "smtp:x",
+            "s3:GetObject",
+            "szyfr\u{f3}wka:x",
+            "my-secret:x",
+        ] {
+            assert_eq!(near_miss(other), None, "{other}");
         }
     }
 }

@@ -9,11 +9,10 @@ use axum::http::{Request, StatusCode};
 use refgate::serve::dev::{self, DevOptions};
 use refgate::serve::state::Change;
 use refgate::serve::{Mode, Options, ServeError, Server};
+use refgate::world::World;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-
-use refgate::world::World;
 
 use crate::harness::{BOTH, Client, Connection, Folder, Speaks, WORLD, answer, post, reference, text};
 
