@@ -55,6 +55,10 @@ pub const CARRIER: Carrier = Carrier {
             ("aws: objects[].objectName, objects[].failoverObject.objectName", "read; a name or an ARN"),
             ("gcp: secrets[].resourceName", "read; by a row of `carriers.mappings`"),
             ("azure: objects.array[].objectName, keyvaultName", "read; by a row of `carriers.mappings`"),
+            (
+                "azure: cloudName",
+                "outside of the public cloud the vault is its whole host to `carriers.mappings`: `NAME.vault.azure.cn`",
+            ),
             ("vault: objects[].secretPath", "read; by a row of `carriers.mappings`"),
             ("Pod spec.volumes[].csi.volumeAttributes", "only `secretProviderClass` may stand there"),
             ("SecretSync spec.secretProviderClassName", "the class that it names is judged"),

@@ -153,7 +153,7 @@ pub const JUDGED: &str = "AWS Secrets Manager and, with a row in carriers.mappin
 /// What to say of a provider that is not judged.
 pub fn not_judged(provider: &str) -> String {
     match provider {
-        "" => format!("it names no provider; those that RefGate judges are {JUDGED}"),
+        "" => format!("it does not name one provider; those that RefGate judges are {JUDGED}"),
         _ => format!("provider {provider} is none that RefGate judges; those are {JUDGED}"),
     }
 }

@@ -21,7 +21,8 @@ pub fn secret_store(object: &Foreign<'_>) -> Reach {
     let place = provider(&mut reach, spec.get("provider"));
     // What it logs in with may be a Secret that an earlier binding left, and where it logs in, the tenant says.
     names(&mut reach, "/spec/provider", spec.get("provider"));
-    if place.system.is_none() {
+    // That there is not one of them is said already.
+    if place.system.is_none() && !place.provider.is_empty() {
         reach.fault("/spec/provider", not_judged(&place.provider));
     }
     reach.place = Some(place);

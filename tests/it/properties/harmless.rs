@@ -139,7 +139,6 @@ pub const HARMLESS: &[(&str, &str, &str)] = &[
     ),
     ("SecretProviderClass of azure", "/spec/parameters/tenantID", "who reads"),
     ("SecretProviderClass of azure", "/spec/parameters/clientID", "who reads"),
-    ("SecretProviderClass of azure", "/spec/parameters/cloudName", "a word of the schema"),
     ("SecretProviderClass of azure", "/spec/parameters/objects!/array/*!/objectAlias", "name of the file"),
     ("SecretProviderClass of azure", "/spec/parameters/objects!/array/*!/objectType", "a word of the schema"),
     (

@@ -34,6 +34,30 @@ fn reader(find: bool, key: &str) -> Value {
     object("external-secrets.io/v1", "ExternalSecret", "web", spec)
 }
 
+/// What is no provider is said to be none, and nothing is said twice.
+#[test]
+fn a_store_without_one_provider_is_told_so() {
+    for (provider, expected) in [
+        (json!({}), "SecretStore mine, spec.provider: one provider belongs here, and no more"),
+        (
+            json!({"aws": {"service": "SecretsManager"}, "fake": {}}),
+            "SecretStore mine, spec.provider: one provider belongs here, and no more",
+        ),
+        (
+            json!({"fake": {}}),
+            "SecretStore mine, spec.provider: provider fake is none that RefGate judges; those are AWS Secrets Manager and, with a row \
+             in carriers.mappings of the configuration, AWS Parameter Store, Vault, Google Secret Manager, Azure Key Vault and Doppler",
+        ),
+    ] {
+        let decision = ask(&world(&[], mapped()), &store(provider), None);
+        assert_eq!(message(&decision), expected);
+    }
+    let without = object("kubernetes-client.io/v1", "ExternalSecret", "web", json!({"dataFrom": [INSIDE]}));
+    let decision = ask(&world(&[], mapped()), &without, None);
+    let said = message(&decision);
+    assert!(said.contains("it does not name one provider; those that RefGate judges are AWS"), "{said}");
+}
+
 #[test]
 fn a_store_of_a_tenant_does_not_lend_out_the_operator() {
     let snapshot = world(&[], mapped());
