@@ -324,14 +324,16 @@ impl Writer {
         }
         let request = Request::new(format!("/api/v1/namespaces/{}/configmaps", self.own_namespace));
         let request = match content {
-            Some(Content { catalogue, known, leaving, unread }) => {
+            Some(Content { catalogue, known, leaving, unread, unlisted }) => {
                 let mut map = json!({
                     "apiVersion": "v1", "kind": "ConfigMap",
                     "metadata": {"name": name, "namespace": self.own_namespace, "labels": {CATALOGUE_LABEL: "true"}},
                     "data": {"catalogue": catalogue, "known": known, "leaving": leaving},
                 });
-                if !unread.is_empty() {
-                    map["data"]["unread"] = unread.as_str().into();
+                for (key, text) in [("unread", unread), ("unlisted", unlisted)] {
+                    if !text.is_empty() {
+                        map["data"][key] = text.as_str().into();
+                    }
                 }
                 request.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(map))
             }

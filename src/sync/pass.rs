@@ -67,6 +67,8 @@ pub struct Engine {
     unreadable: BTreeSet<String>,
     /// Kinds that may not be read.
     unread: BTreeSet<Unread>,
+    /// Prefixes that the manager does not list before a person changes something, and why.
+    unlisted: BTreeMap<String, String>,
     /// What could not be read since the last pass over everything began, a sentence each.
     problems: BTreeSet<String>,
     /// Namespaces with Secrets that claim a path that is not theirs.
@@ -118,6 +120,7 @@ impl Engine {
             counts: HashMap::new(),
             unreadable: BTreeSet::new(),
             unread: BTreeSet::new(),
+            unlisted: BTreeMap::new(),
             problems: BTreeSet::new(),
             forged: HashMap::new(),
             tried: HashSet::new(),
@@ -164,6 +167,7 @@ impl Engine {
         let places = self.places(cluster);
         let prefixes: BTreeSet<String> = prefixes_of(places.values());
         self.listings.retain(|prefix, _| prefixes.contains(prefix));
+        self.unlisted.retain(|prefix, _| prefixes.contains(prefix));
         self.listed = Instant::now();
         if self.list(prefixes).await {
             self.metrics.read();
@@ -256,6 +260,7 @@ impl Engine {
             listings: &self.listings,
             known: &self.known,
             unread: &self.unread,
+            unlisted: &self.unlisted,
         };
         let mut plan = plan(&view, &self.settings, self.writer.now());
         if scene.place.terminating {

@@ -114,6 +114,8 @@ pub struct View<'a> {
     pub known: &'a HashMap<String, Known>,
     /// Kinds that the sync may not read: the catalogue says it.
     pub unread: &'a BTreeSet<Unread>,
+    /// Prefixes that the manager does not list before a person changes something, and why: the catalogue says it.
+    pub unlisted: &'a BTreeMap<String, String>,
 }
 
 /// What is to be done in a namespace.

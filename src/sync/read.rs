@@ -21,6 +21,8 @@ pub struct Stored {
     pub known: Vec<String>,
     /// Kinds that the sync may not read.
     pub unread: Vec<String>,
+    /// Prefixes that the manager does not list, and why.
+    pub unlisted: BTreeMap<String, String>,
 }
 
 impl Stored {
@@ -30,7 +32,8 @@ impl Stored {
         let leaving = serde_json::from_str(&content.leaving).unwrap_or_default();
         let known = serde_json::from_str(&content.known).unwrap_or_default();
         let unread = serde_json::from_str(&content.unread).unwrap_or_default();
-        Self { content, leaving, known, unread }
+        let unlisted = serde_json::from_str(&content.unlisted).unwrap_or_default();
+        Self { content, leaving, known, unread, unlisted }
     }
 }
 
@@ -55,7 +58,8 @@ pub(super) fn stored(map: ConfigMap) -> Option<(String, Stored)> {
     let mut data = map.data.unwrap_or_default();
     let mut text = |key: &str| data.remove(key).unwrap_or_default();
     let (catalogue, known, leaving) = (text("catalogue"), text("known"), text("leaving"));
-    let content = Content { catalogue, known, leaving, unread: text("unread") };
+    let (unread, unlisted) = (text("unread"), text("unlisted"));
+    let content = Content { catalogue, known, leaving, unread, unlisted };
     Some((namespace.to_owned(), Stored::new(content)))
 }
 

@@ -68,6 +68,8 @@ pub struct Place {
     pub rows: Vec<Row>,
     /// What else is to be said of it.
     pub notes: Vec<String>,
+    /// Whether the secret manager lists all that it may read.
+    pub is_listed: bool,
 }
 
 /// One path in a namespace.
@@ -157,6 +159,7 @@ impl Place {
     pub fn wants_attention(&self) -> bool {
         matches!(self.labels.binding, Binding::Broken(_))
             || matches!(self.sync, Given::No | Given::Otherwise)
+            || !self.is_listed
             || self.rows.iter().any(Row::wants_attention)
     }
 }
@@ -244,6 +247,10 @@ fn place(facts: &Facts, rotation: &Rotation, now: Timestamp) -> Place {
     rows.extend(absent.into_iter().map(|row| ((row.path.clone(), row.secret.clone()), row)));
     let mut notes = facts.notes.clone();
     notes.extend(facts.labels.problems.iter().cloned());
+    let unlisted = facts.unlisted().map(|(prefix, why)| format!("{prefix} could not be listed: {why}"));
+    let before = notes.len();
+    notes.extend(unlisted);
+    let is_listed = notes.len() == before;
     Place {
         name: facts.name.clone(),
         labels: facts.labels.clone(),
@@ -251,6 +258,7 @@ fn place(facts: &Facts, rotation: &Rotation, now: Timestamp) -> Place {
         sync: facts.sync,
         rows: rows.into_values().collect(),
         notes,
+        is_listed,
     }
 }
 
@@ -344,6 +352,10 @@ fn why_absent(facts: &Facts, path: &str) -> String {
     }
     if facts.catalogue.is_none() {
         return "the sync has not looked at this namespace yet; does it run?".to_owned();
+    }
+    let is_below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+    if let Some((prefix, why)) = facts.unlisted().find(|(prefix, _)| is_below(prefix)) {
+        return format!("{prefix} could not be listed: {why}");
     }
     let name = own(facts).and_then(|own| path.strip_prefix(own.as_str())?.strip_prefix('/'));
     let Some(name) = name else {

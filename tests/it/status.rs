@@ -431,6 +431,27 @@ async fn a_kind_that_the_sync_may_not_read_is_said_with_the_rule_that_lets_it() 
     assert_eq!((ran.code, &ran.json()["missingRights"][0]["grant"]), (Some(1), &json!(rule)));
 }
 
+/// What the manager refuses to the sync wants attention, though nothing else does; and it is why something is not there.
+#[tokio::test]
+async fn a_scope_that_the_sync_cannot_list_is_said_with_why() {
+    let why = "the secret manager refuses: secretsmanager:ListSecrets on *";
+    let cluster = |wanted: &str| {
+        let mut map = known(&[]);
+        map["data"]["unlisted"] = json!(json!({SCOPE: why}).to_string());
+        Cluster::new()
+            .list(CATALOGUES, &[map])
+            .list(ROLE_BINDINGS, &given())
+            .list(SECRETS, &[secret(&path("one"), "", None)])
+            .list(PODS, &[pod("bare", &[("A", "secret:one"), ("B", wanted)])])
+    };
+    let said = format!("{SCOPE} could not be listed: {why}");
+    let ran = told(cluster("plain"), &[]).await;
+    assert_eq!((ran.code, rows(&ran)), (Some(1), vec![row("one", "ok", &["Pod/bare"])]));
+    assert_eq!(ran.json()["namespaces"][0]["notes"], json!([said]));
+    let ran = told(cluster("secret:two"), &[]).await;
+    assert_eq!(ran.json()["namespaces"][0]["paths"][1]["why"], json!(said));
+}
+
 /// Names and annotations are tenants' to write; none of them speaks to the terminal.
 #[tokio::test]
 async fn nothing_of_a_tenant_speaks_to_the_terminal() {

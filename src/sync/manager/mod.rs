@@ -113,6 +113,21 @@ impl ManagerError {
     }
 }
 
+impl ManagerError {
+    /// Why a list does not come before a person changes something, in words that are the same each time; `None` where it may
+    /// come by itself.
+    pub fn lasting(&self) -> Option<String> {
+        match self {
+            Self::Denied(_) | Self::Invalid(_) => Some(self.to_string()),
+            // The words of whoever gives credentials out may differ from time to time.
+            Self::Credentials(_) => Some(
+                "the sync has no credentials for it, or cannot get them; its log says what to do".to_owned(),
+            ),
+            Self::NotFound(_) | Self::Deleted(_) | Self::Throttled | Self::Unavailable(_) => None,
+        }
+    }
+}
+
 /// What became of each secret of a fetch.
 pub type Batch = Vec<(String, Result<Fetched, ManagerError>)>;
 

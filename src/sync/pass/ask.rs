@@ -20,8 +20,13 @@ impl Engine {
             self.count("list", result.as_ref().err());
             let prefix = prefix.trim_end_matches('/').to_owned();
             let listing = match result {
-                Ok(list) => Some(Listing::new(list)),
+                Ok(list) => {
+                    self.unlisted.remove(&prefix);
+                    Some(Listing::new(list))
+                }
                 Err(error) => {
+                    // What is away for a while is written nowhere, and changes nothing of what was said before.
+                    self.unlisted.extend(error.lasting().map(|why| (prefix.clone(), why)));
                     tracing::warn!(prefix, %error, "the secret manager could not be listed; nothing changes for it");
                     self.problems.insert(format!("{prefix} could not be listed: {error}"));
                     is_whole = false;

@@ -26,6 +26,8 @@ pub struct Content {
     pub leaving: String,
     /// Kinds that the sync may not read; empty where there are none.
     pub unread: String,
+    /// Prefixes that the manager does not list, and why; empty where there are none.
+    pub unlisted: String,
 }
 
 #[derive(Serialize)]
@@ -50,6 +52,12 @@ impl<'a> Entry<'a> {
         let keys = if view.binding.contains(path) { &**keys } else { &[] };
         Self { path, secret: name, keys, version: version.as_deref() }
     }
+}
+
+/// Of what the namespace may read, what the manager does not list.
+fn unlisted<'a>(view: &View<'a>) -> BTreeMap<&'a str, &'a str> {
+    let prefixes = prefixes(view.binding).into_iter().map(|prefix| prefix.as_str());
+    prefixes.filter_map(|prefix| Some((prefix, view.unlisted.get(prefix)?.as_str()))).collect()
 }
 
 /// The catalogue of a namespace, or what people should know where there can be none.
@@ -85,9 +93,13 @@ pub(super) fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> R
                 text(serde_json::to_string(&unread))
             }
         },
+        unlisted: match unlisted(view) {
+            unlisted if unlisted.is_empty() => String::new(),
+            unlisted => text(serde_json::to_string(&unlisted)),
+        },
     };
-    let Content { catalogue, known, leaving, unread } = &content;
-    let bytes: usize = [catalogue, known, leaving, unread].into_iter().map(String::len).sum();
+    let Content { catalogue, known, leaving, unread, unlisted } = &content;
+    let bytes: usize = [catalogue, known, leaving, unread, unlisted].into_iter().map(String::len).sum();
     if bytes > MAX_BYTES {
         let note = format!(
             "the catalogue stays as it was: its Secrets and their keys take {bytes} bytes, and a ConfigMap may have {MAX_BYTES}; refer to \

@@ -106,6 +106,7 @@ impl Case {
             listings: &self.listings,
             known: &self.known,
             unread: &BTreeSet::new(),
+            unlisted: &BTreeMap::new(),
         };
         plan(&view, &self.settings, self.now)
     }

@@ -92,6 +92,12 @@ impl Facts {
         self.catalogue.as_ref().map_or(&[], |stored| &stored.known)
     }
 
+    /// What the manager does not list to the sync before a person changes something, and why.
+    pub fn unlisted(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.catalogue.iter().flat_map(|stored| &stored.unlisted);
+        all.map(|(prefix, why)| (prefix.as_str(), why.as_str()))
+    }
+
     /// Since when a Secret leaves, and why.
     pub fn leaving(&self, secret: &str) -> Option<&Leaving> {
         self.catalogue.as_ref()?.leaving.get(secret)

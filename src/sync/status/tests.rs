@@ -38,6 +38,7 @@ fn stored(known: &[&str], leaving: serde_json::Value) -> Stored {
         known: json!(known).to_string(),
         leaving: leaving.to_string(),
         unread: String::new(),
+        unlisted: String::new(),
     })
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use refgate::policy::path::secret_name;
 use serde_json::json;
 
-use super::bed::{Bed, OTHER, WEB, done, writes};
-use super::objects::SECRETS;
+use super::bed::{Bed, OTHER, OWN, WEB, done, writes};
+use super::objects::{CONFIG_MAPS, SECRETS};
 use super::server::Fault;
 
 #[tokio::test(start_paused = true)]
@@ -78,6 +78,34 @@ async fn a_manager_that_was_never_read_gets_older_all_the_same() {
     replica.metrics.stand_by();
     assert_eq!(replica.metric(AGE), 0.0);
     assert!(!replica.metrics.render().contains("refgate_sync_data_age_seconds{"));
+}
+
+/// What only a person mends is said in the catalogue, once; what is away for a while is not.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_fails_for_good_is_said_until_it_comes() {
+    let bed = Bed::new("unlisted", "");
+    let said = || bed.server.get(CONFIG_MAPS, OWN, "catalogue.web").unwrap()["data"].get("unlisted").cloned();
+    bed.hold(&format!("{WEB}/one"), "1", "1");
+    bed.refer("web", "pod", &["one"]);
+    let mut replica = bed.leading("a").await;
+    replica.pass().await;
+    assert_eq!(said(), None);
+    bed.entry("g/broken/stage/x", Some(json!({"unknown": "x"})));
+    replica.pass().await;
+    let text = said().unwrap();
+    assert!(
+        text.as_str().unwrap().starts_with(&format!("{{\"{WEB}\":\"the secret manager cannot do this: ")),
+        "{text}"
+    );
+    bed.server.take_calls();
+    replica.pass().await;
+    // That it is away is another matter, and says nothing new.
+    bed.set_away(true);
+    replica.pass().await;
+    assert_eq!(writes(&bed.server.take_calls()).len(), 0);
+    bed.entry("g/broken/stage/x", None);
+    replica.pass().await;
+    assert_eq!(said(), None);
 }
 
 /// The age of what is held is that of its own scope: the others are as fresh as their manager.
