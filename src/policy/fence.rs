@@ -124,7 +124,7 @@ impl<'t> Walk<'_, 't> {
                 Verdict::Denied
             }
         };
-        let path = reference.path().map(str::to_owned);
+        let path = reference.path().filter(|_| !reference.is_pasted(self.world)).map(str::to_owned);
         self.report(ReferenceReport { pointer: pointer(), path, secret: None, key: None, verdict });
     }
 

@@ -263,8 +263,23 @@ impl Foreign<'_> {
         SecretPath::absolute(text).ok().map(|_| text)
     }
 
+    /// Whether what it names looks like a secret that somebody pasted: then nobody repeats it.
+    pub fn is_pasted(&self, world: &World<'_>) -> bool {
+        match &self.target {
+            Target::Path(text) => world.is_pasted(text),
+            Target::Arn(arn) => {
+                world.is_pasted(arn.rest) || arn.cut().is_some_and(|name| world.is_pasted(name))
+            }
+            Target::Item(vault, item) => world.is_pasted(vault) || world.is_pasted(item),
+            Target::Opaque | Target::Wide => false,
+        }
+    }
+
     /// Whether a bound namespace may have it, or why not. Unbound namespaces are not asked.
     pub fn judge(&self, world: &World<'_>) -> Result<(), String> {
+        if world.binding().is_fenced() && self.is_pasted(world) {
+            return Err(message::PASTED.to_owned());
+        }
         let binding = world.binding();
         if !binding.is_fenced() {
             return Ok(());

@@ -8,7 +8,9 @@ mod classes;
 mod data;
 mod external_secrets;
 mod injectors;
+mod operator;
 mod other_systems;
+mod places;
 mod stores;
 
 use std::collections::HashMap;
