@@ -263,23 +263,31 @@ impl Foreign<'_> {
         SecretPath::absolute(text).ok().map(|_| text)
     }
 
-    /// Whether what it names looks like a secret that somebody pasted: then nobody repeats it.
-    pub fn is_pasted(&self, world: &World<'_>) -> bool {
+    /// Whether something of what it names is as `is_it` says.
+    fn names(&self, is_it: impl Fn(&str) -> bool) -> bool {
         match &self.target {
-            Target::Path(text) => world.is_pasted(text),
-            Target::Arn(arn) => {
-                world.is_pasted(arn.rest) || arn.cut().is_some_and(|name| world.is_pasted(name))
-            }
-            Target::Item(vault, item) => world.is_pasted(vault) || world.is_pasted(item),
+            Target::Path(text) => is_it(text),
+            Target::Arn(arn) => is_it(arn.rest) || arn.cut().is_some_and(is_it),
+            Target::Item(vault, item) => is_it(vault) || is_it(item),
             Target::Opaque | Target::Wide => false,
         }
     }
 
+    /// Whether what it names may be a secret that somebody pasted: then nobody repeats it.
+    pub fn may_be_pasted(&self, world: &World<'_>) -> bool {
+        self.names(|text| world.may_be_pasted(text))
+    }
+
     /// Whether a bound namespace may have it, or why not. Unbound namespaces are not asked.
     pub fn judge(&self, world: &World<'_>) -> Result<(), String> {
-        if world.binding().is_fenced() && self.is_pasted(world) {
+        if world.binding().is_fenced() && self.names(|text| world.is_pasted(text)) {
             return Err(message::PASTED.to_owned());
         }
+        let verdict = self.judge_names(world);
+        if verdict.is_err() && self.may_be_pasted(world) { Err(message::PASTED.to_owned()) } else { verdict }
+    }
+
+    fn judge_names(&self, world: &World<'_>) -> Result<(), String> {
         let binding = world.binding();
         if !binding.is_fenced() {
             return Ok(());

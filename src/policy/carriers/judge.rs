@@ -98,7 +98,7 @@ impl<'w> Court<'w> {
 
     /// A sentence as it may be said: one that repeats what looks like a pasted secret says that alone.
     pub(super) fn said(&self, text: String) -> String {
-        if self.world.is_pasted(&text) { message::PASTED.to_owned() } else { text }
+        if self.world.may_be_pasted(&text) { message::PASTED.to_owned() } else { text }
     }
 
     fn unknown(&self, reach: &Reach, case: &mut Case<'_>) {
@@ -234,7 +234,9 @@ impl<'w> Court<'w> {
             Err(why) => place::Verdict::Outside(None, why),
         };
         match verdict {
-            place::Verdict::Outside(..) if self.is_pasted(access.source, Some(place)) => {
+            place::Verdict::Outside(..)
+                if self.is_pasted(access.source, Some(place)) || self.world.may_be_pasted(access.key) =>
+            {
                 outside(message::PASTED)
             }
             place::Verdict::Outside(path, why) => {
@@ -248,7 +250,7 @@ impl<'w> Court<'w> {
     fn is_pasted(&self, source: &Source, place: Option<&Place>) -> bool {
         let store = if let Source::Store { name, .. } = source { name } else { "" };
         let place = place.map(|place| [&*place.provider, &*place.name, &*place.tree]).unwrap_or_default();
-        [store].into_iter().chain(place).any(|text| self.world.is_pasted(text))
+        [store].into_iter().chain(place).any(|text| self.world.may_be_pasted(text))
     }
 
     /// How the path came about, where it is not what is written.
@@ -267,7 +269,7 @@ impl<'w> Court<'w> {
     /// A SecretProviderClass that is named: whoever names it reads what it reads.
     fn class(&self, at: &Pointer, name: &str, judged: &mut Judged<'_>) {
         let Some(class) = self.world.state.carried.class(name) else {
-            if self.world.is_pasted(name) {
+            if self.world.may_be_pasted(name) {
                 return self.refuse(&mut judged.case, at, message::PASTED.to_owned());
             }
             let text = format!(
