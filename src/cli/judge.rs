@@ -211,7 +211,7 @@ impl Judge {
         let decision = if workload.kind.is_pod() {
             self.pod(workload)?
         } else {
-            self.ask(Endpoint::Validate, workload, workload.object)?
+            self.ask(Endpoint::Validate, workload, &placed(workload))?
         };
         let level = self.enforced(&workload.namespace);
         let Decision { mut outcome, mut refusals, mut findings, references, warnings, allowed, .. } =
@@ -267,7 +267,8 @@ impl Judge {
         let Some(Known::Kind(_, kind)) = carriers::known(&workload.kind.group, &workload.kind.kind) else {
             return;
         };
-        let Some(held) = Held::read(kind, &object.to_string()).filter(|_| kind.is_watched()) else { return };
+        let object = placed(&workload).to_string();
+        let Some(held) = Held::read(kind, &object).filter(|_| kind.is_watched()) else { return };
         let namespace = workload.namespace;
         if self.prepare(&namespace).is_err() {
             return;
@@ -306,6 +307,20 @@ impl Judge {
 
 /// Leads nowhere in any object.
 const NO_TEMPLATE: &str = "/-";
+/// An object of another sync system with its namespace, which the API server writes into what names none.
+fn placed<'o>(workload: &Workload<'o>) -> Cow<'o, Value> {
+    let object = workload.object;
+    let names_one =
+        object.pointer("/metadata/namespace").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+    if !workload.is_carried || workload.namespace.is_empty() || names_one {
+        return Cow::Borrowed(object);
+    }
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("namespace".to_owned(), workload.namespace.clone().into());
+    }
+    Cow::Owned(object)
+}
 
 /// The row that an object without a template has: its pointer leads nowhere.
 pub(super) fn workload_of(group: &str, kind: &str, resource: &str) -> Kind {

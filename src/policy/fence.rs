@@ -124,7 +124,9 @@ impl<'t> Walk<'_, 't> {
                 Verdict::Denied
             }
         };
-        let path = reference.path().map(str::to_owned);
+        // Of what is let in the path is on record, unless it is a secret for certain; then it was refused.
+        let is_told = verdict == Verdict::Allowed || !reference.may_be_pasted(self.world);
+        let path = reference.path().filter(|_| is_told).map(str::to_owned);
         self.report(ReferenceReport { pointer: pointer(), path, secret: None, key: None, verdict });
     }
 

@@ -13,6 +13,7 @@ pub mod data;
 pub mod signs;
 mod vals;
 
+use super::carriers::mapped;
 use super::carriers::place::{self, Place, System};
 use super::carriers::reach::{How, Identity};
 use super::message;
@@ -245,8 +246,34 @@ impl Foreign<'_> {
         SecretPath::absolute(text).ok().map(|_| text)
     }
 
+    /// Whether something of what it names is as `is_it` says.
+    fn names(&self, is_it: impl Fn(&str) -> bool) -> bool {
+        match &self.target {
+            Target::Path(text) | Target::Written(text) | Target::Secret(text) | Target::Region(text) => {
+                is_it(text)
+            }
+            Target::Asked(text, query) => is_it(text) || is_it(query),
+            Target::Arn(arn) => is_it(arn.rest) || arn.cut().is_some_and(is_it),
+            Target::Item(vault, item) => is_it(vault) || is_it(item),
+            Target::Opaque | Target::Wide => false,
+        }
+    }
+
+    /// Whether what it names may be a secret that somebody pasted: then nobody repeats it.
+    pub fn may_be_pasted(&self, world: &World<'_>) -> bool {
+        self.names(|text| world.may_be_pasted(text))
+    }
+
     /// Whether a bound namespace may have it, or why not. Unbound namespaces are not asked.
     pub fn judge(&self, world: &World<'_>) -> Result<(), String> {
+        if world.binding().is_fenced() && self.names(|text| world.is_pasted(text)) {
+            return Err(message::PASTED.to_owned());
+        }
+        let verdict = self.judge_names(world);
+        if verdict.is_err() && self.may_be_pasted(world) { Err(message::PASTED.to_owned()) } else { verdict }
+    }
+
+    fn judge_names(&self, world: &World<'_>) -> Result<(), String> {
         let (binding, settings) = (world.binding(), world.settings);
         if !binding.is_fenced() {
             return Ok(());
@@ -314,7 +341,7 @@ impl Foreign<'_> {
     fn missing_row(&self, world: &World<'_>) -> Option<String> {
         let (place, key) = self.place()?;
         let remote = place.remote(How::Read, key).ok()?;
-        place::missing_row(&remote, world.binding(), world.settings)
+        mapped::missing_row(&remote, world.binding(), world.settings)
     }
 
     /// Where it leads, for `carriers.mappings`, and the name there: a path of Vault in a mount, with `data/` behind it or not, a

@@ -110,7 +110,8 @@ pub fn two_sources(path: &str, first: &str, second: &str) -> String {
 pub fn nobody_fills(path: &str, similar: Option<&str>) -> String {
     let hint = similar.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
     format!(
-        "no object of the sync systems in this namespace fills a Secret from {path}; add one, such as an ExternalSecret{hint}"
+        "no object of the sync systems in this namespace fills a Secret from {path}; add one, such as an ExternalSecret, or say by \
+         refgate.dev/paths on one that does which key holds it{hint}"
     )
 }
 

@@ -19,6 +19,7 @@ pub mod leftover;
 pub mod level;
 mod line;
 pub mod message;
+mod pasted;
 pub mod path;
 pub mod plan;
 pub mod reference;

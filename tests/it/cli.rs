@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+mod carriers;
 mod files;
 mod input;
 mod words;

@@ -236,12 +236,15 @@ fn properties_with_keys_of_their_own_become_variables() {
 
 #[test]
 fn what_may_hold_something_else_is_no_filler() {
-    let none = "!no key of it holds";
+    let (none, nobody) = ("!no key of it holds", "!no object of the sync systems");
     for (spec, wish, expected) in [
         ("data: [{secretKey: k, remoteRef: {key: x}}]", "x", "A=w/k"),
         ("data: [{secretKey: k, remoteRef: {key: x, version: AWSCURRENT}}]", "x", "A=w/k"),
         ("data: [{secretKey: k, remoteRef: {key: x, version: AWSPREVIOUS}}]", "x", none),
         ("data: [{secretKey: k, remoteRef: {key: x, version: uuid/1}}]", "x", none),
+        // A stage of that name is one like any other.
+        ("data: [{secretKey: k, remoteRef: {key: x, version: latest}}]", "x", none),
+        ("dataFrom: [{extract: {key: x, version: latest}}]", "x#k", none),
         ("data: [{secretKey: k, remoteRef: {key: x, decodingStrategy: Auto}}]", "x", none),
         ("data: [{secretKey: k, remoteRef: {key: x, metadataPolicy: Fetch}}]", "x", none),
         // Two entries of one key: one of them is lost.
@@ -271,12 +274,28 @@ fn what_may_hold_something_else_is_no_filler() {
         (
             "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {engineVersion: v1, data: {n: '{{ .k }}'}}}",
             "x",
-            "-",
+            nobody,
+        ),
+        // Blanks around an action stay in what is made.
+        (
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: '{{ .k }} '}}}",
+            "x",
+            nobody,
+        ),
+        (
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: \"{{ .k }}\\n\"}}}",
+            "x",
+            nobody,
+        ),
+        (
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: \"{{ .k -}}\\n\"}}}",
+            "x",
+            "A=w/n",
         ),
         (
             "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: 'a{{ .k }}'}}}",
             "x",
-            "-",
+            nobody,
         ),
         (
             "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {mergePolicy: Merge, data: {n: 'a{{ .k }}'}}}",
@@ -286,7 +305,7 @@ fn what_may_hold_something_else_is_no_filler() {
         (
             "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {mergePolicy: Merge, data: {k: 'a{{ .k }}'}}}",
             "x",
-            "-",
+            nobody,
         ),
         // What a ConfigMap makes may lie over the entries, and never over `data` of the template.
         (
@@ -307,7 +326,7 @@ fn what_may_hold_something_else_is_no_filler() {
         (
             "dataFrom: [{extract: {key: x}}, {extract: {key: y}}]\ntarget: {template: {data: {n: '{{ .user }}'}}}",
             "x",
-            "-",
+            nobody,
         ),
         ("data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {creationPolicy: Merge}", "x", "A=w/k"),
         ("dataFrom: [{extract: {key: x}}]\ntarget: {creationPolicy: Merge}", "x#k", none),
@@ -426,7 +445,7 @@ fn a_class_fills_what_its_files_hold() {
     let file = |name: &str| format!("{{objectName: {name}, key: k}}");
     // Without an alias the file has the name, slashes replaced.
     table(&aws("objectName: g/a/stage/x", &file("g_a_stage_x")), &[("x", "A=s/k")]);
-    table(&aws("objectName: g/a/stage/x", &file("g/a/stage/x")), &[("x", "-")]);
+    table(&aws("objectName: g/a/stage/x", &file("g/a/stage/x")), &[("x", "!no object")]);
     table(&aws("objectName: g/a/stage/x, objectAlias: x", &file("x")), &[("x", "A=s/k")]);
     table(
         &aws("objectName: g/a/stage/x, objectAlias: x, objectVersionLabel: AWSPREVIOUS", &file("x")),
@@ -438,7 +457,7 @@ fn a_class_fills_what_its_files_hold() {
     // Two files of one name.
     let entries = "- {objectName: g/a/stage/x, objectType: secretsmanager, objectAlias: f}\n- {objectName: g/a/stage/y, objectType: secretsmanager, objectAlias: f}";
     let two = class("aws", &format!("{{objects: {}}}", serde_json::to_string(entries).unwrap()), &file("f"));
-    table(&two, &[("x", "-"), ("y", "-")]);
+    table(&two, &[("x", "!no object"), ("y", "!no object")]);
 
     let vault = |entry: &str| {
         let entry = format!("- {{objectName: f, secretPath: secret/data/g/a/stage/smtp{entry}}}");

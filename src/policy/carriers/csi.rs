@@ -10,7 +10,7 @@ use super::doc::Doc;
 use super::json::Json;
 use super::place::{Place, System};
 use super::reach::{Fill, How, Identity, Pointer, Reach, by_name};
-use super::secret_store::vault_name;
+use super::secret_store::{is_location, vault_name};
 use super::strict_yaml;
 use super::{Carrier, Foreign, Handling, Kind};
 
@@ -249,7 +249,10 @@ fn google(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
         let parts: Vec<&str> = name.split('/').collect();
         let (project, secret, version) = match parts[..] {
             ["projects", project, "secrets", secret, "versions", version]
-            | ["projects", project, "locations", _, "secrets", secret, "versions", version] => {
+            | ["projects", project, "locations", _, "secrets", secret, "versions", version]
+                // A location becomes a part of the host's name that is asked.
+                if parts[2] != "locations" || is_location(parts[3]) =>
+            {
                 (project, secret, version)
             }
             _ => {

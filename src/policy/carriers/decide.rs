@@ -90,7 +90,7 @@ fn refused<'t>(court: &Court<'_>, text: String, reach: &'t Reach) -> Judged<'t> 
 fn audited<'t>(court: &Court<'_>, text: &str, reach: &'t Reach) -> Judged<'t> {
     let mut judged = Judged { is_audited: true, ..Judged::default() };
     court.literals(reach, &mut judged.case);
-    let remarks = reach.notes.iter().map(|(at, text)| (at.words(), text.clone()));
+    let remarks = reach.notes.iter().map(|(at, text)| (at.words(), court.said(text.clone())));
     judged.case.notes.extend(remarks);
     judged.case.notes.push((court.kind.kind.to_owned(), text.to_owned()));
     judged
@@ -172,29 +172,41 @@ fn readers(
                 name: held.name(),
                 store,
             };
-            if there.is_outside_by(held, cluster, name) {
-                outside.push(format!("{} {} in namespace {namespace}", held.kind.kind, held.name()));
+            if let Some(why) = there.outside_by(held, cluster, name) {
+                outside.push(format!("{} {} in namespace {namespace}: {why}", held.kind.kind, held.name()));
             }
         }
     }
     outside.sort();
     let count = outside.len();
     if let Some(first) = outside.into_iter().next() {
-        let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
+        let more = match count {
+            1 => String::new(),
+            _ => format!("; and so would {} more objects", count - 1),
+        };
         let subject = format!("{} {}, spec.provider", court.kind.kind, message::cut(name, 80));
-        let text = format!("what reads through it would then be outside of its scope: {first}{more}");
-        case.refusals.push(Refusal { pointer: "/spec/provider".to_owned(), subject, text });
+        let text = format!(
+            "what reads through it would then be outside of its scope: {first}{more}; leave provider and prefix as they are, \
+             change what reads through it first, or make a store of another name"
+        );
+        case.refusals.push(Refusal { pointer: "/spec/provider".to_owned(), subject, text: court.said(text) });
     }
 }
 
 impl Court<'_> {
-    /// Whether an object reaches anything outside by one store.
-    fn is_outside_by(&self, held: &Held, cluster: bool, name: &str) -> bool {
+    /// Why something that an object reaches by one store is outside; `None` where nothing is. Of a store of the whole cluster
+    /// the scope alone is told: paths of one namespace are for no other.
+    fn outside_by(&self, held: &Held, cluster: bool, name: &str) -> Option<String> {
         let of_store = |source: &Source| match source {
             Source::Store { cluster: of, name: store } => (*of, &**store) == (cluster, name),
             Source::Place(_) | Source::Engine(_) | Source::Claim => false,
         };
-        held.accesses().filter(|access| of_store(access.source)).any(|access| self.is_refused(&access))
+        let why =
+            held.accesses().filter(|access| of_store(access.source)).find_map(|a| self.refusal_of(&a))?;
+        match self.world.binding() {
+            Binding::Bound { own, .. } if cluster => Some(format!("its namespace may read {own}")),
+            _ => Some(why),
+        }
     }
 }
 

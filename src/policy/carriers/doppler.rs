@@ -39,14 +39,15 @@ pub const CARRIER: Carrier = Carrier {
         enforced: &[
             "Project and config are what `carriers.mappings` gives to the namespace's scope.",
             "Both Secrets are of the object's own namespace: nothing is filled or read elsewhere.",
+            "No annotation of `managedSecret` has a replicator copy it, and none is RefGate's own.",
         ],
         undecidable: &["Without project and config the token says what is read: see `carriers.undecided`."],
         beside: "A service token of one config for each namespace.",
     },
 };
 
-/// What says which Secret; only the one that is filled has a type.
-const SECRET: [&str; 3] = ["name", "namespace", "type"];
+/// What says which Secret; only the one that is filled has a type and metadata.
+const SECRET: [&str; 5] = ["name", "namespace", "annotations", "labels", "type"];
 
 fn read(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
@@ -86,11 +87,18 @@ fn read(object: &Foreign<'_>) -> Reach {
                 "this Secret is of another namespace; write this one, or leave it out",
             );
         }
-        if let Some(name) = reach.text(|| Pointer::to(format!("{at}/name")), secret.get("name")) {
+        let name = reach.text(|| Pointer::to(format!("{at}/name")), secret.get("name"));
+        // The other one it fills: what an older version of the object brought there is no reason to refuse the next.
+        if let Some(name) = name.filter(|_| field == "tokenSecret") {
             reach.secrets.push((Pointer::to(format!("{at}/name")), name.into()));
         }
     }
     let managed = spec.get("managedSecret");
+    for part in ["annotations", "labels"] {
+        reach.texts(&format!("/spec/managedSecret/{part}"), managed.get(part));
+    }
+    reach.copiers("/spec/managedSecret/annotations", managed.get("annotations"));
+    reach.labels("/spec/managedSecret/labels", managed.get("labels"));
     let is_here =
         managed.get("namespace").text().is_none_or(|namespace| namespace.is_empty() || namespace == own);
     let target = managed.get("name").text().filter(|name| is_here && !name.is_empty());

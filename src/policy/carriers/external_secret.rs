@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::claims::PATHS;
 use super::json::Json;
+use super::place::System;
 use super::reach::{Access, Fill, How, Pointer, Reach, Source, by_name};
 use super::template::{handed_on, has_actions};
 use super::{Foreign, secret_store};
@@ -164,7 +165,8 @@ fn data(
     reach.accesses.push(Access { at: item("remoteRef/key"), source, how: How::Read, key: key.into() });
     if let (Some(secret_key), true) = (secret_key, entries.is_kept) {
         let property = property.filter(|property| !property.is_empty());
-        entries.fills.push(Fill::key(secret_key, access, property).unless(is_changed(remote)));
+        let fill = Fill::key(secret_key, access, property).unless(is_changed(remote));
+        entries.fills.push(Fill { only_of: version_of(remote), ..fill });
     }
 }
 
@@ -176,7 +178,16 @@ fn is_changed(remote: &Json<'_>) -> bool {
     };
     !(is_usual("metadataPolicy", "None")
         && is_usual("decodingStrategy", "None")
-        && (is_usual("version", "AWSCURRENT") || is_usual("version", "latest")))
+        && (is_usual("version", "") || version_of(remote).is_some()))
+}
+
+/// The system in whose words the version that is named is the current one: elsewhere it may be any.
+fn version_of(remote: &Json<'_>) -> Option<System> {
+    match remote.get("version").text() {
+        Some("AWSCURRENT") => Some(System::AwsSecretsManager),
+        Some("latest") => Some(System::Google),
+        _ => None,
+    }
 }
 
 /// An entry of `dataFrom`: all properties of one path, all paths that are found, or what a generator makes.
@@ -215,7 +226,8 @@ fn data_from(
                 });
                 let is_part = !property.is_none_or(str::is_empty);
                 let is_renamed = !entry.get("rewrite").items().is_empty();
-                entries.fills.push(Fill::each(access).unless(is_part || is_renamed || is_changed(extract)));
+                let fill = Fill::each(access).unless(is_part || is_renamed || is_changed(extract));
+                entries.fills.push(Fill { only_of: version_of(extract), ..fill });
             }
         }
     }

@@ -53,10 +53,7 @@ pub const CARRIER: Carrier = Carrier {
         generator("Webhook", "webhooks", secret_store::asks),
         alpha(GENERATORS, "ClusterGenerator", "clustergenerators", true, secret_store::asks),
         // The controller keeps in these what a generator has made, to take it back later.
-        Kind {
-            handling: Handling::Harmless,
-            ..generator("GeneratorState", "generatorstates", secret_store::made_up)
-        },
+        generator("GeneratorState", "generatorstates", secret_store::state),
     ],
     doc: Doc {
         summary: "ExternalSecrets read from a store that all of a cluster may share; RefGate holds each path to the namespace's scope",
@@ -75,13 +72,17 @@ pub const CARRIER: Carrier = Carrier {
                 "PushSecret spec.data[].match.remoteRef.remoteKey, spec.dataTo[].remoteKey",
                 "written, with the prefix of the store",
             ),
+            (
+                "PushSecret spec.data[].metadata, spec.dataTo[].metadata",
+                "a resource policy is refused; regions of `replicationLocations` are those of `aws.regions`",
+            ),
             ("SecretStore spec.provider", "the system, its prefix, region and roles"),
         ],
         enforced: &[
             "What is read lies inside the namespace's scope or its shared paths; what is written, inside its own scope.",
             "`find` needs a path that ends in `/` at the scope or lies under it, without `!`; tags and names alone look everywhere.",
             "A SecretStore has a provider that RefGate judges, and regions and roles that `aws.regions` and `aws.accounts` list.",
-            "A SecretStore of Vault logs in by an account or a Secret of its namespace: the operator's own token goes to no server that a tenant names.",
+            "A SecretStore of Vault logs in by an account or a Secret of its namespace, and never by `auth.gcp`, which ends in the operator's own account whatever it names: the operator's own token goes to no server that a tenant names.",
             "No Secret that an earlier binding left is a credential, a certificate or a source.",
             "A store that changes leaves whatever reads through it inside.",
             "Secrets stay in Secrets: no `target.manifest`, no template into annotations or labels, no resource policy, no replicators.",
@@ -89,6 +90,7 @@ pub const CARRIER: Carrier = Carrier {
         ],
         undecidable: &[
             "A store that is not there yet; a generator that asks somebody; stores and Secrets chosen by labels: see `carriers.undecided`.",
+            "A GeneratorState that a tenant writes: the operator takes back what stands in it, by the server and the Secrets that stand in it. See `carriers.undecided`.",
             "What a property (`remoteRef.property`) of an allowed path holds, and what the secret manager changes later.",
             "Templates of a ConfigMap (`templateFrom`): only what the object itself holds is seen.",
             "Which server of Vault a SecretStore names: whoever its namespace is logs in there, and reads the path that was judged.",

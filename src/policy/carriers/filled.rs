@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::held::{Carried, Filling, Held, carrier_of};
 use super::pieces::Pieces;
-use super::place::{self, Verdict};
+use super::place::{self, Place, Verdict};
 use super::reach::{Asked, How, Source};
 use super::settings::Mode;
 use crate::policy::bounds::MANY;
@@ -23,6 +23,8 @@ struct Filler {
     held: Arc<Held>,
     /// The path of each access, empty where the namespace may not read it; no list where each is its key as it is written.
     paths: Option<Box<[Box<str>]>>,
+    /// The numbers of those fills that are no values here, whatever the object says; nearly always none.
+    changed: Box<[u32]>,
 }
 
 /// One key that an object fills, or keys that nobody can name.
@@ -70,15 +72,24 @@ pub enum Spread<'f> {
     Plain(&'f Row),
 }
 
-impl Around<'_> {
-    fn verdict(&self, access: &Asked<'_>) -> Option<Verdict> {
-        let place = match access.source {
+impl<'w> Around<'w> {
+    /// Where a source leads; `None` for a claim, and for a store that is not there.
+    fn place(&self, source: &'w Source) -> Option<&'w Place> {
+        match source {
+            Source::Claim => None,
+            Source::Place(place) | Source::Engine(place) => Some(place),
+            Source::Store { cluster: true, name } => self.cluster.store(true, name),
+            Source::Store { cluster: false, name } => self.carried.store(false, name),
+        }
+    }
+
+    fn verdict(&self, access: &Asked<'w>) -> Option<Verdict> {
+        match access.source {
             Source::Claim => return Some(place::claimed(access.key, &self.labels.binding)),
             Source::Engine(place) if !place::has_row(place, access.key, self.settings) => return None,
-            Source::Place(place) | Source::Engine(place) => &**place,
-            Source::Store { cluster: true, name } => self.cluster.store(true, name)?,
-            Source::Store { cluster: false, name } => self.carried.store(false, name)?,
-        };
+            _ => {}
+        }
+        let place = self.place(access.source)?;
         Some(match place.remote(access.how, access.key) {
             Ok(remote) => place::judge(&remote, access.how, &self.labels.binding, self.settings),
             Err(why) => Verdict::Outside(None, why),
@@ -106,7 +117,7 @@ impl Around<'_> {
 
     /// What an object comes to, and whether it reads what the namespace may not read, or may. Nothing where it fills nothing, or
     /// where the namespace is bound to nothing.
-    fn filler(&self, held: &Arc<Held>) -> Option<(Arc<Filler>, bool)> {
+    fn filler(&self, held: &'w Arc<Held>) -> Option<(Arc<Filler>, bool)> {
         if held.fill_count() == 0 || !matches!(self.labels.binding, Binding::Bound { .. }) {
             return None;
         }
@@ -123,8 +134,21 @@ impl Around<'_> {
             is_as_written &= *path == *access.key;
             paths.push(path);
         }
+        let changed =
+            (0..held.fill_count()).filter(|number| self.is_changed(held, held.fill(*number))).collect();
         let paths = (!is_as_written).then(|| paths.into());
-        Some((Arc::new(Filler { held: Arc::clone(held), paths }), is_outside))
+        Some((Arc::new(Filler { held: Arc::clone(held), paths, changed }), is_outside))
+    }
+
+    /// Whether something else comes than the value of the path, as only the store can tell: what is the current version in the
+    /// words of another system, a key or a certificate.
+    fn is_changed(&self, held: &'w Held, fill: Filling<'_>) -> bool {
+        let Some(access) = fill.access.and_then(|number| held.access(number)) else { return false };
+        if fill.only_of.is_none() && !place::may_be_no_secret(access.key) {
+            return false;
+        }
+        let Some(place) = self.place(access.source) else { return false };
+        fill.only_of.is_some_and(|system| place.system != Some(system)) || !place.is_secret(access.key)
     }
 }
 
@@ -145,7 +169,12 @@ impl Filled {
     }
 
     /// The same with one object in the place of another. Nothing else may have changed, and neither is a store.
-    pub fn replaced(&self, around: Around<'_>, old: Option<&Arc<Held>>, new: Option<&Arc<Held>>) -> Self {
+    pub fn replaced<'w>(
+        &self,
+        around: Around<'w>,
+        old: Option<&'w Arc<Held>>,
+        new: Option<&'w Arc<Held>>,
+    ) -> Self {
         let (old, new) = (old.and_then(|held| around.filler(held)), new.and_then(|held| around.filler(held)));
         let rows = |filler: &Option<(Arc<Filler>, bool)>| -> Vec<Row> {
             filler.iter().flat_map(|(filler, _)| filler.rows()).collect()
@@ -165,7 +194,7 @@ impl Filled {
 
     /// Whether nothing is filled here by any other system.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.outside.is_empty()
+        self.by_secret.is_empty() && self.outside.is_empty()
     }
 
     /// All rows that have a path, sorted by it.
@@ -353,7 +382,7 @@ impl Row {
     }
 
     fn is_value(&self) -> bool {
-        self.fill().is_value && !self.path().is_empty()
+        self.fill().is_value && !self.path().is_empty() && !self.filler.changed.contains(&self.fill)
     }
 
     /// Path, Secret, object, key: what comes first counts.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::external_secrets::{CLUSTER_STORE, STORE};
 use super::json::Json;
 use super::pieces::Pieces;
-use super::place::Place;
+use super::place::{Place, System};
 use super::reach::{Asked, Fill, How, Pointer, Reach, Source};
 use super::{Carrier, Foreign, Kind};
 
@@ -63,6 +63,7 @@ struct KeptFill {
     /// The number of the access, plus one.
     access: Option<NonZeroU32>,
     is_value: bool,
+    only_of: Option<System>,
 }
 
 /// What an object writes into a Secret, as [`Fill`] has it.
@@ -78,6 +79,8 @@ pub struct Filling<'h> {
     pub property: Option<&'h str>,
     /// Whether what comes is what the secret manager has now.
     pub is_value: bool,
+    /// The one system of which that holds, if not of every one.
+    pub only_of: Option<System>,
 }
 
 /// Puts texts one behind the other.
@@ -95,7 +98,7 @@ fn bounded<A: Eq + Hash>(fills: Vec<Fill>, access: impl Fn(u32) -> Option<A>) ->
         .iter()
         .map(|fill| {
             let from = fill.access.map(&access);
-            seen.insert((&fill.key, &fill.secret, from, &fill.property, fill.is_value))
+            seen.insert((&fill.key, &fill.secret, from, &fill.property, fill.is_value, fill.only_of))
         })
         .collect();
     if seen.len() > FILLS {
@@ -123,7 +126,7 @@ impl Texts {
         let mut add = |text: &Option<Box<str>>| text.as_deref().map(|text| self.add(text));
         let (key, secret, property) = (add(&fill.key), add(&fill.secret), add(&fill.property));
         let access = fill.access.map(|number| NonZeroU32::MIN.saturating_add(number));
-        KeptFill { key, secret, property, access, is_value: fill.is_value }
+        KeptFill { key, secret, property, access, is_value: fill.is_value, only_of: fill.only_of }
     }
 }
 
@@ -198,13 +201,15 @@ impl Held {
 
     /// One of them.
     pub fn fill(&self, number: u32) -> Filling<'_> {
-        let none = Filling { key: None, secret: None, access: None, property: None, is_value: false };
+        let none =
+            Filling { key: None, secret: None, access: None, property: None, is_value: false, only_of: None };
         self.fills.get(number as usize).map_or(none, |fill| Filling {
             key: fill.key.map(|span| self.text(span)),
             secret: fill.secret.or(self.target).map(|span| self.text(span)),
             access: fill.access.map(|number| number.get() as usize - 1),
             property: fill.property.map(|span| self.text(span)),
             is_value: fill.is_value,
+            only_of: fill.only_of,
         })
     }
 

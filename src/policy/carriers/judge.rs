@@ -2,23 +2,16 @@
 //!
 //! `decide` asks this of a review, `serve` of what its watches bring.
 
-use std::borrow::Cow;
-
 use super::held::{Carried, Held, store_kind};
-use super::place::{self, Place};
-use super::reach::{Access, Asked, How, Literal, Pointer, Reach, Source};
+use super::place::{self, Place, System};
+use super::reach::{Access, Asked, How, Pointer, Reach, Source};
 use super::settings::Mode;
-use super::{Carrier, Kind, secret_object};
-use crate::policy::allow::Context;
+use super::{Carrier, Kind};
 use crate::policy::bounds::MANY;
 use crate::policy::decision::{ReferenceReport, Verdict};
-use crate::policy::foreign::{self, Reading};
-use crate::policy::judge::Struck;
 use crate::policy::message;
 use crate::policy::resolve::World;
-use crate::policy::rules::{Candidate, Extent, Place as At};
 use crate::policy::snapshot::Binding;
-use crate::policy::spot::{finding, part};
 use crate::policy::verdict::Case;
 use crate::policy::wishes::Refusal;
 
@@ -61,9 +54,9 @@ const NAME_CHARACTERS: usize = 80;
 /// What to write where a path is outside.
 fn advice(how: How) -> &'static str {
     match how {
-        How::Write => "write a path of its own scope",
+        How::Write => "; write a path of its own scope",
         How::Read | How::Find => {
-            "write a path of its own scope, or ask an operator for refgate.dev/shared-paths"
+            "; write a path of its own scope, or ask an operator for refgate.dev/shared-paths"
         }
     }
 }
@@ -98,8 +91,14 @@ impl<'w> Court<'w> {
             self.bound(reach, &mut judged);
         }
         self.literals(reach, &mut judged.case);
-        judged.case.notes.extend(reach.notes.iter().map(|(at, text)| (self.subject(at), text.clone())));
+        let notes = reach.notes.iter().map(|(at, text)| (self.subject(at), self.said(text.clone())));
+        judged.case.notes.extend(notes);
         judged
+    }
+
+    /// A sentence as it may be said: one that repeats what looks like a pasted secret says that alone.
+    pub(super) fn said(&self, text: String) -> String {
+        if self.world.may_be_pasted(&text) { message::PASTED.to_owned() } else { text }
     }
 
     fn unknown(&self, reach: &Reach, case: &mut Case<'_>) {
@@ -195,42 +194,66 @@ impl<'w> Court<'w> {
             // It is among the doubts of its object.
             return;
         }
-        let (place, by) = match found {
-            Ok((place, by)) => (*place, *by),
-            Err(_) if *access.source == Source::Claim => return self.claim(access, judged),
+        match self.verdict(access, found) {
             Err(why) => {
                 self.reference(&mut judged.case, access, None, Verdict::Denied);
-                return self.doubt(access.at, why.clone(), judged);
+                self.doubt(access.at, why, judged);
             }
-        };
-        let verdict = match place.remote(access.how, access.key) {
-            _ if self.world.stale => place::Verdict::Outside(None, message::STALE.to_owned()),
-            Ok(remote) => place::judge(&remote, access.how, self.world.binding(), self.world.settings),
-            Err(why) => place::Verdict::Outside(None, why),
-        };
-        match verdict {
-            place::Verdict::Inside(path) => self.reference(&mut judged.case, access, path, Verdict::Allowed),
-            place::Verdict::Outside(path, why) => {
-                let by = self.by(place, by, access);
+            Ok(place::Verdict::Inside(path)) => {
+                self.reference(&mut judged.case, access, path, Verdict::Allowed);
+            }
+            Ok(place::Verdict::Outside(path, why)) => {
+                // A name without slashes says itself what to write: no path of the scope is one.
+                let is_path =
+                    found.as_ref().is_ok_and(|(place, _)| place.system.is_none_or(System::has_paths));
+                let is_advised = is_path || *access.source == Source::Claim;
+                let advice = if is_advised && why != message::PASTED { advice(access.how) } else { "" };
                 self.reference(&mut judged.case, access, path, Verdict::Denied);
-                self.refuse(&mut judged.case, access.at, format!("{why}{by}; {}", advice(access.how)));
+                self.refuse(&mut judged.case, access.at, why + advice);
             }
         }
     }
 
-    /// What somebody says to be the path of a key.
-    fn claim(&self, access: &Asked<'_>, judged: &mut Judged<'_>) {
-        let verdict = match self.world.stale {
-            true => place::Verdict::Outside(None, message::STALE.to_owned()),
-            false => place::claimed(access.key, self.world.binding()),
+    /// What one remote path comes to, with how it came about; an error where its store is not there.
+    fn verdict(&self, access: &Asked<'_>, found: &Leads<'_>) -> Result<place::Verdict, String> {
+        let outside = |why: &str| Ok(place::Verdict::Outside(None, why.to_owned()));
+        // What is pasted is refused inside of the scope too: the path would stand in the audit log.
+        if self.world.is_pasted(access.key) {
+            return outside(message::PASTED);
+        }
+        let is_claim = *access.source == Source::Claim;
+        let (place, by) = match found {
+            Err(_) if !is_claim && self.is_pasted(access.source, None) => return outside(message::PASTED),
+            Err(why) if !is_claim => return Err(why.clone()),
+            _ if self.world.stale => return outside(message::STALE),
+            Ok((place, by)) => (*place, *by),
+            Err(_) => return Ok(place::claimed(access.key, self.world.binding())),
+        };
+        if !place.prefix.is_empty() && self.world.is_pasted(&place.prefix) {
+            return outside(message::PASTED);
+        }
+        let verdict = match place.remote(access.how, access.key) {
+            Ok(remote) => place::judge(&remote, access.how, self.world.binding(), self.world.settings),
+            Err(why) => place::Verdict::Outside(None, why),
         };
         match verdict {
-            place::Verdict::Inside(path) => self.reference(&mut judged.case, access, path, Verdict::Allowed),
-            place::Verdict::Outside(path, why) => {
-                self.reference(&mut judged.case, access, path, Verdict::Denied);
-                self.refuse(&mut judged.case, access.at, format!("{why}; {}", advice(access.how)));
+            place::Verdict::Outside(..)
+                if self.is_pasted(access.source, Some(place)) || self.world.may_be_pasted(access.key) =>
+            {
+                outside(message::PASTED)
             }
+            place::Verdict::Outside(path, why) => {
+                Ok(place::Verdict::Outside(path, why + &self.by(place, by, access)))
+            }
+            inside => Ok(inside),
         }
+    }
+
+    /// Whether anything that would be said of a source looks like a pasted secret: not every one is seen in a sentence.
+    fn is_pasted(&self, source: &Source, place: Option<&Place>) -> bool {
+        let store = if let Source::Store { name, .. } = source { name } else { "" };
+        let place = place.map(|place| [&*place.provider, &*place.name, &*place.tree]).unwrap_or_default();
+        [store].into_iter().chain(place).any(|text| self.world.may_be_pasted(text))
     }
 
     /// How the path came about, where it is not what is written.
@@ -249,6 +272,9 @@ impl<'w> Court<'w> {
     /// A SecretProviderClass that is named: whoever names it reads what it reads.
     fn class(&self, at: &Pointer, name: &str, judged: &mut Judged<'_>) {
         let Some(class) = self.world.state.carried.class(name) else {
+            if self.world.may_be_pasted(name) {
+                return self.refuse(&mut judged.case, at, message::PASTED.to_owned());
+            }
             let text = format!(
                 "SecretProviderClass {name} is not there, so what it reads cannot be said; make the class first"
             );
@@ -288,8 +314,9 @@ impl<'w> Court<'w> {
         })
     }
 
-    fn refuse(&self, case: &mut Case<'_>, at: &Pointer, text: String) {
+    pub(super) fn refuse(&self, case: &mut Case<'_>, at: &Pointer, text: String) {
         if case.refusals.len() < MANY {
+            let text = self.said(text);
             case.refusals.push(Refusal { pointer: at.to_string(), subject: self.subject(at), text });
         } else {
             case.dropped += 1;
@@ -310,6 +337,7 @@ impl<'w> Court<'w> {
             Mode::Audit => {
                 judged.is_audited = true;
                 if judged.case.notes.len() < MANY {
+                    let text = self.said(text);
                     judged.case.notes.push((self.subject(at), format!("let through undecided: {text}")));
                 }
             }
@@ -322,65 +350,17 @@ impl<'w> Court<'w> {
         }
     }
 
-    /// Plaintext counts by the levels of the namespace, as everywhere.
-    pub fn literals<'t>(&self, reach: &'t Reach, case: &mut Case<'t>) {
-        let mut hits = Vec::new();
-        for literal in &reach.literals {
-            if self.is_reference(literal, case) {
-                continue;
-            }
-            let pointer = literal.at.to_string();
-            let name = literal.name.as_deref();
-            let candidate = Candidate { place: At::ConfigMap, name, value: &literal.text, before: None };
-            if self.world.settings.detector.scan(&candidate, &mut hits) == Extent::Clipped {
-                case.notes.push((pointer.clone(), message::CLIPPED.to_owned()));
-            }
-            let room = MANY.saturating_sub(case.struck.len());
-            case.unlisted += hits.len().saturating_sub(room);
-            let labels = &self.world.state.namespace.labels;
-            let context = Context { labels, image: None, account: None, marked: &[] };
-            case.struck.extend(hits.drain(..).take(room).map(|hit| {
-                let part = part(candidate.value, &hit);
-                let texts = [candidate.value, &*part];
-                let mut rows = self.world.settings.allow.iter();
-                let allowed = rows.find_map(|row| row.passes(&context, hit.rule.id, name, &texts));
-                let finding = finding(hit, &candidate, None, pointer.clone(), self.world.binding());
-                Struck { finding, text: Cow::Borrowed(&literal.text), is_applied: false, allowed }
-            }));
-        }
-    }
-
-    /// A text that some tool resolves once it stands in a Secret. Gives whether it is one, and so no plaintext.
-    fn is_reference(&self, literal: &Literal, case: &mut Case<'_>) -> bool {
-        let whole = foreign::read(&literal.text);
-        let is_one = matches!(whole, Reading::Reference(_));
-        // A policy refuses the Secret that comes of it, whatever its path: said here, somebody reads it.
-        let key = literal.name.as_deref().unwrap_or_default();
-        let said = secret_object::reference(key, literal.text.as_bytes());
-        if let Some(why) = said.filter(|_| self.world.binding().is_fenced()) {
-            self.refuse(case, &literal.at, why.to_owned());
-            return is_one;
-        }
-        for reading in foreign::inline(&literal.text).into_iter().chain([whole]) {
-            let why = match reading {
-                Reading::None => continue,
-                Reading::Reference(reference) => reference.judge(self.world).err(),
-                Reading::Malformed(system) => {
-                    self.world.binding().is_fenced().then(|| message::malformed(system))
-                }
-            };
-            if let Some(why) = why {
-                self.refuse(case, &literal.at, why);
-            }
-        }
-        is_one
-    }
-
-    /// Whether one remote path may not be had.
-    pub(super) fn is_refused(&self, access: &Asked<'_>) -> bool {
+    /// Why one remote path may not be had; `None` where it may.
+    pub(super) fn refusal_of(&self, access: &Asked<'_>) -> Option<String> {
         let mut judged = Judged::default();
-        self.access(access, &self.place(access.source), &mut judged);
-        !judged.case.refusals.is_empty()
+        let found = self.place(access.source);
+        self.access(access, &found, &mut judged);
+        let refused = judged.case.refusals.into_iter().next()?;
+        let why = match self.verdict(access, &found) {
+            Ok(place::Verdict::Outside(_, why)) => self.said(why),
+            _ => refused.text,
+        };
+        Some(why)
     }
 }
 

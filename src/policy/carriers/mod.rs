@@ -17,6 +17,8 @@ pub mod held;
 pub mod json;
 pub mod judge;
 mod kubernetes_external_secrets;
+mod literals;
+pub mod mapped;
 mod onepassword;
 mod pieces;
 pub mod place;

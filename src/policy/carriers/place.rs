@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
+use super::mapped;
 use super::reach::How;
-use super::settings::Mapping;
 use crate::policy::foreign;
 use crate::policy::message;
 use crate::policy::path::{Scope, SecretPath};
@@ -15,7 +15,7 @@ use crate::policy::reference::Reference;
 use crate::policy::snapshot::{Binding, Settings};
 
 /// A system that keeps secrets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum System {
     /// AWS Secrets Manager: names are paths.
     AwsSecretsManager,
@@ -123,11 +123,11 @@ pub fn has_row(place: &Place, key: &str, settings: &Settings) -> bool {
 /// A name as the system is asked for it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Remote<'p> {
-    system: System,
+    pub(super) system: System,
     /// Project, vault or mount.
-    place: Cow<'p, str>,
+    pub(super) place: Cow<'p, str>,
     /// The name, or what names begin with.
-    name: Cow<'p, str>,
+    pub(super) name: Cow<'p, str>,
 }
 
 impl Remote<'_> {
@@ -185,6 +185,12 @@ impl Place {
         }
     }
 
+    /// Whether what comes is the secret of the path, and not something else that has its name: Azure Key Vault keeps keys and
+    /// certificates beside the secrets, and `key/db` is none of them.
+    pub fn is_secret(&self, key: &str) -> bool {
+        !(self.system == Some(System::Azure) && may_be_no_secret(key))
+    }
+
     /// External Secrets Operator, `vault/client_get.go`, `buildPath`: the mount and the `data` behind it may be written or
     /// not. `find` puts its path behind the mount as it is.
     fn vault<'p>(&'p self, how: How, key: &'p str) -> Result<Remote<'p>, String> {
@@ -234,6 +240,11 @@ impl Place {
     }
 }
 
+/// Whether a name would be that of a key or a certificate in Azure Key Vault.
+pub(super) fn may_be_no_secret(key: &str) -> bool {
+    matches!(key.split_once('/'), Some(("key" | "cert", _)))
+}
+
 /// Azure Key Vault: `secret/NAME`, `key/NAME`, `cert/NAME` or `NAME`; names know no case.
 fn azure_name(key: &str) -> String {
     let name = match key.split_once('/') {
@@ -279,7 +290,7 @@ pub fn judge(remote: &Remote<'_>, how: How, binding: &Binding, settings: &Settin
             arn(&remote.name, how, own, binding, settings)
         }
         System::AwsSecretsManager => literal(&remote.name, how, own, shared, binding),
-        _ => mapped(remote, how, own, shared, binding, &settings.carriers.mappings),
+        _ => mapped::judge(remote, how, (own, shared), binding, &settings.carriers.mappings),
     }
 }
 
@@ -304,7 +315,7 @@ fn not_own(path: String, own: &Scope) -> Verdict {
 }
 
 /// A name that is a path of ours.
-fn literal(name: &str, how: How, own: &Scope, shared: &[Scope], binding: &Binding) -> Verdict {
+pub(super) fn literal(name: &str, how: How, own: &Scope, shared: &[Scope], binding: &Binding) -> Verdict {
     if how == How::Find {
         return found(name, own, shared, binding);
     }
@@ -346,68 +357,4 @@ fn found(prefix: &str, own: &Scope, shared: &[Scope], binding: &Binding) -> Verd
         false => message::outside(prefix, binding),
     };
     Verdict::Outside(Some(prefix.to_owned()), why)
-}
-
-/// A name of a system that needs a row of the configuration.
-fn mapped(
-    remote: &Remote<'_>,
-    how: How,
-    own: &Scope,
-    shared: &[Scope],
-    binding: &Binding,
-    mappings: &[Mapping],
-) -> Verdict {
-    let Remote { system, place, name } = remote;
-    let mut rows = 0;
-    for scope in [own].into_iter().chain(shared) {
-        for row in mappings.iter().filter(|row| row.covers(*system, place, scope)) {
-            rows += 1;
-            if system.has_paths() {
-                match literal(name, how, scope, &[], binding) {
-                    Verdict::Inside(path) => return Verdict::Inside(path),
-                    Verdict::Outside(..) => continue,
-                }
-            }
-            if let Some(path) = row.path_of(name, how, scope) {
-                return Verdict::Inside(Some(path));
-            }
-        }
-    }
-    if rows > 0 && system.has_paths() {
-        return literal(name, how, own, shared, binding);
-    }
-    let title = system.title();
-    if rows > 0 {
-        let why = format!("this name of {title} is not one of those that carriers.mappings gives to {own}");
-        return Verdict::Outside(None, why);
-    }
-    Verdict::Outside(None, needs_row(*system, place, own))
-}
-
-fn needs_row(system: System, place: &str, own: &Scope) -> String {
-    let whose = if place.is_empty() { String::new() } else { format!(", place: {place}") };
-    format!(
-        "nothing maps it to a path; where {own} may have it, carriers.mappings of the configuration needs the row \
-         {{system: {}, match: {own}{whose}}}",
-        system.id()
-    )
-}
-
-/// Longest name of a project, vault or mount that a text of a pod is told to map.
-const LONGEST_PLACE: usize = 80;
-
-/// What to say of a name of which no row of the configuration speaks, where one would give it to the namespace.
-pub fn missing_row(remote: &Remote<'_>, binding: &Binding, settings: &Settings) -> Option<String> {
-    let Binding::Bound { own, shared } = binding else { return None };
-    let Remote { system, place, name } = remote;
-    // What may be anything but a name is not repeated.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte);
-    if place.len() > LONGEST_PLACE || !place.bytes().all(is_plain) {
-        return None;
-    }
-    let has_row =
-        |scope: &Scope| settings.carriers.mappings.iter().any(|row| row.covers(*system, place, scope));
-    let is_outside = || matches!(literal(name, How::Read, own, shared, binding), Verdict::Outside(..));
-    let is_vain = [own].into_iter().chain(shared).any(has_row) || (system.has_paths() && is_outside());
-    (!is_vain).then(|| needs_row(*system, place, own))
 }

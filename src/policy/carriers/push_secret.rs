@@ -4,8 +4,9 @@
 
 use super::external_secret::{store, template};
 use super::json::Json;
-use super::reach::{Access, How, Pointer, Reach, Source};
+use super::reach::{Access, How, Identity, Pointer, Reach, Source};
 use super::{Foreign, secret_store};
+use crate::policy::workload::json::escape;
 
 const PUSH: [&str; 8] = [
     "data",
@@ -142,7 +143,25 @@ fn push_metadata(reach: &mut Reach, at: &str, metadata: &Json<'_>) {
         if key.eq_ignore_ascii_case("resourcePolicy") && !value.is_null() {
             reach.fault(at, "resourcePolicy can open the secret to other accounts; leave it out");
         }
+        if key.eq_ignore_ascii_case("replicationLocations") {
+            replicas(reach, &format!("{at}/{}", escape(key)), value);
+        }
         push_metadata(reach, at, value);
+    }
+}
+
+/// Regions that get a copy of what is written, each as a text or in a field of its own.
+fn replicas(reach: &mut Reach, at: &str, locations: &Json<'_>) {
+    for (index, location) in reach.list(at, locations).iter().enumerate() {
+        let at = format!("{at}/{index}");
+        let mut fields = location.fields().iter().filter(|(key, _)| key.eq_ignore_ascii_case("region"));
+        let region = location.text().or_else(|| fields.next().and_then(|(_, region)| region.text()));
+        match region.filter(|_| fields.next().is_none()) {
+            Some(region) => reach.identities.push((Pointer::to(at), Identity::Region, region.into())),
+            None => {
+                reach.fault(&at, "which region gets a copy cannot be read here; write region: NAME, once")
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::COPIERS;
 use super::claims::PATHS;
 use super::json::Json;
-use super::place::Place;
+use super::place::{Place, System};
 use crate::policy::snapshot::Settings;
 use crate::policy::wishes::is_ours;
 use crate::policy::workload::json::escape;
@@ -159,23 +159,27 @@ pub struct Fill {
     pub property: Option<Box<str>>,
     /// Whether what comes is what the secret manager has now: not an old version, a decoded text, or a part under other names.
     pub is_value: bool,
+    /// The one system of which that holds, where the word for its version is one of that system.
+    pub only_of: Option<System>,
 }
 
 impl Fill {
     /// One key that holds a whole value, or one property of it.
     pub fn key(key: &str, access: u32, property: Option<&str>) -> Self {
         let property = property.map(Into::into);
-        Self { key: Some(key.into()), secret: None, access: Some(access), property, is_value: true }
+        let key = Some(key.into());
+        Self { key, secret: None, access: Some(access), property, is_value: true, only_of: None }
     }
 
     /// A key for each property, of its own name.
     pub fn each(access: u32) -> Self {
-        Self { key: None, secret: None, access: Some(access), property: None, is_value: true }
+        Self { key: None, access: Some(access), is_value: true, ..Self::other(None) }
     }
 
     /// A key, or keys that nobody can name, with something of no path.
     pub fn other(key: Option<&str>) -> Self {
-        Self { key: key.map(Into::into), secret: None, access: None, property: None, is_value: false }
+        let key = key.map(Into::into);
+        Self { key, secret: None, access: None, property: None, is_value: false, only_of: None }
     }
 
     /// The same, of a Secret that is not the object's one target.

@@ -4,6 +4,9 @@
 
 use std::collections::HashSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::doc::Doc;
 use super::json::Json;
 use super::reach::{Fill, Pointer, Reach};
@@ -71,8 +74,7 @@ fn read(object: &Foreign<'_>) -> Reach {
             reach.fills.push(Fill::other(Some(key)));
         }
         let at = Pointer::to(format!("/spec/encryptedData/{}", escape(key)));
-        // Two bytes of length, 512 for a key of 4096 bits, begin each ciphertext.
-        if !value.text().is_some_and(|text| text.starts_with("Ag") && text.len() > 64) {
+        if !value.text().is_some_and(is_ciphertext) {
             reach.faults.push((
                 at,
                 "this is not what kubeseal writes, so it may be plaintext; seal it: kubeseal --raw"
@@ -82,6 +84,17 @@ fn read(object: &Foreign<'_>) -> Reach {
     }
     template(&mut reach, spec.get("template"));
     reach
+}
+
+/// Lengths in bytes of keys that the certificate of a controller may have: 2048 bits and more.
+const KEYS: std::ops::RangeInclusive<u16> = 256..=1024;
+
+/// Whether a text begins as kubeseal's ciphertext does, with the length of what RSA has encrypted in two bytes: 512 for a key of
+/// 4096 bits. No text that people write begins so.
+fn is_ciphertext(text: &str) -> bool {
+    let head = text.as_bytes().get(..4).and_then(|head| STANDARD.decode(head).ok());
+    let length = head.and_then(|head| Some(u16::from_be_bytes([*head.first()?, *head.get(1)?])));
+    length.is_some_and(|length| KEYS.contains(&length)) && text.len() > 64
 }
 
 fn template(reach: &mut Reach, template: &Json<'_>) {

@@ -73,11 +73,21 @@ fn provider(reach: &mut Reach, provider: &Json<'_>) -> Place {
         "vault" | "openBao" => vault(reach, name, settings),
         "gcpsm" => {
             known(reach, &["auth", "location", "projectID", "secretVersionSelectionPolicy"]);
+            // `secretmanager.LOCATION.rep.googleapis.com` is what the operator asks, with its own token.
+            if !text("location").is_empty() && !is_location(text("location")) {
+                reach.fault(
+                    "/spec/provider/gcpsm/location",
+                    "this is no location of Google; write one such as us-east1",
+                );
+            }
             Place::new(System::Google, text("projectID"))
         }
         "azurekv" => {
             known(reach, &AZURE);
-            Place::new(System::Azure, &vault_of(text("vaultUrl")))
+            match vault_of(text("vaultUrl")) {
+                Some(vault) => Place::new(System::Azure, &vault),
+                None => Place::unknown("azurekv, whose vaultUrl is not https://NAME.vault.azure.net,"),
+            }
         }
         "doppler" => {
             known(reach, &["auth", "config", "format", "nameTransformer", "project"]);
@@ -124,24 +134,7 @@ fn vault(reach: &mut Reach, provider: &str, settings: &Json<'_>) -> Place {
     if mount.is_some_and(|mount| mount.is_empty() || mount.starts_with('/') || mount.ends_with('/')) {
         reach.fault(&at("path"), "write the mount without a slash at its ends, or leave it out");
     }
-    let auth = settings.get("auth");
-    let logins = [
-        ("kubernetes", &["secretRef", "serviceAccountRef"][..]),
-        ("iam", &["jwt", "secretRef"]),
-        ("gcp", &["secretRef", "serviceAccountRef", "workloadIdentity"]),
-    ];
-    for (method, own) in logins {
-        let login = auth.get(method);
-        // `auth_kubernetes.go`, `auth_iam.go`: then the operator shows what it is itself, to whichever server stands here.
-        if !login.is_null() && own.iter().all(|field| login.get(field).is_null()) {
-            let why = format!(
-                "without {} the operator's own identity logs in here, and any server that stands in this store could take it; \
-                 name a service account of this namespace, or use a ClusterSecretStore",
-                own.join(" or ")
-            );
-            reach.fault(&at(&format!("auth/{method}")), why);
-        }
-    }
+    login(reach, &at("auth"), settings.get("auth"));
     Place {
         tree: text("namespace").trim_matches('/').into(),
         is_kv2: text("version") != "v1",
@@ -149,8 +142,55 @@ fn vault(reach: &mut Reach, provider: &str, settings: &Json<'_>) -> Place {
     }
 }
 
+/// Every way to log in at Vault.
+const LOGINS: [&str; 10] =
+    ["appRole", "cert", "gcp", "iam", "jwt", "kubernetes", "ldap", "namespace", "tokenSecretRef", "userPass"];
+
+/// Who logs in at Vault, and with what: whichever server stands in the store gets it.
+fn login(reach: &mut Reach, at: &str, auth: &Json<'_>) {
+    reach.known(at, auth, &LOGINS);
+    let named = |login: &Json<'_>, fields: &[&str]| {
+        let inner = fields.iter().fold(login, |inner, field| inner.get(field));
+        inner.get("name").text().is_some_and(|name| !name.is_empty())
+    };
+    // `auth_kubernetes.go`, `auth_iam.go`: without one of these the operator shows what it is itself.
+    let ways: [(&str, &[&[&str]], &str); 2] = [
+        ("kubernetes", &[&["serviceAccountRef"], &["secretRef"]], "serviceAccountRef or secretRef"),
+        (
+            "iam",
+            &[&["jwt", "serviceAccountRef"], &["secretRef", "accessKeyIDSecretRef"]],
+            "jwt.serviceAccountRef or secretRef.accessKeyIDSecretRef",
+        ),
+    ];
+    for (method, own, words) in ways {
+        let login = auth.get(method);
+        if !login.is_null() && !own.iter().any(|fields| named(login, fields)) {
+            let why = format!(
+                "without {words} the operator's own identity logs in here, and any server that stands in this store could take \
+                 it; name a service account of this namespace, or use a ClusterSecretStore"
+            );
+            reach.fault(&format!("{at}/{method}"), why);
+        }
+    }
+    let google = auth.get("gcp");
+    if !google.is_null() {
+        // `auth_gcp.go`: a service account that is named here is not looked at, and the two others leave their mark in the
+        // environment of the operator, whose default credentials sign.
+        let at = format!("{at}/gcp");
+        let why = "with this the operator's own account of Google logs in, and any server that stands in this store could take \
+                   what it shows; log in by kubernetes with a service account of this namespace, or use a ClusterSecretStore";
+        match ["secretRef", "workloadIdentity"].iter().any(|field| !google.get(field).fields().is_empty()) {
+            true => reach.doubt(&at, why),
+            false => reach.fault(&at, why),
+        }
+    }
+}
+
 /// Secrets of the namespace that a provider names, wherever it does: to log in, for a certificate.
 fn names(reach: &mut Reach, at: &str, value: &Json<'_>) {
+    for (index, inner) in value.items().iter().enumerate() {
+        names(reach, &format!("{at}/{index}"), inner);
+    }
     for (key, inner) in value.fields() {
         let at = format!("{at}/{}", escape(key));
         // The name of a service account is none.
@@ -184,7 +224,7 @@ fn aws(reach: &mut Reach, settings: &Json<'_>) -> Place {
     let system = match settings.get("service").text() {
         Some("SecretsManager") => System::AwsSecretsManager,
         Some("ParameterStore") => System::AwsParameterStore,
-        other => return Place::unknown(&format!("aws, service {}", other.unwrap_or_default())),
+        _ => return Place::unknown("aws, whose service is neither SecretsManager nor ParameterStore,"),
     };
     for (key, identity) in [("region", Identity::Region), ("role", Identity::Role)] {
         if let Some(text) = settings.get(key).text().filter(|text| !text.is_empty()) {
@@ -208,10 +248,21 @@ fn aws(reach: &mut Reach, settings: &Json<'_>) -> Place {
     Place { prefix: prefix.unwrap_or_default().into(), ..Place::new(system, name) }
 }
 
-/// The vault of a URL. One without the domain of a cloud is a name of somebody's own network, and no vault of that name.
-fn vault_of(url: &str) -> String {
-    let name = vault_name(url);
-    if url.contains('.') { name } else { url.to_owned() }
+/// The vault of a URL, where it is one of a host and nothing else. One without the domain of a cloud is a name of somebody's
+/// own network, and no vault of that name.
+fn vault_of(url: &str) -> Option<String> {
+    let host = url.strip_prefix("https://")?;
+    let host = host.strip_suffix('/').unwrap_or(host);
+    if host.is_empty() || !host.bytes().all(is_host) {
+        return None;
+    }
+    Some(if host.contains('.') { vault_name(host) } else { url.to_owned() })
+}
+
+/// Whether a text is a location of Google: it becomes a part of a host's name.
+pub(super) fn is_location(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(legal)
 }
 
 /// The domains of Azure Key Vault in its clouds, that of the public one first.
@@ -226,11 +277,21 @@ pub(super) fn is_azure_vault(url: &str) -> bool {
     name.is_some_and(|name| !name.is_empty() && is_name(name))
 }
 
-/// The name of a vault: of `https://NAME.vault.azure.net/`, in lower case. In other clouds the same name is somebody else's, so there
-/// it is the whole host.
+fn is_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-.".contains(&byte)
+}
+
+/// The name of a vault: of `https://NAME.vault.azure.net/`. In other clouds the same name is somebody else's, so there it is the
+/// whole host. It knows no case, and is kept as it is written: what somebody pasted there is seen by that.
 pub(super) fn vault_name(url: &str) -> String {
-    let host = url.trim().trim_start_matches("https://").trim_end_matches('/').to_ascii_lowercase();
-    host.strip_suffix(VAULT_DOMAINS[0]).map(str::to_owned).unwrap_or(host)
+    let host = url.trim();
+    let host = host.strip_prefix("https://").unwrap_or(host);
+    let host = host.strip_suffix('/').unwrap_or(host);
+    if !host.bytes().all(is_host) {
+        return url.to_owned();
+    }
+    let is_public = host.to_ascii_lowercase().ends_with(VAULT_DOMAINS[0]);
+    host[..host.len() - if is_public { VAULT_DOMAINS[0].len() } else { 0 }].to_owned()
 }
 
 /// A reference to a generator. Those that make something up read nothing; all others ask somebody for a value.
@@ -249,12 +310,30 @@ pub fn made_up(_: &Foreign<'_>) -> Reach {
 }
 
 /// A generator that asks a system for a value, by an identity of its own.
-pub fn asks(_: &Foreign<'_>) -> Reach {
+pub fn asks(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     reach.doubt(
         "/spec",
         "what this generator gives, the system that it asks says; write an ExternalSecret with a remote path",
     );
+    names(&mut reach, "/spec", object.json.get("spec"));
+    reach
+}
+
+/// What the controller keeps of a generator's work. To take it back it reads the generator out of it and does what that says,
+/// with the Secrets that it names, whoever wrote it (`generatorstate_controller.go`, `Cleanup`).
+pub fn state(object: &Foreign<'_>) -> Reach {
+    let mut reach = Reach::default();
+    reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
+    let spec = object.json.get("spec");
+    reach.known("/spec", spec, &["garbageCollectionDeadline", "resource", "state"]);
+    let resource = spec.get("resource");
+    if !resource.get("kind").text().is_some_and(|kind| MADE_UP.contains(&kind)) {
+        let text = "the operator asks the system of this generator to take back what it gave, by what stands here; leave such objects \
+                    to the operator";
+        reach.doubt("/spec/resource", text);
+    }
+    names(&mut reach, "/spec/resource", resource);
     reach
 }
 

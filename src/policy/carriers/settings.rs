@@ -69,7 +69,23 @@ impl Mapping {
             let segment = segments.next();
             wanted.as_deref().is_none_or(|wanted| segment == Some(wanted))
         });
-        fits && self.system == system && (self.place.is_empty() || self.place == place)
+        // Vaults of Azure are names of hosts, which know no case.
+        let is_place = match system {
+            System::Azure => self.place.eq_ignore_ascii_case(place),
+            _ => self.place == place,
+        };
+        fits && self.system == system && (self.place.is_empty() || is_place)
+    }
+
+    /// Whether a name is the title of an item in a whole place that the row gives: there blanks are usual. It is the name of no
+    /// path, so that nothing refers to it by one.
+    pub fn is_title(&self, name: &str, how: How, scope: &Scope) -> bool {
+        let words = name.split(' ').collect::<Vec<_>>().join("_");
+        let is_trimmed = !name.is_empty() && name.trim() == name;
+        self.system == System::OnePassword
+            && self.separator.is_none()
+            && is_trimmed
+            && self.path_of(&words, how, scope).is_some()
     }
 
     /// What a secret of a scope is called there: the inverse of `path_of`, and the path itself where names are paths.

@@ -71,6 +71,7 @@ pub const CARRIER: Carrier = Carrier {
         undecidable: &[
             "What engines make (VaultDynamicSecret, VaultPKISecret) and HCP apps: see `carriers.undecided`.",
             "A VaultAuth or VaultConnection that leads to another namespace of Vault: whoever logs in by it reads that tree. See `carriers.undecided`.",
+            "A VaultAuth of another namespace (`vaultAuthRef: NAMESPACE/NAME`), which says where in Vault a path is read. See `carriers.undecided`.",
             "Which role logs in: Vault's policies must hold it to its scope.",
         ],
         beside: "One Vault role for each namespace, with the policy `path \"MOUNT/data/GROUP/APP/ENV/*\" { capabilities = [\"read\"] }`.",
@@ -133,6 +134,17 @@ fn static_secret(object: &Foreign<'_>) -> Reach {
     ];
     reach.known("/spec", spec, &known);
     let access = path(&mut reach, "/spec", spec, &place(spec, spec.get("namespace")));
+    let own = object.json.get("metadata").get("namespace").text().unwrap_or_default();
+    let auth = spec.get("vaultAuthRef").text().and_then(|text| text.split_once('/'));
+    login_of(&mut reach, "/spec/vaultAuthRef", auth.map(|(namespace, _)| namespace), own);
+    let refs = spec.get("destination").get("transformation").get("transformationRefs").items();
+    for (index, inner) in refs.iter().enumerate() {
+        if inner.get("namespace").text().is_some_and(|namespace| !namespace.is_empty() && namespace != own) {
+            let at = format!("/spec/destination/transformation/transformationRefs/{index}/namespace");
+            let note = "the templates of this transformation stand in another namespace, so what they make of the secret was not seen";
+            reach.notes.push((Pointer::to(at), note.to_owned()));
+        }
+    }
     let name = destination(&mut reach, spec.get("destination"));
     if let (Some(name), Some(access)) = (name, access) {
         (reach.target, reach.target_at) = (Some(name.into()), NAME);
@@ -175,6 +187,15 @@ fn inline(reach: &mut Reach, at: &str, transformation: &Json<'_>) {
         reach.known(format_args!("{refs}/{index}"), entry, &known);
     }
     templates(reach, &format!("{at}/templates"), transformation.get("templates"));
+}
+
+/// A VaultAuth of another namespace says in which namespace of Vault a path lies, and there nobody of this one judged it.
+fn login_of(reach: &mut Reach, at: &str, namespace: Option<&str>, own: &str) {
+    if namespace.is_some_and(|namespace| !namespace.is_empty() && namespace != own) {
+        let why = "this login is of another namespace, which says where in Vault the path is read; name a VaultAuth of this one, or leave \
+                   it out for the operator's own";
+        reach.doubt(at, why);
+    }
 }
 
 fn templates(reach: &mut Reach, at: &str, templates: &Json<'_>) {
@@ -279,6 +300,13 @@ fn csi(object: &Foreign<'_>) -> Reach {
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
     let spec = object.json.get("spec");
     reach.known("/spec", spec, &["accessControl", "namespace", "secrets", "syncConfig", "vaultAuthRef"]);
+    let own = object.json.get("metadata").get("namespace").text().unwrap_or_default();
+    login_of(
+        &mut reach,
+        "/spec/vaultAuthRef/namespace",
+        spec.get("vaultAuthRef").get("namespace").text(),
+        own,
+    );
     let secrets = spec.get("secrets");
     let base = "/spec/secrets/vaultStaticSecrets";
     for (index, entry) in reach.list(base, secrets.get("vaultStaticSecrets")).iter().enumerate() {

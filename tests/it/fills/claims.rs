@@ -44,7 +44,9 @@ fn a_claim_resolves_like_what_an_object_says_itself() {
     let mut bare = sealed("");
     bare["metadata"]["annotations"] = json!({});
     assert_eq!(refusal(&bare), "");
-    table(&format!("---\n{bare}"), &[("from smtp", "!not synced yet"), ("database_url", "-")]);
+    // Nobody else syncs here, so a pod would wait for ever.
+    let nobody = "!or say by refgate.dev/paths on one that does which key holds it";
+    table(&format!("---\n{bare}"), &[("from smtp", nobody), ("database_url", nobody)]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn a_path_of_kubernetes_external_secrets_lies_over_what_came_before() {
     table(&kes(&format!("{found}, {named}")), &[("x", "A=k/password")]);
     table(&kes(&format!("{found}, {named}, {found}")), &[("x", "!no key of it holds")]);
     // With a path the key is never read.
-    table(&kes("{key: g/a/stage/x, name: password, path: g/a/stage/b/}"), &[("x", "-")]);
+    table(&kes("{key: g/a/stage/x, name: password, path: g/a/stage/b/}"), &[("x", "!no object")]);
 }
 
 /// The provider mounts the other one when the first region does not answer.
@@ -104,6 +104,47 @@ fn a_name_that_sops_has_encrypted_is_told_or_asked_for() {
     for name in ["Web_", ""] {
         assert!(refusal(&sops(CIPHER, &format!("{name}/url=x"))).contains("no name of a Secret"), "{name}");
     }
+}
+
+/// Azure keeps keys and certificates beside the secrets, under the same names; and a word for the current version is one of a
+/// single system.
+#[test]
+fn what_only_the_store_can_tell_is_told_by_the_store() {
+    let store = |provider: &str| {
+        format!(
+            "---\n{}",
+            super::object("external-secrets.io/v1", "SecretStore", "s", &format!("{{provider: {provider}}}"))
+        )
+    };
+    let azure = store("{azurekv: {vaultUrl: 'https://box.vault.azure.net'}}");
+    let google = store("{gcpsm: {projectID: moz}}");
+    let aws = store("{aws: {service: SecretsManager, region: r, prefix: g/a/stage/}}");
+    let reads = |store: &str, remote: &str| {
+        let spec =
+            format!("{{secretStoreRef: {{name: s}}, data: [{{secretKey: k, remoteRef: {{{remote}}}}}]}}");
+        format!("{store}{}", super::object("external-secrets.io/v1", "ExternalSecret", "e", &spec))
+    };
+    let none = "!no key of it holds";
+    for (store, remote, expected) in [
+        (&azure, "key: db", "A=e/k"),
+        (&azure, "key: secret/db", "A=e/k"),
+        (&azure, "key: cert/db", none),
+        (&azure, "key: key/db", none),
+        (&azure, "key: db, version: latest", none),
+        (&google, "key: db", "A=e/k"),
+        (&google, "key: db, version: latest", "A=e/k"),
+        (&google, "key: db, version: AWSCURRENT", none),
+        (&google, "key: db, version: '7'", none),
+        (&aws, "key: db", "A=e/k"),
+        (&aws, "key: db, version: AWSCURRENT", "A=e/k"),
+        (&aws, "key: db, version: latest", none),
+    ] {
+        table(&reads(store, remote), &[("db", expected)]);
+    }
+    // Where names are paths, these words are segments like any others.
+    let aws = store("{aws: {service: SecretsManager, region: r}}");
+    let snapshot = snapshot(&reads(&aws, "key: g/a/stage/key/db"));
+    assert_eq!(super::got(&snapshot, "key/db").0, "A=e/k");
 }
 
 /// What cannot be read is not said to be unbound.

@@ -43,7 +43,13 @@ metadata:
 
 /// Where they live: a store and a class inside, and a row for every system. Plaintext is not what is looked for.
 pub fn snapshot() -> Arc<Snapshot> {
-    static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
+    static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| Arc::new(snapshot_with(None)));
+    Arc::clone(&SNAPSHOT)
+}
+
+/// The same with one more object, in the place of what is called so.
+pub fn snapshot_with(object: Option<&Value>) -> Snapshot {
+    static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(|| {
         let row = |system: System, place: &str, separator: Option<&str>| Mapping {
             system,
             scopes: [Some("mozmeao".to_owned()), Some("snippets".to_owned()), Some("stage".to_owned())],
@@ -63,13 +69,14 @@ pub fn snapshot() -> Arc<Snapshot> {
             row(System::Doppler, "snippets/stg", None),
             row(System::AwsParameterStore, "", None),
         ];
-        let mut text = NAMESPACE.to_owned();
-        for base in [store(aws_provider()), class("aws", aws_parameters())] {
-            text.push_str(&format!("---\n{}\n", base.object));
-        }
-        Arc::new(World::read(&text).snapshot(Arc::new(settings)))
+        Arc::new(settings)
     });
-    Arc::clone(&SNAPSHOT)
+    let mut text = NAMESPACE.to_owned();
+    let there = [store(aws_provider()), class("aws", aws_parameters())].map(|base| base.object);
+    for object in there.iter().chain(object) {
+        text.push_str(&format!("---\n{object}\n"));
+    }
+    World::read(&text).snapshot(Arc::clone(&SETTINGS))
 }
 
 fn base(version: &'static str, kind: &'static str, spec: Value) -> Base {

@@ -43,13 +43,19 @@ fn snapshot(objects: &[Value], undecided: Mode) -> Snapshot {
 }
 
 pub fn ask(snapshot: &Snapshot, kind: &Kind, object: &Value) -> Option<Decision> {
+    ask_update(snapshot, kind, object, None)
+}
+
+/// The same for an update of `old`.
+pub fn ask_update(snapshot: &Snapshot, kind: &Kind, object: &Value, old: Option<&Value>) -> Option<Decision> {
+    let operation = if old.is_some() { "UPDATE" } else { "CREATE" };
     let namespace = if kind.cluster_scoped { Value::Null } else { "team".into() };
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
-            "uid": "u", "operation": "CREATE", "namespace": namespace,
+            "uid": "u", "operation": operation, "namespace": namespace,
             "kind": {"group": kind.group, "version": kind.versions[0], "kind": kind.kind},
-            "userInfo": {}, "object": object,
+            "userInfo": {}, "object": object, "oldObject": old,
         },
     });
     let body = serde_json::to_vec(&review).unwrap();

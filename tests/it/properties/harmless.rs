@@ -76,14 +76,12 @@ pub const HARMLESS: &[(&str, &str, &str)] = &[
     ("SecretStore of openBao", "/spec/provider/openBao/server", "an account of the namespace logs in there"),
     ("SecretStore of openBao", "/spec/provider/openBao/path", "judged where it is read"),
     ("SecretStore of gcpsm", "/spec/provider/gcpsm/auth/**", "accounts and Secrets of the namespace"),
-    ("SecretStore of gcpsm", "/spec/provider/gcpsm/location", "where in the project"),
     ("SecretStore of gcpsm", "/spec/provider/gcpsm/projectID", "judged where it is read"),
     (
         "SecretStore of gcpsm",
         "/spec/provider/gcpsm/secretVersionSelectionPolicy",
         "a version of the allowed path",
     ),
-    ("SecretStore of azurekv", "/spec/provider/azurekv/vaultUrl", "judged where it is read"),
     ("SecretStore of azurekv", "/spec/provider/azurekv/authType", "a word of the schema"),
     ("SecretStore of azurekv", "/spec/provider/azurekv/identityId", "who reads"),
     ("SecretStore of azurekv", "/spec/provider/azurekv/tenantId", "who reads"),
@@ -199,7 +197,6 @@ pub const HARMLESS: &[(&str, &str, &str)] = &[
 
 /// Kinds that nobody plants into: whatever they say, nothing is read by them.
 pub const OF_NOBODY: &[(&str, &str)] = &[
-    ("GeneratorState", "what a generator has made, kept by the controller to take it back"),
     ("SecretProviderClassPodStatus", "what is mounted, by the driver, which compares it with the pod"),
     ("HCPAuth", "who logs in; what is read by it never comes in"),
 ];

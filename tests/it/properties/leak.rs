@@ -83,7 +83,7 @@ fn told(mark: &str, out: &str) -> Option<String> {
 }
 
 /// All that leaves a decision, in one text: what is answered, what is logged, what is printed.
-fn all_of(decision: &refgate::policy::decision::Decision) -> String {
+pub fn all_of(decision: &refgate::policy::decision::Decision) -> String {
     let answer = respond("uid", decision);
     let parsed: Value = serde_json::from_slice(&answer).unwrap();
     let patch = STANDARD.decode(parsed["response"]["patch"].as_str().unwrap_or_default()).unwrap();

@@ -1,5 +1,7 @@
 //! The traps of the other systems that carry secrets, `S`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use refgate::policy::carriers::place::System;
 use refgate::policy::carriers::settings::Mapping;
 use refgate::policy::decide;
@@ -250,6 +252,11 @@ fn s17_items_objects_and_projects() {
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         object("secrets.doppler.com/v1alpha1", "DopplerSecret", "d", whole)
     };
+    let managed = |with: Value| {
+        let mut secret = json!({"name": "m", "type": "Opaque"});
+        secret.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+        doppler(json!({"project": "snippets", "config": "stg", "managedSecret": secret}))
+    };
     let secret = json!({"secret": {"name": "web", "dataKey": "db"}});
     // As the API server fills it in.
     let hosted = |host: &str| {
@@ -261,7 +268,11 @@ fn s17_items_objects_and_projects() {
         ("S17", hosted("https://api.doppler.com"), true),
         ("S17", hosted("https://doppler.example.com"), false),
         ("S17", item("vaults/Snippets Stage/items/db"), true),
+        ("S17", item("vaults/Snippets Stage/items/Database Credentials"), true),
+        ("S17", item("vaults/Snippets Stage/items/ db"), false),
+        ("S17", item("vaults/Snippets Stage/items/"), false),
         ("S17", item("vaults/Payroll/items/db"), false),
+        ("S17", item("vaults/Payroll/items/Database Credentials"), false),
         ("S17", item("vaults/Snippets Stage/items/db/x"), false),
         ("S17", akv("snippets-stage", secret.clone()), true),
         ("S17", akv("Snippets-Stage", secret.clone()), true),
@@ -271,6 +282,16 @@ fn s17_items_objects_and_projects() {
         ("S17", doppler(json!({"project": "snippets", "config": "stg", "secrets": ["DB"]})), true),
         ("S17", doppler(json!({"project": "payroll", "config": "stg"})), false),
         ("S17", doppler(json!({})), false),
+        ("S17", managed(json!({"labels": {"app": "web"}, "annotations": {"a": "b"}})), true),
+        ("S17", managed(json!({"hereafter": {"app": "web"}})), false),
+        (
+            "S20",
+            managed(json!({"annotations": {"replicator.v1.mittwald.de/replicate-to": "payroll"}})),
+            false,
+        ),
+        ("S20", managed(json!({"annotations": {"refgate.dev/path": OUTSIDE}})), false),
+        ("S20", managed(json!({"labels": {"app.kubernetes.io/managed-by": "refgate"}})), false),
+        ("S19", managed(json!({"annotations": {"password": "hunter2-Xk3vbQ"}})), false),
         (
             "S17",
             doppler(
@@ -293,11 +314,24 @@ fn s18_s19_what_is_sealed() {
     let with = |template: Value| {
         sealed(json!({}), json!({"encryptedData": {"password": cipher}, "template": template}))
     };
+    // By the length of the controller's key, in bytes.
+    let long = |bytes: u16| {
+        let cipher = STANDARD.encode([&bytes.to_be_bytes()[..], &[7; 600]].concat());
+        sealed(json!({}), json!({"encryptedData": {"password": cipher}}))
+    };
     table(&[
         ("S18", sealed(json!({}), data.clone()), true),
         ("S18", sealed(json!({"sealedsecrets.bitnami.com/namespace-wide": "true"}), data.clone()), true),
         ("S18", sealed(json!({"sealedsecrets.bitnami.com/cluster-wide": "true"}), data), false),
         ("S19", sealed(json!({}), json!({"encryptedData": {"password": "aHVudGVyMg=="}})), false),
+        ("S19", long(256), true),
+        ("S19", long(384), true),
+        ("S19", long(512), true),
+        ("S19", long(1024), true),
+        ("S19", long(0), false),
+        ("S19", long(128), false),
+        ("S19", long(u16::from_be_bytes(*b"hu")), false),
+        ("S19", sealed(json!({}), json!({"encryptedData": {"password": "Ag\u{e9}".repeat(40)}})), false),
         ("S19", with(json!({"data": {"password": "hunter2-Xk3vbQ"}})), false),
         ("S19", with(json!({"data": {"url": "postgres://web:{{ .password }}@db/web"}})), true),
         (

@@ -19,7 +19,13 @@ fn s14_vault_secrets_operator() {
     let made = |kind: &str| {
         object("secrets.hashicorp.com/v1beta1", kind, "v", json!({"mount": "database", "path": "creds/x"}))
     };
+    let by = |login: &str| {
+        reads(json!({"mount": "secret", "type": "kv-v2", "path": INSIDE, "vaultAuthRef": login}))
+    };
     table(&[
+        ("S14", by("mine"), true),
+        ("S14", by("snippets-stage/mine"), true),
+        ("S14", by("payroll/auth"), false),
         ("S14", at(INSIDE), true),
         ("S14", at(OUTSIDE), false),
         ("S14", at("mozmeao/snippets/stage/../prod/x"), false),
