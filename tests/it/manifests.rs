@@ -283,6 +283,7 @@ fn every_account_has_the_rights_of_its_job() {
         ("refgate by ClusterRole: externalsecrets", "list,watch"),
         ("refgate by ClusterRole: onepassworditems", "list,watch"),
         ("refgate by ClusterRole: secretproviderclasses", "list,watch"),
+        ("refgate by ClusterRole: secretsyncs", "list,watch"),
         ("refgate by ClusterRole: dopplersecrets", "list,watch"),
         ("refgate by ClusterRole: vaultstaticsecrets", "list,watch"),
         ("refgate by ClusterRole: azurekeyvaultsecrets", "list,watch"),

@@ -199,7 +199,7 @@ impl Court<'_> {
     fn is_outside_by(&self, held: &Held, cluster: bool, name: &str) -> bool {
         let of_store = |source: &Source| match source {
             Source::Store { cluster: of, name: store } => (*of, &**store) == (cluster, name),
-            Source::Place(_) | Source::Claim => false,
+            Source::Place(_) | Source::Claim | Source::Selected { .. } => false,
         };
         held.accesses().filter(|access| of_store(access.source)).any(|access| self.is_refused(&access))
     }

@@ -74,6 +74,8 @@ impl Around<'_> {
     fn verdict(&self, access: &Asked<'_>) -> Option<Verdict> {
         let place = match access.source {
             Source::Claim => return Some(place::claimed(access.key, &self.labels.binding)),
+            // It is only written by one of these.
+            Source::Selected { .. } => return None,
             Source::Place(place) => &**place,
             Source::Store { cluster: true, name } => self.cluster.store(true, name)?,
             Source::Store { cluster: false, name } => self.carried.store(false, name)?,
@@ -88,6 +90,11 @@ impl Around<'_> {
     /// what cannot be decided where that is denied. What it fills is then not to be had either.
     fn is_refused(&self, held: &Held) -> bool {
         let Some(rest) = &held.rest else { return false };
+        // A class names no class, so this ends.
+        let is_outside = |class: &Held| {
+            let is_outside = |access: Asked<'_>| matches!(self.verdict(&access), Some(Verdict::Outside(..)));
+            self.is_refused(class) || class.accesses().any(is_outside)
+        };
         let denies_doubts = || {
             let mode = carrier_of(held.kind).map(|carrier| self.settings.carriers.undecided(carrier.id));
             mode.is_none_or(|mode| mode == Mode::Deny)
@@ -95,6 +102,10 @@ impl Around<'_> {
         !rest.faults.is_empty()
             || rest.identities.iter().any(|(_, which, text)| which.judge(text, self.settings).is_err())
             || (!rest.doubts.is_empty() && denies_doubts())
+            || rest
+                .classes
+                .iter()
+                .any(|(_, name)| self.carried.class(name).map_or_else(denies_doubts, is_outside))
     }
 
     /// What an object comes to, and whether it reads what the namespace may not read, or may. Nothing where it fills nothing, or

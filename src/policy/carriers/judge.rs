@@ -58,6 +58,10 @@ type Leads<'p> = Result<(&'p Place, By<'p>), String>;
 
 /// Longest name of an object in a message.
 const NAME_CHARACTERS: usize = 80;
+/// Most stores that labels may select from: each path is held to each of them.
+const SELECTED: usize = 32;
+/// Longest sentence of a refusal: of a thousand each may repeat a text of the object.
+const TEXT_CHARACTERS: usize = 2_000;
 /// What to write where a path is outside.
 fn advice(how: How) -> &'static str {
     match how {
@@ -140,7 +144,13 @@ impl<'w> Court<'w> {
     fn paths<'a>(&self, accesses: impl Iterator<Item = Asked<'a>>, judged: &mut Judged<'_>) {
         // Nearly all of them are reached by one store, which is looked up once.
         let mut last: Option<(&Source, Leads<'_>)> = None;
+        let mut stores = [None, None];
         for access in accesses {
+            if let Source::Selected { cluster } = *access.source {
+                let stores = stores[usize::from(cluster)].get_or_insert_with(|| self.stores(cluster));
+                self.selected(&access, stores, judged);
+                continue;
+            }
             let found = match last.take() {
                 Some((source, found)) if source == access.source => found,
                 _ => self.place(access.source),
@@ -160,9 +170,11 @@ impl<'w> Court<'w> {
             {
                 continue;
             }
-            let text = format!(
-                "Secret {secret} is one that RefGate syncs, and this object would overwrite it; name another"
-            );
+            let text = || {
+                format!(
+                    "Secret {secret} is one that RefGate syncs, and this object would overwrite it; name another"
+                )
+            };
             self.refuse(&mut judged.case, at, text);
         }
     }
@@ -170,11 +182,12 @@ impl<'w> Court<'w> {
     /// All but the paths.
     fn rest(&self, reach: &Reach, judged: &mut Judged<'_>) {
         for (at, text) in &reach.faults {
-            self.refuse(&mut judged.case, at, text.clone());
+            self.refuse(&mut judged.case, at, || text.clone());
         }
+        judged.case.dropped += reach.faults.further();
         for (at, identity, text) in &reach.identities {
             if let Err(why) = identity.judge(text, self.world.settings) {
-                self.refuse(&mut judged.case, at, why.to_owned());
+                self.refuse(&mut judged.case, at, || why.to_owned());
             }
         }
         for (at, name) in &reach.classes {
@@ -182,11 +195,14 @@ impl<'w> Court<'w> {
         }
         for (at, name) in &reach.secrets {
             if self.world.is_foreign(name) {
-                self.refuse(&mut judged.case, at, message::foreign_secret(name));
+                self.refuse(&mut judged.case, at, || message::foreign_secret(name));
             }
         }
         for (at, text) in &reach.doubts {
-            self.doubt(at, text.clone(), judged);
+            self.doubt(at, text, judged);
+        }
+        if self.world.settings.carriers.undecided(self.carrier.id) == Mode::Deny {
+            judged.case.dropped += reach.doubts.further();
         }
     }
 
@@ -197,7 +213,7 @@ impl<'w> Court<'w> {
             Err(_) if *access.source == Source::Claim => return self.claim(access, judged),
             Err(why) => {
                 self.reference(&mut judged.case, access, None, Verdict::Denied);
-                return self.doubt(access.at, why.clone(), judged);
+                return self.doubt(access.at, why, judged);
             }
         };
         let verdict = match place.remote(access.how, access.key) {
@@ -208,11 +224,46 @@ impl<'w> Court<'w> {
         match verdict {
             place::Verdict::Inside(path) => self.reference(&mut judged.case, access, path, Verdict::Allowed),
             place::Verdict::Outside(path, why) => {
-                let by = self.by(place, by, access);
                 self.reference(&mut judged.case, access, path, Verdict::Denied);
-                self.refuse(&mut judged.case, access.at, format!("{why}{by}; {}", advice(access.how)));
+                self.refuse(&mut judged.case, access.at, || {
+                    format!("{why}{}; {}", self.by(place, by, access), advice(access.how))
+                });
             }
         }
+    }
+
+    /// All stores, where labels may select any of them; none where there are more than anybody compares.
+    fn stores(&self, cluster: bool) -> Vec<&'w Place> {
+        let carried = if cluster { self.cluster } else { &self.world.state.carried };
+        let stores = carried.objects().filter(|held| held.kind.kind == store_kind(cluster));
+        let stores: Vec<&Place> =
+            stores.filter_map(|held| held.place.as_deref()).take(SELECTED + 1).collect();
+        if stores.len() > SELECTED { Vec::new() } else { stores }
+    }
+
+    /// A path by a store that labels select. That it cannot be said which one is a doubt of its own; but what is outside by each
+    /// of them is outside.
+    fn selected(&self, access: &Asked<'_>, stores: &[&Place], judged: &mut Judged<'_>) {
+        let mut outside = None;
+        for place in stores {
+            let verdict = match place.remote(access.how, access.key) {
+                Ok(remote) => place::judge(&remote, access.how, self.world.binding(), self.world.settings),
+                Err(why) => place::Verdict::Outside(None, why),
+            };
+            match verdict {
+                place::Verdict::Inside(_) => {
+                    return self.reference(&mut judged.case, access, None, Verdict::Unknown);
+                }
+                place::Verdict::Outside(path, why) => outside = outside.or(Some((path, why))),
+            }
+        }
+        let Some((path, why)) = outside else {
+            return self.reference(&mut judged.case, access, None, Verdict::Unknown);
+        };
+        self.reference(&mut judged.case, access, path, Verdict::Denied);
+        self.refuse(&mut judged.case, access.at, || {
+            format!("{why} (whichever store is selected); {}", advice(access.how))
+        });
     }
 
     /// What somebody says to be the path of a key.
@@ -225,7 +276,7 @@ impl<'w> Court<'w> {
             place::Verdict::Inside(path) => self.reference(&mut judged.case, access, path, Verdict::Allowed),
             place::Verdict::Outside(path, why) => {
                 self.reference(&mut judged.case, access, path, Verdict::Denied);
-                self.refuse(&mut judged.case, access.at, format!("{why}; {}", advice(access.how)));
+                self.refuse(&mut judged.case, access.at, || format!("{why}; {}", advice(access.how)));
             }
         }
     }
@@ -233,7 +284,7 @@ impl<'w> Court<'w> {
     /// How the path came about, where it is not what is written.
     fn by(&self, place: &Place, store: By<'_>, access: &Asked<'_>) -> String {
         let Some((cluster, name)) = store else { return String::new() };
-        let kind = store_kind(cluster);
+        let (kind, name) = (store_kind(cluster), message::cut(name, NAME_CHARACTERS));
         match access.how {
             How::Find if !place.prefix.is_empty() => {
                 format!(" (the prefix of {kind} {name} does not count for find)")
@@ -247,19 +298,18 @@ impl<'w> Court<'w> {
     fn class(&self, at: &Pointer, name: &str, judged: &mut Judged<'_>) {
         let Some(class) = self.world.state.carried.class(name) else {
             let text = format!(
-                "SecretProviderClass {name} is not there, so what it reads cannot be said; make the class first"
+                "SecretProviderClass {} is not there, so what it reads cannot be said; make the class first",
+                message::cut(name, NAME_CHARACTERS)
             );
-            return self.doubt(at, text, judged);
+            return self.doubt(at, &text, judged);
         };
         let mut inner = Judged::default();
         // A class names no class, so this ends.
         self.held(class, &mut inner);
         if let Some(first) = inner.case.refusals.first() {
-            let text = format!(
-                "SecretProviderClass {name} reaches what this namespace may not read: {}",
-                first.text
-            );
-            self.refuse(&mut judged.case, at, text);
+            self.refuse(&mut judged.case, at, || {
+                format!("SecretProviderClass {name} reaches what this namespace may not read: {}", first.text)
+            });
         }
     }
 
@@ -267,8 +317,8 @@ impl<'w> Court<'w> {
     fn place<'p>(&'p self, source: &'p Source) -> Leads<'p> {
         let (cluster, name) = match source {
             Source::Place(place) => return Ok((place, None)),
-            // `access` asks nobody where a claim leads.
-            Source::Claim => return Err(String::new()),
+            // `access` asks nobody where a claim leads, and `paths` looks at all stores that may be selected.
+            Source::Claim | Source::Selected { .. } => return Err(String::new()),
             Source::Store { cluster, name } => (*cluster, &**name),
         };
         let changed = self.store.filter(|(of, store, _)| (*of, *store) == (cluster, name));
@@ -279,14 +329,17 @@ impl<'w> Court<'w> {
         };
         let kind = store_kind(cluster);
         place.map(|place| (place, Some((cluster, name)))).ok_or_else(|| {
+            // Each entry repeats it.
+            let name = message::cut(name, NAME_CHARACTERS);
             format!(
                 "{kind} {name} is not there, so which path it asks for cannot be said; make the store first"
             )
         })
     }
 
-    fn refuse(&self, case: &mut Case<'_>, at: &Pointer, text: String) {
+    fn refuse(&self, case: &mut Case<'_>, at: &Pointer, text: impl FnOnce() -> String) {
         if case.refusals.len() < MANY {
+            let text = message::cut(&text(), TEXT_CHARACTERS);
             case.refusals.push(Refusal { pointer: at.to_string(), subject: self.subject(at), text });
         } else {
             case.dropped += 1;
@@ -294,15 +347,15 @@ impl<'w> Court<'w> {
     }
 
     /// What cannot be decided is denied, or said and let through.
-    fn doubt(&self, at: &Pointer, text: String, judged: &mut Judged<'_>) {
+    fn doubt(&self, at: &Pointer, text: &str, judged: &mut Judged<'_>) {
         match self.world.settings.carriers.undecided(self.carrier.id) {
             Mode::Deny => {
-                let setting = format!("carriers.undecided.{}", self.carrier.id);
-                self.refuse(
-                    &mut judged.case,
-                    at,
-                    format!("{text} (the setting {setting} says what becomes of that)"),
-                );
+                self.refuse(&mut judged.case, at, || {
+                    format!(
+                        "{text} (the setting carriers.undecided.{} says what becomes of that)",
+                        self.carrier.id
+                    )
+                });
             }
             Mode::Audit => {
                 judged.is_audited = true;
@@ -326,11 +379,11 @@ impl<'w> Court<'w> {
             if self.is_reference(literal, case) {
                 continue;
             }
-            let pointer = literal.at.to_string();
             let name = literal.name.as_deref();
             let candidate = Candidate { place: At::ConfigMap, name, value: &literal.text, before: None };
-            if self.world.settings.detector.scan(&candidate, &mut hits) == Extent::Clipped {
-                case.notes.push((pointer.clone(), message::CLIPPED.to_owned()));
+            let extent = self.world.settings.detector.scan(&candidate, &mut hits);
+            if extent == Extent::Clipped && case.notes.len() < MANY {
+                case.notes.push((literal.at.to_string(), message::CLIPPED.to_owned()));
             }
             let room = MANY.saturating_sub(case.struck.len());
             case.unlisted += hits.len().saturating_sub(room);
@@ -341,7 +394,7 @@ impl<'w> Court<'w> {
                 let texts = [candidate.value, &*part];
                 let mut rows = self.world.settings.allow.iter();
                 let allowed = rows.find_map(|row| row.passes(&context, hit.rule.id, name, &texts));
-                let finding = finding(hit, &candidate, None, pointer.clone(), self.world.binding());
+                let finding = finding(hit, &candidate, None, literal.at.to_string(), self.world.binding());
                 Struck { finding, text: Cow::Borrowed(&literal.text), is_applied: false, allowed }
             }));
         }
@@ -355,7 +408,7 @@ impl<'w> Court<'w> {
         let key = literal.name.as_deref().unwrap_or_default();
         let said = secret_object::reference(key, literal.text.as_bytes());
         if let Some(why) = said.filter(|_| self.world.binding().is_fenced()) {
-            self.refuse(case, &literal.at, why.to_owned());
+            self.refuse(case, &literal.at, || why.to_owned());
             return is_one;
         }
         for reading in foreign::inline(&literal.text).into_iter().chain([whole]) {
@@ -367,7 +420,7 @@ impl<'w> Court<'w> {
                 }
             };
             if let Some(why) = why {
-                self.refuse(case, &literal.at, why);
+                self.refuse(case, &literal.at, || why);
             }
         }
         is_one

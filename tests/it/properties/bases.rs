@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use refgate::policy::carriers::place::System;
-use refgate::policy::carriers::settings::Mapping;
+use refgate::policy::carriers::settings::{Mapping, Mode};
 use refgate::policy::carriers::{self, Kind};
 use refgate::policy::snapshot::{Settings, Snapshot};
 use refgate::world::World;
@@ -43,33 +43,39 @@ metadata:
 
 /// Where they live: a store and a class inside, and a row for every system. Plaintext is not what is looked for.
 pub fn snapshot() -> Arc<Snapshot> {
-    static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
-        let row = |system: System, place: &str, separator: Option<&str>| Mapping {
-            system,
-            scopes: [Some("mozmeao".to_owned()), Some("snippets".to_owned()), Some("stage".to_owned())],
-            place: place.to_owned(),
-            separator: separator.map(str::to_owned),
-        };
-        let mut settings = Settings {
-            aws_regions: vec!["us-west-2".into()],
-            aws_accounts: vec!["111122223333".into()],
-            ..Settings::default()
-        };
-        settings.carriers.mappings = vec![
-            row(System::Vault, "secret", None),
-            row(System::Google, "moz-stage", Some("--")),
-            row(System::Azure, "snippets-stage", None),
-            row(System::OnePassword, "Snippets", None),
-            row(System::Doppler, "snippets/stg", None),
-            row(System::AwsParameterStore, "", None),
-        ];
-        let mut text = NAMESPACE.to_owned();
-        for base in [store(aws_provider()), class("aws", aws_parameters())] {
-            text.push_str(&format!("---\n{}\n", base.object));
-        }
-        Arc::new(World::read(&text).snapshot(Arc::new(settings)))
-    });
+    static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| world(Mode::Deny));
     Arc::clone(&SNAPSHOT)
+}
+
+/// The same, with what becomes of what cannot be decided.
+pub fn world(undecided: Mode) -> Arc<Snapshot> {
+    let row = |system: System, place: &str, separator: Option<&str>| Mapping {
+        system,
+        scopes: [Some("mozmeao".to_owned()), Some("snippets".to_owned()), Some("stage".to_owned())],
+        place: place.to_owned(),
+        separator: separator.map(str::to_owned),
+    };
+    let mut settings = Settings {
+        aws_regions: vec!["us-west-2".into()],
+        aws_accounts: vec!["111122223333".into()],
+        ..Settings::default()
+    };
+    for carrier in carriers::CARRIERS {
+        settings.carriers.undecided.insert(carrier.id.to_owned(), undecided);
+    }
+    settings.carriers.mappings = vec![
+        row(System::Vault, "secret", None),
+        row(System::Google, "moz-stage", Some("--")),
+        row(System::Azure, "snippets-stage", None),
+        row(System::OnePassword, "Snippets", None),
+        row(System::Doppler, "snippets/stg", None),
+        row(System::AwsParameterStore, "", None),
+    ];
+    let mut text = NAMESPACE.to_owned();
+    for base in [store(aws_provider()), class("aws", aws_parameters())] {
+        text.push_str(&format!("---\n{}\n", base.object));
+    }
+    Arc::new(World::read(&text).snapshot(Arc::new(settings)))
 }
 
 fn base(version: &'static str, kind: &'static str, spec: Value) -> Base {
