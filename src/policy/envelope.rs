@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::carriers::{self, json::Json, json::Root};
+use super::carriers::{self, json, json::Root};
 use super::workload::Kind;
 use super::workload::json::{Nullable, Text};
 use super::workload::object::{Object, ObjectSeed};
@@ -58,7 +58,7 @@ pub enum Slot<'a> {
     /// Read; `None` for `null`, and for a kind without a pod template.
     Read(Option<Object<'a>>),
     /// Read; an object of another sync system.
-    Foreign(Json<'a>),
+    Foreign(json::Object<'a>),
     /// It came before its kind.
     Raw(&'a RawValue),
 }

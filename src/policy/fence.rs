@@ -9,7 +9,7 @@ use super::judge::Walk;
 use super::leftover;
 use super::message;
 use super::workload::json::escape;
-use super::workload::volume::Volume;
+use super::workload::volume::{CLASS_ATTRIBUTE, Volume};
 
 /// Longest reason of a class, which each volume of it repeats.
 const CLASS_CHARACTERS: usize = 1_000;
@@ -20,22 +20,21 @@ impl<'t> Walk<'_, 't> {
         if !self.world.binding().is_fenced() {
             return None;
         }
-        let driver = volume.driver.as_deref().unwrap_or_default();
         let lower = name.to_ascii_lowercase().replace(['-', '_'], "");
-        if driver == "secrets-store.csi.k8s.io" && name != "secretProviderClass" {
+        if volume.is_of_class && name != CLASS_ATTRIBUTE {
             // The driver lays a pod's attributes over the class's own parameters (NodePublishVolume).
             return Some(format!(
-                "attribute {name} would override the SecretProviderClass and reach other paths; of this driver's attributes only \
+                "attribute {name} would override the SecretProviderClass and reach other paths; where a class is mounted, only \
                  secretProviderClass may stand in a pod"
             ));
         }
-        if driver == "secrets-store.csi.k8s.io"
+        if volume.is_of_class
             && let Some(why) = self.class(text)
         {
             // It was there before anybody asked, or the namespace was bound to something else.
             return Some(format!("SecretProviderClass {text} reads what this namespace may not read: {why}"));
         }
-        if driver == "csi.vso.hashicorp.com" {
+        if volume.driver.as_deref() == Some("csi.vso.hashicorp.com") {
             return Some("volumes of driver csi.vso.hashicorp.com name paths that RefGate cannot see; write secret:NAME instead".to_owned());
         }
         if lower.ends_with("secretnamespace") && text != self.world.namespace {

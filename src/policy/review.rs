@@ -12,7 +12,7 @@ use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
 use super::carriers::Foreign;
-use super::carriers::json::{Json, Root};
+use super::carriers::json::{self, Root};
 use super::decision::{Decision, Outcome};
 use super::envelope::{Envelope, EnvelopeSeed, GroupKind, Slot};
 use super::message;
@@ -146,8 +146,9 @@ impl<'a> Envelope<'a> {
                 None => Ok((None, None)),
             },
         };
-        let foreign =
-            |json: Json<'a>| Some(Foreign { json, is_kept: false }).filter(|object| !object.json.is_null());
+        let foreign = |object: json::Object<'a>| {
+            Some(Foreign::new(object, false)).filter(|object| !object.json.is_null())
+        };
         let (object, json) = read(request.object, "")?;
         let (old_object, old_json) = read(request.old_object, "/oldObject")?;
         let (foreign, old_foreign) = (json.and_then(foreign), old_json.and_then(foreign));

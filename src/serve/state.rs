@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::policy::carriers::Kind;
-use crate::policy::carriers::held::{Carried, Held, is_read_by};
+use crate::policy::carriers::held::{Carried, Held, is_store};
 use crate::policy::snapshot::{Catalogue, NamespaceLabels, NamespaceState, Settings, Snapshot};
 use crate::world::World;
 
@@ -235,9 +235,13 @@ impl State {
         }
     }
 
-    /// One object came in the place of another. What others fill stays as it is, unless they read by it.
+    /// One object came in the place of another. What others fill stays as it is, unless it is a store or a class that they read by.
     fn carry_one(&mut self, kind: &Kind, namespace: &str, old: Option<&Arc<Held>>, new: Option<&Arc<Held>>) {
-        if is_read_by(kind) || namespace.is_empty() {
+        let is_read_through = || {
+            let name = old.or(new).map(|held| held.name()).unwrap_or_default();
+            self.carried.get(namespace).is_some_and(|carried| carried.is_read_through(kind, name))
+        };
+        if is_store(kind) || namespace.is_empty() || is_read_through() {
             return self.join_again(namespace);
         }
         let Some(state) = self.namespaces.get_mut(namespace) else { return };

@@ -11,6 +11,7 @@ mod generate;
 mod harmless;
 mod injection;
 mod leak;
+mod memory;
 mod pasted;
 mod planted;
 mod shapes;

@@ -255,6 +255,36 @@ mod carried {
         assert_eq!(names(&state), ["aws"]);
     }
 
+    /// What a SecretSync fills, its class says, and that may change while the SecretSync stays as it is.
+    #[test]
+    fn what_a_secret_sync_fills_follows_its_class() {
+        let mut state = State::new(Config::default());
+        state.apply(namespaces(&[("n", Some(&bound("stage")))]));
+        state.apply(catalogues(&[]));
+        let spec = json!({"secretProviderClassName": "c", "secretObject": {"data": [{"sourcePath": "x", "targetKey": "k"}]}});
+        let synced = held(kind("SecretSync"), "web", spec);
+        let class = |name: &str, env: &str| {
+            let objects = format!("- {{objectName: g/a/{env}/x, objectType: secretsmanager}}");
+            let spec = json!({"provider": "aws", "parameters": {"objects": objects}});
+            held(kind("SecretProviderClass"), name, spec)
+        };
+        let apply = |state: &mut State, kind: &'static Kind, object: Arc<Held>| {
+            state.apply(Change::Carried(kind, CarriedUpdate::Apply("n".into(), object)));
+            state.snapshot().unwrap().namespaces["n"].filled.is_outside("web")
+        };
+        let classes = kind("SecretProviderClass");
+        assert!(
+            apply(&mut state, kind("SecretSync"), synced),
+            "of a class that is not there nothing is known"
+        );
+        assert!(apply(&mut state, classes, class("other", "stage")));
+        assert!(!apply(&mut state, classes, class("c", "stage")));
+        assert!(apply(&mut state, classes, class("c", "prod")));
+        assert!(!apply(&mut state, classes, class("c", "stage")));
+        state.apply(Change::Carried(classes, CarriedUpdate::Delete("n".into(), "c".into())));
+        assert!(state.snapshot().unwrap().namespaces["n"].filled.is_outside("web"));
+    }
+
     #[test]
     fn what_is_filled_follows_stores_configuration_and_binding() {
         let mut state = State::new(Config::default());

@@ -6,6 +6,7 @@
 
 mod classes;
 mod data;
+mod disguises;
 mod external_secrets;
 mod injectors;
 mod operator;

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::Workload;
-use crate::policy::carriers::json::Json;
+use crate::policy::carriers::json::Object;
 use crate::policy::carriers::reach::Pointer;
 use crate::policy::carriers::{Foreign, secret_object};
 use crate::policy::leftover;
@@ -42,8 +42,8 @@ fn faults(workload: &Workload<'_>) -> Vec<Refusal> {
         true => workload.object.to_string(),
         false => json!({"metadata": workload.object.get("metadata")}).to_string(),
     };
-    let Ok(json) = Json::object(&text) else { return Vec::new() };
-    let object = Foreign { json, is_kept: false };
+    let Ok(object) = Object::read(&text) else { return Vec::new() };
+    let object = Foreign::new(object, false);
     let reach = match is_secret {
         true => secret_object::judge(&object),
         false => secret_object::judge_config_map(&object),

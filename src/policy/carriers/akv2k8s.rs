@@ -69,7 +69,7 @@ fn read(object: &Foreign<'_>) -> Reach {
     if let Some(target) = reach.text(|| Pointer::to("/spec/output/secret/name"), secret.get("name")) {
         (reach.target, reach.target_at) = (Some(target.into()), "/spec/output/secret/name");
         let key = reach.text(|| Pointer::to("/spec/output/secret/dataKey"), secret.get("dataKey"));
-        reach.fills.push(fill(wanted, output, key, access));
+        reach.fill(fill(wanted, output, key, access));
     }
     reach
 }

@@ -81,7 +81,7 @@ fn take(reach: &mut Reach, text: &str) -> Result<(), String> {
         reach.accesses.push(Access { at, source: Source::Claim, how: How::Read, key: claim.path.into() });
         let fill = Fill::key(claim.key, number, claim.property);
         let is_target = reach.target.as_deref() == Some(&*claim.secret);
-        reach.fills.push(if is_target { fill } else { fill.of(&claim.secret) });
+        reach.fill(if is_target { fill } else { fill.of(&claim.secret) });
     }
     Ok(())
 }

@@ -53,16 +53,23 @@ pub const CARRIER: Carrier = Carrier {
         summary: "a class names what pods mount, in YAML inside a string; RefGate reads it strictly and holds each name to the scope",
         fields: &[
             ("aws: objects[].objectName, objects[].failoverObject.objectName", "read; a name or an ARN"),
-            ("gcp: secrets[].resourceName", "read; by a row of `carriers.mappings`"),
+            ("gcp, gke: secrets[].resourceName", "read; by a row of `carriers.mappings`"),
             ("azure: objects.array[].objectName, keyvaultName", "read; by a row of `carriers.mappings`"),
             (
                 "azure: cloudName",
                 "outside of the public cloud the vault is its whole host to `carriers.mappings`: `NAME.vault.azure.cn`",
             ),
             ("vault: objects[].secretPath", "read; by a row of `carriers.mappings`"),
-            ("Pod spec.volumes[].csi.volumeAttributes", "only `secretProviderClass` may stand there"),
+            (
+                "Pod spec.volumes[].csi.volumeAttributes",
+                "of whichever driver: where `secretProviderClass` stands there, nothing else may",
+            ),
             ("SecretSync spec.secretProviderClassName", "the class that it names is judged"),
             ("SecretSync metadata.name", "the Secret that is filled; it is never one that RefGate syncs"),
+            (
+                "SecretSync spec.secretObject.data[].targetKey",
+                "filled, in the Secret of the SecretSync's own name",
+            ),
         ],
         enforced: &[
             "Each name lies inside the namespace's scope or its shared paths, that of a failover too.",
@@ -74,6 +81,8 @@ pub const CARRIER: Carrier = Carrier {
             "Other providers, and parameters that this version does not know: see `carriers.undecided`.",
             "Secrets of `secretObjects` are there only while a pod mounts the class: what refers to one waits for that pod.",
             "Which identity mounts: the pod's service account, which IAM or Vault must hold to its scope.",
+            "Which version of its engine a mount of Vault has: the class does not say it, and under `data/` of a mount of version 1 lie other secrets. Give scopes mounts of version 2.",
+            "Which key of a SecretSync's Secret holds which path: no reference resolves to it.",
         ],
         beside: "The pods' service accounts read by IRSA or Pod Identity: one role for each scope, as `refgate iam GROUP/APP/ENV` prints it.",
     },
@@ -87,13 +96,14 @@ fn class(object: &Foreign<'_>) -> Reach {
     let parameters = spec.get("parameters");
     let names = match reach.text(|| Pointer::to("/spec/provider"), spec.get("provider")) {
         Some("aws") => aws(&mut reach, parameters),
-        Some("gcp") => google(&mut reach, parameters),
+        // The same provider, as Google Kubernetes Engine brings it along.
+        Some("gcp" | "gke") => google(&mut reach, parameters),
         Some("azure") => azure(&mut reach, parameters),
         Some("vault") => vault(&mut reach, parameters),
         _ => {
             reach.doubt(
                 "/spec/provider",
-                "this provider is none of aws, gcp, azure and vault, so what it mounts cannot be said",
+                "this provider is none of aws, gcp, gke, azure and vault, so what it mounts cannot be said",
             );
             Vec::new()
         }
@@ -130,15 +140,18 @@ fn parsed(reach: &mut Reach, at: &str, text: &str) -> Json<'static> {
 }
 
 /// Fields that no provider knows in this spelling: one that looks at no case may take them all the same.
-fn exact(reach: &mut Reach, at: &str, entry: &Json<'_>, known: &[&str]) {
+/// Gives whether it is a map at all.
+fn exact(reach: &mut Reach, at: &str, entry: &Json<'_>, known: &[&str]) -> bool {
     if !matches!(entry, Json::Map(_)) {
-        return reach.fault(at, "each entry of the YAML in it must be a map");
+        reach.fault(at, "each entry of the YAML in it must be a map");
+        return false;
     }
     for (key, _) in entry.fields() {
         if !known.contains(&&**key) {
             reach.fault(at, "the YAML in it has a key that this provider does not have in this spelling; write it as its documentation does");
         }
     }
+    true
 }
 
 fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
@@ -157,10 +170,14 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     let at = "/spec/parameters/objects";
     let objects = yaml(reach, parameters, "objects");
     let mut names = Vec::new();
-    let (secrets, parameter_store) = (
-        Arc::new(Place::new(System::AwsSecretsManager, "")),
-        Arc::new(Place::new(System::AwsParameterStore, "")),
-    );
+    let secrets = Arc::new(Place::new(System::AwsSecretsManager, ""));
+    // A parameter is one of its region, as `carriers.mappings` has it; without one here, the node says which.
+    let regional = |key: &str| {
+        let region = parameters.get(key).text().unwrap_or_default();
+        Arc::new(Place::new(System::AwsParameterStore, region))
+    };
+    let (parameter_store, other_store) = (regional("region"), regional("failoverRegion"));
+    let fails_over = is_set(parameters, "failoverRegion");
     for entry in reach.list(at, &objects) {
         let known = [
             "failoverObject",
@@ -172,7 +189,9 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             "objectVersion",
             "objectVersionLabel",
         ];
-        exact(reach, at, entry, &known);
+        if !exact(reach, at, entry, &known) {
+            continue;
+        }
         let name = entry.get("objectName").text().unwrap_or_default();
         let place = match entry.get("objectType").text() {
             Some("ssmparameter") => &parameter_store,
@@ -194,15 +213,19 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
         names.push(mounted(&file, access, None, is_old));
         if !failover.is_null() {
             exact(reach, at, failover, &["objectName", "objectVersion", "objectVersionLabel"]);
-            reach.access(
-                Pointer::to(at),
-                place,
-                How::Read,
-                failover.get("objectName").text().unwrap_or_default(),
-            );
+        }
+        // The other region is asked for the same name, unless another one is given.
+        let is_parameter = place.system == Some(System::AwsParameterStore);
+        if !failover.is_null() || (fails_over && is_parameter) {
+            let other = if fails_over && is_parameter { &other_store } else { place };
+            let name =
+                if failover.is_null() { name } else { failover.get("objectName").text().unwrap_or_default() };
+            reach.access(Pointer::to(at), other, How::Read, name);
         }
         for part in entry.get("jmesPath").items() {
-            exact(reach, at, part, &["filePermission", "objectAlias", "path"]);
+            if !exact(reach, at, part, &["filePermission", "objectAlias", "path"]) {
+                continue;
+            }
             // A path that is one name is a property; others are searched for.
             let property = part.get("path").text().unwrap_or_default();
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -227,7 +250,8 @@ fn is_versioned(entry: &Json<'_>) -> bool {
 fn translated(parameters: &Json<'_>, name: &str) -> String {
     match parameters.get("pathTranslation").text() {
         Some("False") => name.to_owned(),
-        Some(by) if !by.is_empty() => name.replace('/', by),
+        // The provider takes one character; as long as it may be, this would be a megabyte for each slash.
+        Some(by) if by.len() == 1 => name.replace('/', by),
         _ => name.replace('/', "_"),
     }
 }
@@ -239,14 +263,12 @@ fn google(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     let secrets = yaml(reach, parameters, "secrets");
     let mut names = Vec::new();
     for entry in reach.list(at, &secrets) {
-        exact(
-            reach,
-            at,
-            entry,
-            &["extractJSONKey", "extractYAMLKey", "fileName", "mode", "path", "resourceName"],
-        );
+        let known = &["extractJSONKey", "extractYAMLKey", "fileName", "mode", "path", "resourceName"];
+        if !exact(reach, at, entry, known) {
+            continue;
+        }
         let name = entry.get("resourceName").text().unwrap_or_default();
-        let parts: Vec<&str> = name.split('/').collect();
+        let parts: Vec<&str> = name.splitn(10, '/').collect();
         let (project, secret, version) = match parts[..] {
             ["projects", project, "secrets", secret, "versions", version]
             | ["projects", project, "locations", _, "secrets", secret, "versions", version]
@@ -324,7 +346,9 @@ fn azure(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             "objectVersion",
             "objectVersionHistory",
         ];
-        exact(reach, at, &entry, &known);
+        if !exact(reach, at, &entry, &known) {
+            continue;
+        }
         let name = entry.get("objectName").text().unwrap_or_default();
         if name.contains('/') {
             reach.fault(at, "names of Azure Key Vault have no slash");
@@ -364,7 +388,9 @@ fn vault(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     for entry in reach.list(at, &objects) {
         let known =
             ["encoding", "filePermission", "method", "objectName", "secretArgs", "secretKey", "secretPath"];
-        exact(reach, at, entry, &known);
+        if !exact(reach, at, entry, &known) {
+            continue;
+        }
         let reads = entry.get("method").text().is_none_or(|method| method.eq_ignore_ascii_case("GET"));
         if !reads || !entry.get("secretArgs").is_null() {
             reach.doubt(at, "an entry with method or secretArgs asks an engine to make something, which a path does not say");
@@ -390,11 +416,10 @@ fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
         reach.copiers(&format!("{at}/annotations"), object.get("annotations"));
         reach.texts(&format!("{at}/annotations"), object.get("annotations"));
         reach.labels(&format!("{at}/labels"), object.get("labels"));
-        let Some(secret) = reach.text(|| Pointer::to(format!("{at}/secretName")), object.get("secretName"))
-        else {
-            continue;
-        };
-        for entry in reach.list(&format!("{at}/data"), object.get("data")) {
+        let name = reach.secret_name(|| Pointer::to(format!("{at}/secretName")), object.get("secretName"));
+        let Some(secret) = name else { continue };
+        for (index, entry) in reach.list(&format!("{at}/data"), object.get("data")).iter().enumerate() {
+            reach.known(format_args!("{at}/data/{index}"), entry, &["key", "objectName"]);
             let (Some(name), Some(key)) = (entry.get("objectName").text(), entry.get("key").text()) else {
                 continue;
             };
@@ -403,7 +428,7 @@ fn secret_objects(reach: &mut Reach, objects: &Json<'_>, names: &[Mounted]) {
                 Some(Some(fill)) => Fill { key: Some(key.into()), ..(*fill).clone() },
                 _ => Fill::other(Some(key)),
             };
-            reach.fills.push(fill.of(secret));
+            reach.fill(fill.of(secret));
         }
     }
 }
@@ -425,7 +450,15 @@ fn secret_sync(object: &Foreign<'_>) -> Reach {
         Some(name) => reach.classes.push((at(), name.into())),
         None => reach.faults.push((at(), "the class is missing".to_owned())),
     }
+    // The controller makes one Secret, of the object's own name.
+    (reach.target, reach.target_at) = (Some(object.name().into()), "/metadata/name");
     let secret = spec.get("secretObject");
+    reach.known("/spec/secretObject", secret, &["annotations", "data", "labels", "type"]);
+    let data = "/spec/secretObject/data";
+    for (index, entry) in reach.list(data, secret.get("data")).iter().enumerate() {
+        reach.known(format_args!("{data}/{index}"), entry, &["sourcePath", "targetKey"]);
+        reach.fill(Fill::other(entry.get("targetKey").text()));
+    }
     reach.copiers("/spec/secretObject/annotations", secret.get("annotations"));
     reach.texts("/spec/secretObject/annotations", secret.get("annotations"));
     reach.labels("/spec/secretObject/labels", secret.get("labels"));

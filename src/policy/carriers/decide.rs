@@ -199,7 +199,7 @@ impl Court<'_> {
     fn outside_by(&self, held: &Held, cluster: bool, name: &str) -> Option<String> {
         let of_store = |source: &Source| match source {
             Source::Store { cluster: of, name: store } => (*of, &**store) == (cluster, name),
-            Source::Place(_) | Source::Engine(_) | Source::Claim => false,
+            Source::Place(_) | Source::Engine(_) | Source::Claim | Source::Selected { .. } => false,
         };
         let why =
             held.accesses().filter(|access| of_store(access.source)).find_map(|a| self.refusal_of(&a))?;

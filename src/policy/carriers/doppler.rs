@@ -106,7 +106,7 @@ fn read(object: &Foreign<'_>) -> Reach {
     let (project, config) = (spec.get("project").text(), spec.get("config").text());
     let (Some(project), Some(config)) = (project, config) else {
         reach.doubt("/spec/project", "without project and config its token says what is read; write both");
-        reach.fills.push(Fill::other(None));
+        reach.fill(Fill::other(None));
         return reach;
     };
     let place = Arc::new(Place::new(System::Doppler, &format!("{project}/{config}")));
@@ -118,13 +118,13 @@ fn read(object: &Foreign<'_>) -> Reach {
         let at = Pointer::Item("/spec/secrets", index, "");
         let name = name.text().unwrap_or_default();
         let access = reach.access(at, &place, How::Read, name);
-        reach.fills.push(Fill::key(name, access, None).unless(is_changed));
+        reach.fill(Fill::key(name, access, None).unless(is_changed));
     }
     if names.is_empty() {
         reach.access(Pointer::to("/spec/config"), &place, How::Find, "");
     }
     if names.is_empty() || is_changed {
-        reach.fills.push(Fill::other(None));
+        reach.fill(Fill::other(None));
     }
     reach
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::claims::PATHS;
 use super::json::Json;
 use super::place::System;
-use super::reach::{Access, Fill, How, Pointer, Reach, Source, by_name};
+use super::reach::{Fill, How, Pointer, Reach, Source, by_name};
 use super::template::{handed_on, has_actions};
 use super::{Foreign, secret_store};
 use crate::policy::workload::json::escape;
@@ -45,8 +45,10 @@ const INNER: At = At {
 pub fn external_secret(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
-    // Without a template its own annotations are those of the Secret.
-    reach.copiers("/metadata/annotations", object.json.get("metadata").get("annotations"));
+    // Without a template its own annotations and labels are those of the Secret.
+    let metadata = object.json.get("metadata");
+    reach.copiers("/metadata/annotations", metadata.get("annotations"));
+    reach.labels("/metadata/labels", metadata.get("labels"));
     let is_kept = object.is_kept || object.annotation(PATHS).is_some();
     spec(&mut reach, &OWN, object.json.get("spec"), Some(object.name()), is_kept);
     reach
@@ -161,8 +163,7 @@ fn data(
     let Some(key) = key else {
         return reach.faults.push((item("remoteRef/key"), "the remote path is missing".to_owned()));
     };
-    let access = u32::try_from(reach.accesses.len()).unwrap_or(u32::MAX);
-    reach.accesses.push(Access { at: item("remoteRef/key"), source, how: How::Read, key: key.into() });
+    let access = reach.reaches(item("remoteRef/key"), source, How::Read, key);
     if let (Some(secret_key), true) = (secret_key, entries.is_kept) {
         let property = property.filter(|property| !property.is_empty());
         let fill = Fill::key(secret_key, access, property).unless(is_changed(remote));
@@ -210,20 +211,13 @@ fn data_from(
     let Some(source) = source else {
         return reach.faults.push((item("sourceRef"), NO_STORE.to_owned()));
     };
-    let access = u32::try_from(reach.accesses.len()).unwrap_or(u32::MAX);
     if !extract.is_null() {
         reach.known(Lazy(&|| at("extract")), extract, &REMOTE);
         let property = reach.text(|| item("extract/property"), extract.get("property"));
         match reach.text(|| item("extract/key"), extract.get("key")) {
             None => reach.faults.push((item("extract/key"), "the remote path is missing".to_owned())),
             Some(key) => {
-                let source = source.clone();
-                reach.accesses.push(Access {
-                    at: item("extract/key"),
-                    source,
-                    how: How::Read,
-                    key: key.into(),
-                });
+                let access = reach.reaches(item("extract/key"), source.clone(), How::Read, key);
                 let is_part = !property.is_none_or(str::is_empty);
                 let is_renamed = !entry.get("rewrite").items().is_empty();
                 let fill = Fill::each(access).unless(is_part || is_renamed || is_changed(extract));
@@ -237,8 +231,7 @@ fn data_from(
         reach.known(Lazy(&|| at("find")), find, &known);
         match reach.text(|| item("find/path"), find.get("path")) {
             Some(path) if !path.is_empty() => {
-                let key = path.into();
-                reach.accesses.push(Access { at: item("find/path"), source, how: How::Find, key });
+                reach.reaches(item("find/path"), source, How::Find, path);
             }
             _ => {
                 let why = "without a path it looks through everything that the store can read; write find.path: \
@@ -273,7 +266,7 @@ fn target(reach: &mut Reach, base: &str, target: &Json<'_>, name: Option<&str>, 
         reach.fills = templated(template, entries);
         // It writes into what others have made, and their keys stay.
         if !matches!(policy, None | Some("" | "Owner" | "Orphan")) {
-            reach.fills.push(Fill::other(None));
+            reach.fill(Fill::other(None));
         }
     }
 }

@@ -76,7 +76,8 @@ impl<'w> Around<'w> {
     /// Where a source leads; `None` for a claim, and for a store that is not there.
     fn place(&self, source: &'w Source) -> Option<&'w Place> {
         match source {
-            Source::Claim => None,
+            // What is selected by labels is only written to.
+            Source::Claim | Source::Selected { .. } => None,
             Source::Place(place) | Source::Engine(place) => Some(place),
             Source::Store { cluster: true, name } => self.cluster.store(true, name),
             Source::Store { cluster: false, name } => self.carried.store(false, name),
@@ -100,19 +101,22 @@ impl<'w> Around<'w> {
     /// what cannot be decided where that is denied. What it fills is then not to be had either.
     fn is_refused(&self, held: &Held) -> bool {
         let Some(rest) = &held.rest else { return false };
+        // A class names no class, so this ends.
+        let is_outside = |class: &Held| {
+            let is_outside = |access: Asked<'_>| matches!(self.verdict(&access), Some(Verdict::Outside(..)));
+            self.is_refused(class) || class.accesses().any(is_outside)
+        };
         let denies_doubts = || {
             let mode = carrier_of(held.kind).map(|carrier| self.settings.carriers.undecided(carrier.id));
             mode.is_none_or(|mode| mode == Mode::Deny)
         };
-        // Whoever names a class reads what it reads; a class names none, so this ends.
-        let is_outside = |access: &Asked<'_>| matches!(self.verdict(access), Some(Verdict::Outside(..)));
-        let reads_outside =
-            |class: &Held| self.is_refused(class) || class.accesses().any(|access| is_outside(&access));
-        let is_foreign = |name: &str| self.carried.class(name).map_or_else(denies_doubts, reads_outside);
         !rest.faults.is_empty()
-            || rest.classes.iter().any(|(_, name)| is_foreign(name))
             || rest.identities.iter().any(|(_, which, text)| which.judge(text, self.settings).is_err())
             || (!rest.doubts.is_empty() && denies_doubts())
+            || rest
+                .classes
+                .iter()
+                .any(|(_, name)| self.carried.class(name).map_or_else(denies_doubts, is_outside))
     }
 
     /// What an object comes to, and whether it reads what the namespace may not read, or may. Nothing where it fills nothing, or

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::external_secrets::{CLUSTER_STORE, STORE};
-use super::json::Json;
+use super::json::Object;
 use super::pieces::Pieces;
 use super::place::{Place, System};
-use super::reach::{Asked, Fill, How, Pointer, Reach, Source};
+use super::reach::{Asked, Fill, How, Pointer, Reach, Remarks, Source};
 use super::{Carrier, Foreign, Kind};
 
 /// One object of a watched kind. There may be tens of thousands of these, so its texts lie in one piece of memory, and where
@@ -135,7 +135,7 @@ impl Held {
     pub fn new(kind: &'static Kind, object: &Foreign<'_>) -> Self {
         let mut reach = kind.read(object);
         reach.literals = Vec::new();
-        reach.notes = Vec::new();
+        reach.notes = Remarks::default();
         let mut texts = Texts::default();
         let name = texts.add(object.name());
         let target = reach.target.take().map(|target| texts.add(&target));
@@ -162,7 +162,7 @@ impl Held {
 
     /// Reads the JSON of an object; `None` where it is none.
     pub fn read(kind: &'static Kind, text: &str) -> Option<Self> {
-        Some(Self::new(kind, &Foreign { json: Json::object(text).ok()?, is_kept: true }))
+        Some(Self::new(kind, &Foreign::new(Object::read(text).ok()?, true)))
     }
 
     fn text(&self, span: Span) -> &str {
@@ -277,11 +277,20 @@ impl Carried {
         self.get(kind, name)?.place.as_deref()
     }
 
+    /// Whether an object reads through this one, and must be looked at again when it changes: a class that a SecretSync names.
+    pub fn is_read_through(&self, kind: &Kind, name: &str) -> bool {
+        let names = |held: &Held| {
+            let classes = held.rest.iter().flat_map(|rest| &rest.classes);
+            classes.into_iter().any(|(_, class)| **class == *name)
+        };
+        kind.kind == super::csi::CLASS && self.objects().any(|held| names(held))
+    }
+
     /// What reads or writes through a store.
     pub fn readers<'c>(&'c self, cluster: bool, name: &'c str) -> impl Iterator<Item = &'c Held> {
         let is_it = move |source: &Source| match source {
             Source::Store { cluster: of, name: store } => *of == cluster && **store == *name,
-            Source::Place(_) | Source::Engine(_) | Source::Claim => false,
+            Source::Place(_) | Source::Engine(_) | Source::Claim | Source::Selected { .. } => false,
         };
         self.objects().filter(move |held| held.sources.iter().any(is_it)).map(|held| &**held)
     }
@@ -295,11 +304,6 @@ pub fn store_kind(cluster: bool) -> &'static str {
 /// The carrier of a kind.
 pub fn carrier_of(kind: &Kind) -> Option<&'static Carrier> {
     super::kinds().find(|(_, row)| *row == kind).map(|(carrier, _)| carrier)
-}
-
-/// Whether what others fill depends on objects of a kind: they read by a store, or what a class reads.
-pub fn is_read_by(kind: &Kind) -> bool {
-    is_store(kind) || kind.kind == super::csi::CLASS
 }
 
 /// Whether a kind is one of the stores.

@@ -51,6 +51,10 @@ type Leads<'p> = Result<(&'p Place, By<'p>), String>;
 
 /// Longest name of an object in a message.
 const NAME_CHARACTERS: usize = 80;
+/// Most stores that labels may select from: each path is held to each of them.
+const SELECTED: usize = 32;
+/// Longest sentence of a refusal: of a thousand each may repeat a text of the object.
+const TEXT_CHARACTERS: usize = 2_000;
 /// What to write where a path is outside.
 fn advice(how: How) -> &'static str {
     match how {
@@ -139,7 +143,13 @@ impl<'w> Court<'w> {
     fn paths<'a>(&self, accesses: impl Iterator<Item = Asked<'a>>, judged: &mut Judged<'_>) {
         // Nearly all of them are reached by one store, which is looked up once.
         let mut last: Option<(&Source, Leads<'_>)> = None;
+        let mut stores = [None, None];
         for access in accesses {
+            if let Source::Selected { cluster } = *access.source {
+                let stores = stores[usize::from(cluster)].get_or_insert_with(|| self.stores(cluster));
+                self.selected(&access, stores, judged);
+                continue;
+            }
             let found = match last.take() {
                 Some((source, found)) if source == access.source => found,
                 _ => self.place(access.source),
@@ -159,18 +169,19 @@ impl<'w> Court<'w> {
             {
                 continue;
             }
-            self.refuse(&mut judged.case, at, message::overwrites(secret));
+            self.refuse(&mut judged.case, at, || message::overwrites(secret));
         }
     }
 
     /// All but the paths.
     fn rest(&self, reach: &Reach, judged: &mut Judged<'_>) {
         for (at, text) in &reach.faults {
-            self.refuse(&mut judged.case, at, text.clone());
+            self.refuse(&mut judged.case, at, || text.clone());
         }
+        judged.case.dropped += reach.faults.further();
         for (at, identity, text) in &reach.identities {
             if let Err(why) = identity.judge(text, self.world.settings) {
-                self.refuse(&mut judged.case, at, why.to_owned());
+                self.refuse(&mut judged.case, at, || why.to_owned());
             }
         }
         for (at, name) in &reach.classes {
@@ -178,11 +189,14 @@ impl<'w> Court<'w> {
         }
         for (at, name) in &reach.secrets {
             if self.world.is_foreign(name) {
-                self.refuse(&mut judged.case, at, message::foreign_secret(name));
+                self.refuse(&mut judged.case, at, || message::foreign_secret(name));
             }
         }
         for (at, text) in &reach.doubts {
-            self.doubt(at, text.clone(), judged);
+            self.doubt(at, text, judged);
+        }
+        if self.world.settings.carriers.undecided(self.carrier.id) == Mode::Deny {
+            judged.case.dropped += reach.doubts.further();
         }
     }
 
@@ -197,7 +211,7 @@ impl<'w> Court<'w> {
         match self.verdict(access, found) {
             Err(why) => {
                 self.reference(&mut judged.case, access, None, Verdict::Denied);
-                self.doubt(access.at, why, judged);
+                self.doubt(access.at, &why, judged);
             }
             Ok(place::Verdict::Inside(path)) => {
                 self.reference(&mut judged.case, access, path, Verdict::Allowed);
@@ -209,7 +223,7 @@ impl<'w> Court<'w> {
                 let is_advised = is_path || *access.source == Source::Claim;
                 let advice = if is_advised && why != message::PASTED { advice(access.how) } else { "" };
                 self.reference(&mut judged.case, access, path, Verdict::Denied);
-                self.refuse(&mut judged.case, access.at, why + advice);
+                self.refuse(&mut judged.case, access.at, || why + advice);
             }
         }
     }
@@ -249,6 +263,37 @@ impl<'w> Court<'w> {
         }
     }
 
+    /// All stores, where labels may select any of them; none where there are more than anybody compares.
+    fn stores(&self, cluster: bool) -> Vec<&'w Place> {
+        let carried = if cluster { self.cluster } else { &self.world.state.carried };
+        let stores = carried.objects().filter(|held| held.kind.kind == store_kind(cluster));
+        let stores: Vec<&Place> =
+            stores.filter_map(|held| held.place.as_deref()).take(SELECTED + 1).collect();
+        if stores.len() > SELECTED { Vec::new() } else { stores }
+    }
+
+    /// A path by a store that labels select. That it cannot be said which one is a doubt of its own; but what is outside by each
+    /// of them is outside.
+    fn selected(&self, access: &Asked<'_>, stores: &[&Place], judged: &mut Judged<'_>) {
+        let mut outside = None;
+        for &place in stores {
+            match self.verdict(access, &Ok((place, None))) {
+                Ok(place::Verdict::Outside(path, why)) => outside = outside.or(Some((path, why))),
+                Ok(place::Verdict::Inside(_)) | Err(_) => {
+                    return self.reference(&mut judged.case, access, None, Verdict::Unknown);
+                }
+            }
+        }
+        let Some((path, why)) = outside else {
+            return self.reference(&mut judged.case, access, None, Verdict::Unknown);
+        };
+        self.reference(&mut judged.case, access, path, Verdict::Denied);
+        self.refuse(&mut judged.case, access.at, || match why == message::PASTED {
+            true => why,
+            false => format!("{why} (whichever store is selected){}", advice(access.how)),
+        });
+    }
+
     /// Whether anything that would be said of a source looks like a pasted secret: not every one is seen in a sentence.
     fn is_pasted(&self, source: &Source, place: Option<&Place>) -> bool {
         let store = if let Source::Store { name, .. } = source { name } else { "" };
@@ -259,7 +304,7 @@ impl<'w> Court<'w> {
     /// How the path came about, where it is not what is written.
     fn by(&self, place: &Place, store: By<'_>, access: &Asked<'_>) -> String {
         let Some((cluster, name)) = store else { return String::new() };
-        let kind = store_kind(cluster);
+        let (kind, name) = (store_kind(cluster), message::cut(name, NAME_CHARACTERS));
         match access.how {
             How::Find if !place.prefix.is_empty() => {
                 format!(" (the prefix of {kind} {name} does not count for find)")
@@ -273,22 +318,21 @@ impl<'w> Court<'w> {
     fn class(&self, at: &Pointer, name: &str, judged: &mut Judged<'_>) {
         let Some(class) = self.world.state.carried.class(name) else {
             if self.world.may_be_pasted(name) {
-                return self.refuse(&mut judged.case, at, message::PASTED.to_owned());
+                return self.refuse(&mut judged.case, at, || message::PASTED.to_owned());
             }
             let text = format!(
-                "SecretProviderClass {name} is not there, so what it reads cannot be said; make the class first"
+                "SecretProviderClass {} is not there, so what it reads cannot be said; make the class first",
+                message::cut(name, NAME_CHARACTERS)
             );
-            return self.doubt(at, text, judged);
+            return self.doubt(at, &text, judged);
         };
         let mut inner = Judged::default();
         // A class names no class, so this ends.
         self.held(class, &mut inner);
         if let Some(first) = inner.case.refusals.first() {
-            let text = format!(
-                "SecretProviderClass {name} reaches what this namespace may not read: {}",
-                first.text
-            );
-            self.refuse(&mut judged.case, at, text);
+            self.refuse(&mut judged.case, at, || {
+                format!("SecretProviderClass {name} reaches what this namespace may not read: {}", first.text)
+            });
         }
     }
 
@@ -296,8 +340,8 @@ impl<'w> Court<'w> {
     fn place<'p>(&'p self, source: &'p Source) -> Leads<'p> {
         let (cluster, name) = match source {
             Source::Place(place) | Source::Engine(place) => return Ok((place, None)),
-            // `access` asks nobody where a claim leads.
-            Source::Claim => return Err(String::new()),
+            // `access` asks nobody where a claim leads, and `paths` looks at all stores that may be selected.
+            Source::Claim | Source::Selected { .. } => return Err(String::new()),
             Source::Store { cluster, name } => (*cluster, &**name),
         };
         let changed = self.store.filter(|(of, store, _)| (*of, *store) == (cluster, name));
@@ -308,15 +352,17 @@ impl<'w> Court<'w> {
         };
         let kind = store_kind(cluster);
         place.map(|place| (place, Some((cluster, name)))).ok_or_else(|| {
+            // Each entry repeats it.
+            let name = message::cut(name, NAME_CHARACTERS);
             format!(
                 "{kind} {name} is not there, so which path it asks for cannot be said; make the store first"
             )
         })
     }
 
-    pub(super) fn refuse(&self, case: &mut Case<'_>, at: &Pointer, text: String) {
+    pub(super) fn refuse(&self, case: &mut Case<'_>, at: &Pointer, text: impl FnOnce() -> String) {
         if case.refusals.len() < MANY {
-            let text = self.said(text);
+            let text = message::cut(&self.said(text()), TEXT_CHARACTERS);
             case.refusals.push(Refusal { pointer: at.to_string(), subject: self.subject(at), text });
         } else {
             case.dropped += 1;
@@ -324,20 +370,20 @@ impl<'w> Court<'w> {
     }
 
     /// What cannot be decided is denied, or said and let through.
-    fn doubt(&self, at: &Pointer, text: String, judged: &mut Judged<'_>) {
+    fn doubt(&self, at: &Pointer, text: &str, judged: &mut Judged<'_>) {
         match self.world.settings.carriers.undecided(self.carrier.id) {
             Mode::Deny => {
-                let setting = format!("carriers.undecided.{}", self.carrier.id);
-                self.refuse(
-                    &mut judged.case,
-                    at,
-                    format!("{text} (the setting {setting} says what becomes of that)"),
-                );
+                self.refuse(&mut judged.case, at, || {
+                    format!(
+                        "{text} (the setting carriers.undecided.{} says what becomes of that)",
+                        self.carrier.id
+                    )
+                });
             }
             Mode::Audit => {
                 judged.is_audited = true;
                 if judged.case.notes.len() < MANY {
-                    let text = self.said(text);
+                    let text = self.said(text.to_owned());
                     judged.case.notes.push((self.subject(at), format!("let through undecided: {text}")));
                 }
             }

@@ -64,75 +64,120 @@ const SPEC: [&str; 15] = [
     "vaultRole",
 ];
 
+/// Where the spec stands: its lists need pointers that are known beforehand.
+struct At {
+    spec: &'static str,
+    data: &'static str,
+    properties: &'static str,
+    data_from: &'static str,
+    with_options: &'static str,
+}
+
+const SPEC_AT: At = At {
+    spec: "/spec",
+    data: "/spec/data",
+    properties: "/spec/properties",
+    data_from: "/spec/dataFrom",
+    with_options: "/spec/dataFromWithOptions",
+};
+/// How the first versions called the spec.
+const DESCRIPTOR_AT: At = At {
+    spec: "/secretDescriptor",
+    data: "/secretDescriptor/data",
+    properties: "/secretDescriptor/properties",
+    data_from: "/secretDescriptor/dataFrom",
+    with_options: "/secretDescriptor/dataFromWithOptions",
+};
+
 fn read(object: &Foreign<'_>) -> Reach {
     let mut reach = Reach::default();
-    // `secretDescriptor` in the place of `spec` is still read by the controller.
+    // `secretDescriptor` in the place of `spec` is still read by the controller. Which of the two counts is not decided, but
+    // what either names is judged.
     reach.known("", &object.json, &["apiVersion", "kind", "metadata", "spec"]);
-    let spec = object.json.get("spec");
-    reach.known("/spec", spec, &SPEC);
-    for (key, identity) in [("region", Identity::Region), ("roleArn", Identity::Role)] {
-        let at = || Pointer::to(format!("/spec/{key}"));
-        if let Some(text) = reach.text(at, spec.get(key)) {
-            reach.identities.push((at(), identity, text.into()));
-        }
-    }
-    let place = Arc::new(place(&mut reach, spec));
     (reach.target, reach.target_at) = (Some(object.name().into()), "/metadata/name");
-    data(&mut reach, spec, &place);
-    for (index, entry) in (0..).zip(reach.list("/spec/dataFrom", spec.get("dataFrom"))) {
-        let at = || Pointer::Item("/spec/dataFrom", index, "");
-        match entry.text() {
-            Some(key) => all_properties(&mut reach, at(), &place, key, false),
-            None => reach.faults.push((at(), "text belongs here".to_owned())),
-        }
+    spec(&mut reach, &SPEC_AT, object.json.get("spec"));
+    let descriptor = object.json.get("secretDescriptor");
+    if !descriptor.is_null() {
+        spec(&mut reach, &DESCRIPTOR_AT, descriptor);
+        reach.fills.iter_mut().for_each(|fill| fill.is_value = false);
+        reach.fill(Fill::other(None));
     }
-    for (index, entry) in (0..).zip(reach.list("/spec/dataFromWithOptions", spec.get("dataFromWithOptions")))
-    {
-        let at = || Pointer::Item("/spec/dataFromWithOptions", index, "key");
-        reach.known(
-            format_args!("/spec/dataFromWithOptions/{index}"),
-            entry,
-            &["isBinary", "key", "versionId", "versionStage"],
-        );
-        match reach.text(at, entry.get("key")) {
-            Some(key) => all_properties(&mut reach, at(), &place, key, is_changed(entry)),
-            None => reach.faults.push((at(), "the remote path is missing".to_owned())),
-        }
-    }
-    let template = spec.get("template");
-    // It is merged over what the controller makes: a name there would be that of another Secret.
-    reach.known(
-        "/spec/template",
-        template,
-        &["apiVersion", "data", "kind", "metadata", "stringData", "type"],
-    );
-    reach.known("/spec/template/metadata", template.get("metadata"), &["annotations", "labels"]);
-    reach.copiers("/spec/template/metadata/annotations", template.get("metadata").get("annotations"));
-    reach.labels("/spec/template/metadata/labels", template.get("metadata").get("labels"));
-    walk(&mut reach, "/spec/template", None, template);
-    merge(&mut reach, template);
     reach
 }
 
-fn all_properties(reach: &mut Reach, at: Pointer, place: &Arc<Place>, key: &str, is_changed: bool) {
-    let access = reach.access(at, place, How::Read, key);
-    reach.fills.push(Fill::each(access).unless(is_changed));
+fn spec(reach: &mut Reach, at: &At, spec: &Json<'_>) {
+    reach.known(at.spec, spec, &SPEC);
+    for (key, identity) in [("region", Identity::Region), ("roleArn", Identity::Role)] {
+        let pointer = || Pointer::to(format!("{}/{key}", at.spec));
+        if let Some(text) = reach.text(pointer, spec.get(key)) {
+            reach.identities.push((pointer(), identity, text.into()));
+        }
+    }
+    let place = Arc::new(place(reach, at, spec));
+    data(reach, at.data, spec.get("data"), &place);
+    data(reach, at.properties, spec.get("properties"), &place);
+    for (index, entry) in (0..).zip(reach.list(at.data_from, spec.get("dataFrom"))) {
+        let item = || Pointer::Item(at.data_from, index, "");
+        match entry.text() {
+            Some(key) => all_properties(reach, item(), &place, key, false),
+            None => reach.faults.push((item(), "text belongs here".to_owned())),
+        }
+    }
+    for (index, entry) in (0..).zip(reach.list(at.with_options, spec.get("dataFromWithOptions"))) {
+        let item = || Pointer::Item(at.with_options, index, "key");
+        let known = ["isBinary", "key", "versionId", "versionStage"];
+        reach.known(format_args!("{}/{index}", at.with_options), entry, &known);
+        match reach.text(item, entry.get("key")) {
+            Some(key) => all_properties(reach, item(), &place, key, is_changed(entry)),
+            None => reach.faults.push((item(), "the remote path is missing".to_owned())),
+        }
+    }
+    template(reach, &format!("{}/template", at.spec), spec.get("template"));
 }
 
-fn place(reach: &mut Reach, spec: &Json<'_>) -> Place {
+fn template(reach: &mut Reach, at: &str, template: &Json<'_>) {
+    // It is merged over what the controller makes: a name there would be that of another Secret.
+    reach.known(at, template, &["apiVersion", "data", "kind", "metadata", "stringData", "type"]);
+    let metadata = template.get("metadata");
+    reach.known(format_args!("{at}/metadata"), metadata, &["annotations", "labels"]);
+    reach.copiers(&format!("{at}/metadata/annotations"), metadata.get("annotations"));
+    reach.labels(&format!("{at}/metadata/labels"), metadata.get("labels"));
+    walk(reach, at, None, template);
+    merge(reach, template);
+}
+
+fn all_properties(reach: &mut Reach, at: Pointer, place: &Arc<Place>, key: &str, is_changed: bool) {
+    let access = named(reach, at, place, key);
+    reach.fill(Fill::each(access).unless(is_changed));
+}
+
+/// One remote path. Whatever stands before a slash, this controller asks Azure for the whole of it.
+fn named(reach: &mut Reach, at: Pointer, place: &Arc<Place>, key: &str) -> u32 {
+    if place.system == Some(System::Azure) && key.contains('/') {
+        reach.faults.say(|| (at.clone(), "names of Azure Key Vault have no slash".to_owned()));
+    }
+    reach.access(at, place, How::Read, key)
+}
+
+fn place(reach: &mut Reach, at: &At, spec: &Json<'_>) -> Place {
     let text = |key: &str| spec.get(key).text().unwrap_or_default();
-    match reach.text(|| Pointer::to("/spec/backendType"), spec.get("backendType")) {
+    let version = spec.get("kvVersion");
+    if !matches!(version, Json::Null | Json::Number(Some(1 | 2))) {
+        reach.fault(&format!("{}/kvVersion", at.spec), "the version of an engine of Vault is 1 or 2");
+    }
+    match reach.text(|| Pointer::to(format!("{}/backendType", at.spec)), spec.get("backendType")) {
         Some("secretsManager") => Place::new(System::AwsSecretsManager, ""),
         Some("systemManager") => Place::new(System::AwsParameterStore, text("region")),
-        // `vaultMountPoint` is where it logs in; the mount of the secrets stands in each key.
-        Some("vault") => Place::new(System::Vault, ""),
+        // `vaultMountPoint` is where it logs in; the mount of the secrets stands in each key. In version 1 a `data/` behind it is
+        // a part of the path.
+        Some("vault") => Place { is_kv2: *version != Json::Number(Some(1)), ..Place::new(System::Vault, "") },
         Some("azureKeyVault") => Place::new(System::Azure, &vault_name(text("keyVaultName"))),
         Some("gcpSecretsManager") => Place::new(System::Google, text("projectId")),
         other => Place::unknown(other.unwrap_or_default()),
     }
 }
 
-fn data(reach: &mut Reach, spec: &Json<'_>, place: &Arc<Place>) {
+fn data(reach: &mut Reach, base: &'static str, list: &Json<'_>, place: &Arc<Place>) {
     let known = [
         "isBinary",
         "key",
@@ -145,31 +190,30 @@ fn data(reach: &mut Reach, spec: &Json<'_>, place: &Arc<Place>) {
         "versionId",
         "versionStage",
     ];
-    for (index, entry) in (0..).zip(reach.list("/spec/data", spec.get("data"))) {
-        reach.known(format_args!("/spec/data/{index}"), entry, &known);
-        let at = |tail: &'static str| Pointer::Item("/spec/data", index, tail);
+    // Entries are merged in their order, and what a path finds may have any name: nothing before the last one is sure.
+    let mut unsure = 0;
+    for (index, entry) in (0..).zip(reach.list(base, list)) {
+        reach.known(format_args!("{base}/{index}"), entry, &known);
+        let at = |tail: &'static str| Pointer::Item(base, index, tail);
         let key = reach.text(|| at("key"), entry.get("key"));
         let path = reach.text(|| at("path"), entry.get("path"));
         if key.is_none() && path.is_none() {
-            reach.faults.push((at("key"), "the remote path is missing".to_owned()));
+            reach.faults.say(|| (at("key"), "the remote path is missing".to_owned()));
         }
         if let Some(path) = path {
             reach.access(at("path"), place, How::Find, path);
-            // Entries are merged in their order, and what is found here may have any name.
-            reach.fills.iter_mut().for_each(|fill| fill.is_value = false);
-            reach.fills.push(Fill::other(None));
+            unsure = reach.fills.len();
+            reach.fill(Fill::other(None));
         }
         let Some(key) = key else { continue };
-        if place.system == Some(System::Azure) && key.contains('/') {
-            reach.faults.push((at("key"), "names of Azure Key Vault have no slash".to_owned()));
-        }
-        let access = reach.access(at("key"), place, How::Read, key);
+        let access = named(reach, at("key"), place, key);
         let property = reach.text(|| at("property"), entry.get("property"));
         // Beside a path the controller reads no key.
         if let Some(name) = reach.text(|| at("name"), entry.get("name")).filter(|_| path.is_none()) {
-            reach.fills.push(Fill::key(name, access, property).unless(is_changed(entry)));
+            reach.fill(Fill::key(name, access, property).unless(is_changed(entry)));
         }
     }
+    reach.fills.iter_mut().take(unsure).for_each(|fill| fill.is_value = false);
 }
 
 /// Whether something else arrives than the value as the secret manager has it now.

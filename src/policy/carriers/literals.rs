@@ -22,11 +22,11 @@ impl Court<'_> {
             if self.is_reference(literal, case) {
                 continue;
             }
-            let pointer = literal.at.to_string();
             let name = literal.name.as_deref();
             let candidate = Candidate { place: At::ConfigMap, name, value: &literal.text, before: None };
-            if self.world.settings.detector.scan(&candidate, &mut hits) == Extent::Clipped {
-                case.notes.push((pointer.clone(), message::CLIPPED.to_owned()));
+            let extent = self.world.settings.detector.scan(&candidate, &mut hits);
+            if extent == Extent::Clipped && case.notes.len() < MANY {
+                case.notes.push((literal.at.to_string(), message::CLIPPED.to_owned()));
             }
             let room = MANY.saturating_sub(case.struck.len());
             case.unlisted += hits.len().saturating_sub(room);
@@ -37,7 +37,7 @@ impl Court<'_> {
                 let texts = [candidate.value, &*part];
                 let mut rows = self.world.settings.allow.iter();
                 let allowed = rows.find_map(|row| row.passes(&context, hit.rule.id, name, &texts));
-                let finding = finding(hit, &candidate, None, pointer.clone(), self.world.binding());
+                let finding = finding(hit, &candidate, None, literal.at.to_string(), self.world.binding());
                 Struck { finding, text: Cow::Borrowed(&literal.text), is_applied: false, allowed }
             }));
         }
@@ -51,7 +51,7 @@ impl Court<'_> {
         let key = literal.name.as_deref().unwrap_or_default();
         let said = secret_object::reference(key, literal.text.as_bytes());
         if let Some(why) = said.filter(|_| self.world.binding().is_fenced()) {
-            self.refuse(case, &literal.at, why.to_owned());
+            self.refuse(case, &literal.at, || why.to_owned());
             return is_one;
         }
         for reading in foreign::inline(&literal.text).into_iter().chain([whole]) {
@@ -63,7 +63,7 @@ impl Court<'_> {
                 }
             };
             if let Some(why) = why {
-                self.refuse(case, &literal.at, why);
+                self.refuse(case, &literal.at, || why);
             }
         }
         is_one

@@ -22,6 +22,7 @@ pub mod mapped;
 mod onepassword;
 mod pieces;
 pub mod place;
+mod pointer;
 mod push_secret;
 pub mod reach;
 mod sealed_secrets;
@@ -36,8 +37,8 @@ mod without_kinds;
 
 use std::fmt;
 
-use json::Json;
-use reach::Reach;
+use json::{Excess, Json, Object};
+use reach::{Fill, MANAGED_BY, MOST, Reach};
 
 pub use decide::{Outside, decide, outside};
 
@@ -114,6 +115,18 @@ impl Kind {
         let Handling::Judged { read, .. } = self.handling else { return Reach::default() };
         let mut reach = read(object);
         claims::read(object, &mut reach);
+        let more = || {
+            format!(
+                "it has more than {MOST} paths, texts or keys, and no more are judged; make several objects of it"
+            )
+        };
+        let why = object.excess.map(|excess| excess.to_string());
+        if let Some(why) = why.or_else(|| reach.has_more.then(more)) {
+            reach.fault("", why);
+            // What it fills may be among what was not read.
+            reach.target = reach.target.or_else(|| Some(object.name().into()));
+            reach.fills.push(Fill::other(None));
+        }
         reach
     }
 
@@ -187,13 +200,20 @@ pub const COPIERS: [&str; 3] =
 /// A foreign object.
 #[derive(Debug)]
 pub struct Foreign<'a> {
-    /// All of it but `status` and `managedFields`.
+    /// All of it but `status` and `managedFields`, as far as it was built.
     pub json: Json<'a>,
+    /// Why that is not all of it.
+    pub excess: Option<Excess>,
     /// Whether a snapshot keeps what is read: a review does not ask which keys are filled.
     pub is_kept: bool,
 }
 
 impl<'a> Foreign<'a> {
+    /// An object that was read.
+    pub fn new(Object { json, excess }: Object<'a>, is_kept: bool) -> Self {
+        Self { json, excess, is_kept }
+    }
+
     /// Its name; empty where it has none yet.
     pub fn name(&self) -> &str {
         self.json.get("metadata").get("name").text().unwrap_or_default()
@@ -209,12 +229,19 @@ impl<'a> Foreign<'a> {
         self.json.get("metadata").get("annotations").get(key).text()
     }
 
-    /// Whether all that is judged is the same as in `other`: whatever stands outside of `metadata`, and the annotations.
+    /// Whether all that is judged is the same as in `other`: whatever stands outside of `metadata`, the annotations, and the
+    /// label by which the sync knows its Secrets.
     pub fn is_judged_like(&self, other: &Foreign<'_>) -> bool {
         let (mine, theirs) = (&self.json, &other.json);
         let annotations = "annotations";
-        mine.fields().len() == theirs.fields().len()
+        // Of its labels one is judged, and controllers change the others all the time.
+        let label =
+            |json: &Json<'_>| json.get("metadata").get("labels").get(MANAGED_BY).text().map(str::to_owned);
+        // What was not built may be another.
+        (self.excess, other.excess) == (None, None)
+            && mine.fields().len() == theirs.fields().len()
             && mine.fields().iter().all(|(key, value)| key == "metadata" || theirs.get(key) == value)
             && mine.get("metadata").get(annotations) == theirs.get("metadata").get(annotations)
+            && label(mine) == label(theirs)
     }
 }

@@ -53,7 +53,7 @@ fn read(object: &Foreign<'_>) -> Reach {
     reach.known("/spec", spec, &["itemPath"]);
     let at = || Pointer::to("/spec/itemPath");
     let path = reach.text(at, spec.get("itemPath")).unwrap_or_default();
-    let parts: Vec<&str> = path.split('/').collect();
+    let parts: Vec<&str> = path.splitn(5, '/').collect();
     let ["vaults", vault, "items", item] = parts[..] else {
         reach.fault("/spec/itemPath", "it must be vaults/VAULT/items/ITEM");
         return reach;
@@ -61,6 +61,6 @@ fn read(object: &Foreign<'_>) -> Reach {
     let place = Arc::new(Place::new(System::OnePassword, vault));
     let access = reach.access(at(), &place, How::Read, item);
     (reach.target, reach.target_at) = (Some(object.name().into()), "/metadata/name");
-    reach.fills.push(Fill::each(access));
+    reach.fill(Fill::each(access));
     reach
 }

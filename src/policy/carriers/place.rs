@@ -108,7 +108,9 @@ impl Place {
 
     /// A place of a system that is not judged.
     pub fn unknown(provider: &str) -> Self {
-        Self { system: None, provider: provider.into(), ..Self::new(System::AwsSecretsManager, "") }
+        // Whatever is read by it repeats it.
+        let provider = message::cut(provider, 80).into();
+        Self { system: None, provider, ..Self::new(System::AwsSecretsManager, "") }
     }
 }
 
@@ -137,6 +139,9 @@ impl Remote<'_> {
     }
 }
 
+/// Longest name of a project, a vault or a mount, and longest prefix.
+const PLACE_BYTES: usize = 2_048;
+
 /// What a path comes to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -164,6 +169,11 @@ impl Place {
         let Some(system) = self.system else {
             return Err(not_judged(&self.provider));
         };
+        // Each path by it would repeat these, and no system has any that are as long.
+        if [&self.name, &self.tree, &self.prefix].into_iter().any(|part| part.len() > PLACE_BYTES) {
+            let why = "its project, vault, mount or prefix has more than 2,048 bytes, so it leads nowhere";
+            return Err(why.to_owned());
+        }
         // External Secrets Operator, secretsmanager.go: `find` hands its path on as it is, everything else has the prefix.
         let name = match how {
             How::Find => Cow::Borrowed(key),

@@ -74,7 +74,7 @@ fn push_stores(reach: &mut Reach, spec: &Json<'_>) -> Vec<Source> {
     {
         let at = format!("/spec/secretStoreRefs/{index}");
         if !reference.get("labelSelector").is_null() {
-            reach.doubt(&at, "which stores a label selector chooses, others decide later; name the store");
+            targets.push(selected(reach, &at, reference));
             continue;
         }
         match store(reach, &|| at.clone(), reference) {
@@ -83,6 +83,12 @@ fn push_stores(reach: &mut Reach, spec: &Json<'_>) -> Vec<Source> {
         }
     }
     targets
+}
+
+/// A store that others choose later. What is outside by whichever it may be, can be said all the same.
+fn selected(reach: &mut Reach, at: &str, reference: &Json<'_>) -> Source {
+    reach.doubt(at, "which stores a label selector chooses, others decide later; name the store");
+    Source::Selected { cluster: reference.get("kind").text() == Some("ClusterSecretStore") }
 }
 
 fn push_data(reach: &mut Reach, index: u32, entry: &Json<'_>, targets: &[Source]) {
@@ -114,13 +120,7 @@ fn push_all(reach: &mut Reach, index: u32, entry: &Json<'_>, targets: &[Source])
     let reference = entry.get("storeRef");
     let own = match reference.get("labelSelector").is_null() {
         true => store(reach, &|| format!("{at}/storeRef"), reference),
-        false => {
-            reach.doubt(
-                &format!("{at}/storeRef"),
-                "which stores a label selector chooses, others decide later; name the store",
-            );
-            None
-        }
+        false => Some(selected(reach, &format!("{at}/storeRef"), reference)),
     };
     let own: Vec<Source> = own.into_iter().collect();
     let targets = if reference.is_null() { targets } else { &own };

@@ -9,79 +9,20 @@ use super::COPIERS;
 use super::claims::PATHS;
 use super::json::Json;
 use super::place::{Place, System};
+pub use super::pointer::{Pointer, Remark, Remarks};
 use crate::policy::snapshot::Settings;
 use crate::policy::wishes::is_ours;
 use crate::policy::workload::json::escape;
 
 /// The label by which the sync knows its Secrets.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
-/// A JSON pointer that is written out only when somebody asks: most objects are allowed and have fifty of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pointer {
-    /// `BASE/INDEX/TAIL`.
-    Item(&'static str, u32, &'static str),
-    /// Anything else.
-    Whole(Box<str>),
-    /// The object as a whole: of what is kept, nobody knows any more where it stood.
-    Object,
-}
-
-impl Pointer {
-    /// One that is written out already.
-    pub fn to(text: impl Into<Box<str>>) -> Self {
-        Self::Whole(text.into())
-    }
-
-    /// The pointer, in one piece of memory: each path of a review is reported with one.
-    pub fn written(&self) -> String {
-        let Self::Item(base, index, tail) = self else { return self.to_string() };
-        let mut text = String::with_capacity(base.len() + tail.len() + 12);
-        text.push_str(base);
-        text.push('/');
-        // By hand: fifty times through `fmt` is a tenth of such a decision.
-        let (mut digits, mut start, mut rest) = ([b'0'; 10], 9, *index);
-        loop {
-            digits[start] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-            start -= 1;
-        }
-        text.extend(digits[start..].iter().map(|&digit| char::from(digit)));
-        if !tail.is_empty() {
-            text.push('/');
-            text.push_str(tail);
-        }
-        text
-    }
-
-    /// As people write it: `spec.data[0].remoteRef.key`.
-    pub fn words(&self) -> String {
-        let mut words = String::new();
-        for token in self.to_string().split('/').skip(1) {
-            if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit()) {
-                words.push_str(&format!("[{token}]"));
-            } else {
-                words.push_str(if words.is_empty() { "" } else { "." });
-                words.push_str(&token.replace("~1", "/").replace("~0", "~"));
-            }
-        }
-        words
-    }
-}
-
-impl fmt::Display for Pointer {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Item(base, index, "") => write!(out, "{base}/{index}"),
-            Self::Item(base, index, tail) => write!(out, "{base}/{index}/{tail}"),
-            Self::Whole(text) => out.write_str(text),
-            Self::Object => Ok(()),
-        }
-    }
-}
+/// Most paths, and most texts, that are kept of one object. Of the smallest entries of any kind, etcd stores fewer.
+pub const MOST: usize = 1 << 15;
+/// Longest name of a Secret: no object of Kubernetes has a longer one.
+const NAME_BYTES: usize = 253;
+/// Longest property that a reference may name.
+const PROPERTY_BYTES: usize = 1_024;
 
 /// What is done with a remote path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,6 +50,11 @@ pub enum Source {
     /// An engine of Vault that the object itself names: a place where a row of `carriers.mappings` names its mount, and
     /// otherwise nobody can say what it is.
     Engine(Arc<Place>),
+    /// A store that labels select, of the namespace or of the whole cluster: which one, is decided later.
+    Selected {
+        /// Whether it is of the whole cluster.
+        cluster: bool,
+    },
     /// By nothing: it is said to be the path of what the object brings.
     Claim,
 }
@@ -166,9 +112,11 @@ pub struct Fill {
 impl Fill {
     /// One key that holds a whole value, or one property of it.
     pub fn key(key: &str, access: u32, property: Option<&str>) -> Self {
-        let property = property.map(Into::into);
+        // Each key that a template gives it repeats it.
+        let is_value = property.is_none_or(|property| property.len() <= PROPERTY_BYTES);
+        let property = property.filter(|_| is_value).map(Into::into);
         let key = Some(key.into());
-        Self { key, secret: None, access: Some(access), property, is_value: true, only_of: None }
+        Self { key, secret: None, access: Some(access), property, is_value, only_of: None }
     }
 
     /// A key for each property, of its own name.
@@ -229,7 +177,7 @@ impl Identity {
             Self::Region if settings.aws_regions.iter().any(|region| region == text) => Ok(()),
             Self::Region => Err("this region is none that aws.regions of the configuration lists"),
             Self::Role => {
-                let parts: Vec<&str> = text.split(':').collect();
+                let parts: Vec<&str> = text.splitn(7, ':').collect();
                 let is_listed = match parts[..] {
                     ["arn", _, "iam", "", account, name] => {
                         name.starts_with("role/")
@@ -243,9 +191,6 @@ impl Identity {
         }
     }
 }
-
-/// Where something is wrong, and a sentence without its subject.
-pub type Remark = (Pointer, String);
 
 /// All that a carrier says of one object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -269,33 +214,32 @@ pub struct Reach {
     /// Plaintext, or what may be.
     pub literals: Vec<Literal>,
     /// What a bound namespace never gets.
-    pub faults: Vec<Remark>,
+    pub faults: Remarks,
     /// What cannot be decided.
-    pub doubts: Vec<Remark>,
+    pub doubts: Remarks,
     /// What the person at the keyboard should know.
-    pub notes: Vec<Remark>,
+    pub notes: Remarks,
+    /// Whether there are more paths, texts or keys than are kept of one object.
+    pub has_more: bool,
 }
 
 impl Reach {
     /// Something that a bound namespace never gets.
     pub fn fault(&mut self, at: &str, text: impl Into<String>) {
-        self.faults.push((Pointer::to(at), text.into()));
+        self.faults.say(|| (Pointer::to(at), text.into()));
     }
 
     /// Something that cannot be decided.
     pub fn doubt(&mut self, at: &str, text: impl Into<String>) {
-        self.doubts.push((Pointer::to(at), text.into()));
+        self.doubts.say(|| (Pointer::to(at), text.into()));
     }
 
     /// Says of each field that is not among `known` that it was not understood: a path may stand in it.
     pub fn known(&mut self, at: impl fmt::Display, object: &Json<'_>, known: &[&str]) {
         for (key, value) in object.fields() {
             if !known.contains(&&**key) && !value.is_null() {
-                let at = format!("{at}/{}", escape(key));
-                self.doubt(
-                    &at,
-                    "this version of RefGate does not know the field, so what it does was not judged",
-                );
+                let why = "this version of RefGate does not know the field, so what it does was not judged";
+                self.doubts.say(|| (Pointer::to(format!("{at}/{}", escape(key))), why.to_owned()));
             }
         }
         if !object.is_null() && !matches!(object, Json::Map(_)) {
@@ -306,7 +250,7 @@ impl Reach {
     /// The text of a field that should be one; what is something else is a fault, since who reads it may make a text of it.
     pub fn text<'j>(&mut self, at: impl Fn() -> Pointer, value: &'j Json<'_>) -> Option<&'j str> {
         if !value.is_null() && value.text().is_none() {
-            self.faults.push((at(), "text belongs here".to_owned()));
+            self.faults.say(|| (at(), "text belongs here".to_owned()));
         }
         value.text()
     }
@@ -321,9 +265,36 @@ impl Reach {
 
     /// One remote path in a place that the object itself names. Gives its number.
     pub fn access(&mut self, at: Pointer, place: &Arc<Place>, how: How, key: &str) -> u32 {
+        self.reaches(at, Source::Place(Arc::clone(place)), how, key)
+    }
+
+    /// One remote path, by whatever it is reached. Gives its number.
+    pub fn reaches(&mut self, at: Pointer, source: Source, how: How, key: &str) -> u32 {
         let number = u32::try_from(self.accesses.len()).unwrap_or(u32::MAX);
-        self.accesses.push(Access { at, source: Source::Place(Arc::clone(place)), how, key: key.into() });
+        if self.accesses.len() < MOST {
+            self.accesses.push(Access { at, source, how, key: key.into() });
+        } else {
+            self.has_more = true;
+        }
         number
+    }
+
+    /// Something that is written into a Secret.
+    pub fn fill(&mut self, fill: Fill) {
+        match self.fills.len() < MOST {
+            true => self.fills.push(fill),
+            false => self.has_more = true,
+        }
+    }
+
+    /// A Secret that is written, besides the object's one target. What is longer than any name is none: each key that it is
+    /// said to have would repeat it.
+    pub fn secret_name<'j>(&mut self, at: impl Fn() -> Pointer, value: &'j Json<'_>) -> Option<&'j str> {
+        let name = self.text(&at, value)?;
+        if name.len() > NAME_BYTES {
+            self.faults.say(|| (at(), format!("a name of {} bytes is none of a Secret", name.len())));
+        }
+        Some(name).filter(|name| name.len() <= NAME_BYTES)
     }
 
     /// The texts of a map, each to be searched for secrets.
@@ -371,22 +342,13 @@ impl Reach {
 
     /// A text to search for secrets.
     pub fn literal(&mut self, at: Pointer, name: Option<&str>, text: &str) {
-        if !text.is_empty() {
-            self.literals.push(Literal { at, name: name.map(Into::into), text: text.into() });
+        if text.is_empty() {
+            return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pointers_are_written_for_programs_and_for_people() {
-        let item = Pointer::Item("/spec/data", 3, "remoteRef/key");
-        assert_eq!(item.to_string(), "/spec/data/3/remoteRef/key");
-        assert_eq!(item.words(), "spec.data[3].remoteRef.key");
-        let annotation = Pointer::to("/metadata/annotations/a.b~1c");
-        assert_eq!(annotation.words(), "metadata.annotations.a.b/c");
+        if self.literals.len() < MOST {
+            self.literals.push(Literal { at, name: name.map(Into::into), text: text.into() });
+        } else {
+            self.has_more = true;
+        }
     }
 }

@@ -67,11 +67,11 @@ fn read(object: &Foreign<'_>) -> Reach {
     reach.target_at = "/metadata/name";
     let data = spec.get("template").get("data").fields();
     let made: HashSet<&str> = data.iter().map(|(key, _)| &**key).collect();
-    reach.fills.extend(data.iter().map(|(key, _)| Fill::other(Some(key))));
+    data.iter().for_each(|(key, _)| reach.fill(Fill::other(Some(key))));
     for (key, value) in spec.get("encryptedData").fields() {
         // What the template has under a name goes before what is sealed.
         if !made.contains(&**key) {
-            reach.fills.push(Fill::other(Some(key)));
+            reach.fill(Fill::other(Some(key)));
         }
         let at = Pointer::to(format!("/spec/encryptedData/{}", escape(key)));
         if !value.text().is_some_and(is_ciphertext) {

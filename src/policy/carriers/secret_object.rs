@@ -48,6 +48,9 @@ pub fn judge_config_map(object: &Foreign<'_>) -> Reach {
 }
 
 fn copiers(object: &Foreign<'_>, reach: &mut Reach) {
+    if let Some(excess) = object.excess {
+        reach.fault("", excess.to_string());
+    }
     reach.copiers("/metadata/annotations", object.json.get("metadata").get("annotations"));
 }
 

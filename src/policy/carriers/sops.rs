@@ -72,11 +72,14 @@ fn templates(reach: &mut Reach, base: &str, list: &Json<'_>) {
         reach.texts(&format!("{at}/annotations"), template.get("annotations"));
         reach.labels(&format!("{at}/labels"), template.get("labels"));
         // Of a name that is encrypted too, only `refgate.dev/paths` can say what it is.
-        let secret = template.get("name").text().filter(|name| !name.is_empty());
+        let secret = reach.secret_name(|| Pointer::to(format!("{at}/name")), template.get("name"));
+        let secret = secret.filter(|name| !name.is_empty());
         let secret = secret.map(|name| if name.starts_with("ENC[") { HIDDEN } else { name });
         for part in ["data", "stringData"] {
             for (key, _) in template.get(part).fields() {
-                reach.fills.extend(secret.map(|secret| Fill::other(Some(key)).of(secret)));
+                if let Some(secret) = secret {
+                    reach.fill(Fill::other(Some(key)).of(secret));
+                }
             }
             for (key, value) in template.get(part).fields() {
                 let pointer = || Pointer::to(format!("{at}/{part}/{}", escape(key)));

@@ -13,13 +13,21 @@ use super::json::Json;
 const MAX_DEPTH: usize = 16;
 /// Most keys of one map: no provider knows a quarter of them, and each is compared with all before it.
 const MAX_KEYS: usize = 64;
+/// Most values of all, lists and maps among them: thirteen thousand entries of four fields.
+const MAX_VALUES: usize = 1 << 16;
+/// Most marks of lists and maps in brackets, and of what is between them. The parser keeps them all until the outermost ends,
+/// at 700 bytes for a comma.
+const MAX_MARKS: usize = 1 << 14;
 
 /// Reads one document; every scalar is a text. An error is a sentence without its subject.
 pub fn read(text: &str) -> Result<Json<'static>, &'static str> {
     if !text.bytes().all(|byte| byte == b'\n' || matches!(byte, b' '..=b'~')) {
         return Err("it holds a tab or a character that is no printable ASCII");
     }
-    let mut builder = Builder { stack: Vec::new(), root: None };
+    if text.bytes().filter(|byte| b"[]{},".contains(byte)).count() > MAX_MARKS {
+        return Err("it has more brackets and commas than are read");
+    }
+    let mut builder = Builder { stack: Vec::new(), root: None, values: 0 };
     let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         let Ok((event, _)) = next else { return Err("it does not read as YAML") };
@@ -37,6 +45,7 @@ enum Frame {
 struct Builder {
     stack: Vec<Frame>,
     root: Option<Json<'static>>,
+    values: usize,
 }
 
 impl Builder {
@@ -70,7 +79,16 @@ impl Builder {
         Ok(())
     }
 
-    fn place(&mut self, value: Json<'static>) -> Result<(), &'static str> {
+    fn place(&mut self, mut value: Json<'static>) -> Result<(), &'static str> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err("it has more values than any object that is stored");
+        }
+        match &mut value {
+            Json::List(items) => items.shrink_to_fit(),
+            Json::Map(fields) => fields.shrink_to_fit(),
+            _ => {}
+        }
         match self.stack.last_mut() {
             None => self.root = Some(value),
             Some(Frame::List(items)) => items.push(value),
@@ -120,6 +138,8 @@ mod tests {
             "- objectName: st\u{430}ge\n",
             "- {? [a] : b}\n",
             &"[".repeat(100),
+            &format!("[{}]", "{},".repeat(1 << 13)),
+            &"- a\n".repeat(1 << 17),
             // Each key is compared with all before it: without a bound this would take hours.
             &(0..200_000).map(|number| format!("k{number}: 1\n")).collect::<String>(),
         ] {

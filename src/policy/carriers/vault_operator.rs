@@ -154,9 +154,9 @@ fn static_secret(object: &Foreign<'_>) -> Reach {
         let is_changed =
             transformation.fields().iter().any(|(key, value)| key != "excludeRaw" && !value.is_null());
         let is_old = !spec.get("version").is_null();
-        reach.fills.push(Fill::each(access).unless(is_changed || is_old));
+        reach.fill(Fill::each(access).unless(is_changed || is_old));
         if *transformation.get("excludeRaw") != Json::Bool(true) {
-            reach.fills.push(Fill::other(Some("_raw")));
+            reach.fill(Fill::other(Some("_raw")));
         }
     }
     reach

@@ -11,6 +11,11 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::json::{Annotations, Nullable, Text, VOLUMES, escape, list, name, object};
 use super::pod::Named;
 
+/// The attribute of a CSI volume that names a SecretProviderClass.
+pub const CLASS_ATTRIBUTE: &str = "secretProviderClass";
+/// The Secrets Store CSI driver, and the same as Google Kubernetes Engine brings it along.
+const CLASS_DRIVERS: [&str; 2] = ["secrets-store.csi.k8s.io", "secrets-store-gke.csi.k8s.io"];
+
 /// One volume, whatever its type.
 #[derive(Debug, Default)]
 pub struct Volume<'a> {
@@ -26,6 +31,8 @@ pub struct Volume<'a> {
     pub default_mode: Option<i64>,
     /// `csi.driver`.
     pub driver: Option<Text<'a>>,
+    /// Whether it mounts a SecretProviderClass: by the drivers that do, and by any other that is told of one.
+    pub is_of_class: bool,
     /// `csi.volumeAttributes`, `flexVolume.options`, `gitRepo.repository`: pointer under the volume, name, text.
     pub attributes: Vec<(&'static str, Text<'a>, Text<'a>)>,
     /// Types and projected sources that this version has never heard of: pointer under the volume.
@@ -181,8 +188,11 @@ impl<'a> Volume<'a> {
                     csi.node_publish_secret_ref.and_then(|secret| secret.name),
                 );
                 for (name, text) in csi.volume_attributes.unwrap_or_default().0 {
+                    self.is_of_class |= &*name == CLASS_ATTRIBUTE;
                     self.attributes.push(("/csi/volumeAttributes/", name, text));
                 }
+                let driver = self.driver.as_deref().unwrap_or_default();
+                self.is_of_class |= CLASS_DRIVERS.contains(&driver);
             }
             "azureFile" => {
                 let Nullable(volume) = map.next_value::<Nullable<SecretVolume<'a>>>()?;

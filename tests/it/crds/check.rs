@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use refgate::policy::carriers::json::Json;
+use refgate::policy::carriers::json::Object;
 use refgate::policy::carriers::{self, CARRIERS, Foreign, Handling, Kind, Known};
 use serde_json::{Map, Value, json};
 
@@ -104,7 +104,7 @@ pub fn unknown(crds: &[Value]) -> BTreeMap<&'static str, BTreeSet<String>> {
         let Handling::Judged { read, .. } = row.handling else { continue };
         for version in row.versions {
             let object = object(crd, version, "x", true).to_string();
-            let reach = read(&Foreign { json: Json::object(&object).unwrap(), is_kept: true });
+            let reach = read(&Foreign::new(Object::read(&object).unwrap(), true));
             let doubts = reach.doubts.iter().filter(|(_, text)| text.contains("does not know the field"));
             let fields: BTreeSet<String> = doubts.map(|(at, _)| at.words()).collect();
             if !fields.is_empty() {

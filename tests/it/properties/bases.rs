@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use refgate::policy::carriers::place::System;
-use refgate::policy::carriers::settings::Mapping;
+use refgate::policy::carriers::settings::{Mapping, Mode};
 use refgate::policy::carriers::{self, Kind};
 use refgate::policy::snapshot::{Settings, Snapshot};
 use refgate::world::World;
@@ -49,34 +49,48 @@ pub fn snapshot() -> Arc<Snapshot> {
 
 /// The same with one more object, in the place of what is called so.
 pub fn snapshot_with(object: Option<&Value>) -> Snapshot {
-    static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(|| {
-        let row = |system: System, place: &str, separator: Option<&str>| Mapping {
-            system,
-            scopes: [Some("mozmeao".to_owned()), Some("snippets".to_owned()), Some("stage".to_owned())],
-            place: place.to_owned(),
-            separator: separator.map(str::to_owned),
-        };
-        let mut settings = Settings {
-            aws_regions: vec!["us-west-2".into()],
-            aws_accounts: vec!["111122223333".into()],
-            ..Settings::default()
-        };
-        settings.carriers.mappings = vec![
-            row(System::Vault, "secret", None),
-            row(System::Google, "moz-stage", Some("--")),
-            row(System::Azure, "snippets-stage", None),
-            row(System::OnePassword, "Snippets", None),
-            row(System::Doppler, "snippets/stg", None),
-            row(System::AwsParameterStore, "", None),
-        ];
-        Arc::new(settings)
-    });
+    static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(|| Arc::new(settings(Mode::Deny)));
+    there(object, Arc::clone(&SETTINGS))
+}
+
+/// The same, with what becomes of what cannot be decided.
+pub fn world(undecided: Mode) -> Snapshot {
+    there(None, Arc::new(settings(undecided)))
+}
+
+fn there(object: Option<&Value>, settings: Arc<Settings>) -> Snapshot {
     let mut text = NAMESPACE.to_owned();
     let there = [store(aws_provider()), class("aws", aws_parameters())].map(|base| base.object);
     for object in there.iter().chain(object) {
         text.push_str(&format!("---\n{object}\n"));
     }
-    World::read(&text).snapshot(Arc::clone(&SETTINGS))
+    World::read(&text).snapshot(settings)
+}
+
+fn settings(undecided: Mode) -> Settings {
+    let row = |system: System, place: &str, separator: Option<&str>| Mapping {
+        system,
+        scopes: [Some("mozmeao".to_owned()), Some("snippets".to_owned()), Some("stage".to_owned())],
+        place: place.to_owned(),
+        separator: separator.map(str::to_owned),
+    };
+    let mut settings = Settings {
+        aws_regions: vec!["us-west-2".into()],
+        aws_accounts: vec!["111122223333".into()],
+        ..Settings::default()
+    };
+    for carrier in carriers::CARRIERS {
+        settings.carriers.undecided.insert(carrier.id.to_owned(), undecided);
+    }
+    settings.carriers.mappings = vec![
+        row(System::Vault, "secret", None),
+        row(System::Google, "moz-stage", Some("--")),
+        row(System::Azure, "snippets-stage", None),
+        row(System::OnePassword, "Snippets", None),
+        row(System::Doppler, "snippets/stg", None),
+        row(System::AwsParameterStore, "", None),
+    ];
+    settings
 }
 
 fn base(version: &'static str, kind: &'static str, spec: Value) -> Base {

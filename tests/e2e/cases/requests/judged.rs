@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use refgate::policy::carriers::json::Json;
+use refgate::policy::carriers::json;
 use refgate::policy::carriers::place::System;
 use refgate::policy::carriers::reach::{How, Source};
 use refgate::policy::carriers::settings::{Mapping, Mode};
@@ -105,7 +105,7 @@ impl Judge {
             panic!("{kind} is of no carrier")
         };
         let Handling::Judged { read, .. } = kind.handling else { panic!("{kind:?} is not judged") };
-        let reach = read(&Foreign { json: Json::object(text).unwrap(), is_kept: false });
+        let reach = read(&Foreign::new(json::Object::read(text).unwrap(), false));
         let named = reach.accesses.iter().map(|access| {
             let Source::Store { cluster, name: store } = &access.source else { panic!("{access:?}") };
             let own = &self.snapshot.namespaces[super::NAMESPACE].carried;
