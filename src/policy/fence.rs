@@ -65,7 +65,7 @@ impl<'t> Walk<'_, 't> {
         // What is not kept any more, nobody need look up.
         let has_room = self.seen.references.len() < MANY;
         let filled = has_room.then(|| self.world.state.filled.paths(name, key));
-        for path in filled.into_iter().flatten() {
+        for path in filled.into_iter().flatten().filter(|path| !self.world.is_pasted(path)) {
             let (path, secret) = (Some(path.to_owned()), Some(name.to_owned()));
             let (pointer, key) = (pointer(), key.map(str::to_owned));
             self.report(ReferenceReport { pointer, path, secret, key, verdict: Verdict::Allowed });

@@ -187,8 +187,7 @@ fn resolves(namespace: &Namespace<'_>, reference: &str, secret: &str, key: &str)
 /// A kind without a row: an object with what it must have, and what becomes of it.
 fn try_usual(namespace: &Namespace<'_>, crd: &Value) {
     // These make something up, say who logs in, or write down what was done.
-    const PASS: [&str; 10] = [
-        "GeneratorState",
+    const PASS: [&str; 9] = [
         "HCPAuth",
         "Password",
         "SSHKey",
