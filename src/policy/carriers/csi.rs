@@ -67,8 +67,8 @@ pub const CARRIER: Carrier = Carrier {
             ("SecretSync spec.secretProviderClassName", "the class that it names is judged"),
             ("SecretSync metadata.name", "the Secret that is filled; it is never one that RefGate syncs"),
             (
-                "SecretSync spec.secretObject.data[].targetKey",
-                "filled, in the Secret of the SecretSync's own name",
+                "SecretSync spec.secretObject.data[].targetKey, .sourcePath",
+                "filled, in the Secret of the SecretSync's own name, from that file of the class",
             ),
         ],
         enforced: &[
@@ -82,7 +82,6 @@ pub const CARRIER: Carrier = Carrier {
             "Secrets of `secretObjects` are there only while a pod mounts the class: what refers to one waits for that pod.",
             "Which identity mounts: the pod's service account, which IAM or Vault must hold to its scope.",
             "Which version of its engine a mount of Vault has: the class does not say it, and under `data/` of a mount of version 1 lie other secrets. Give scopes mounts of version 2.",
-            "Which key of a SecretSync's Secret holds which path: no reference resolves to it.",
         ],
         beside: "The pods' service accounts read by IRSA or Pod Identity: one role for each scope, as `refgate iam GROUP/APP/ENV` prints it.",
     },
@@ -110,6 +109,9 @@ fn class(object: &Foreign<'_>) -> Reach {
     };
     secret_objects(&mut reach, spec.get("secretObjects"), &names);
     reach.target_at = "/spec/secretObjects";
+    if object.is_kept {
+        reach.files = names.into_iter().map(|(name, fill)| (name.into(), fill)).collect();
+    }
     reach
 }
 
@@ -457,7 +459,9 @@ fn secret_sync(object: &Foreign<'_>) -> Reach {
     let data = "/spec/secretObject/data";
     for (index, entry) in reach.list(data, secret.get("data")).iter().enumerate() {
         reach.known(format_args!("{data}/{index}"), entry, &["sourcePath", "targetKey"]);
-        reach.fill(Fill::other(entry.get("targetKey").text()));
+        // Which path it is of, the class says of the file: `Held::joined`.
+        let file = entry.get("sourcePath").text().map(Into::into);
+        reach.fill(Fill { property: file, ..Fill::other(entry.get("targetKey").text()) });
     }
     reach.copiers("/spec/secretObject/annotations", secret.get("annotations"));
     reach.texts("/spec/secretObject/annotations", secret.get("annotations"));

@@ -126,6 +126,8 @@ impl<'w> Around<'w> {
             return None;
         }
         let (mut paths, mut is_outside, mut is_as_written) = (Vec::new(), self.is_refused(held), true);
+        let joined = held.class().and_then(|name| self.carried.class(name)).map(|class| held.joined(class));
+        let held = &joined.map_or_else(|| Arc::clone(held), Arc::new);
         for access in held.accesses() {
             let path = match self.verdict(&access) {
                 Some(Verdict::Inside(Some(path))) => path.into_boxed_str(),

@@ -1,6 +1,6 @@
 //! What a snapshot keeps of foreign objects: which paths they reach, which Secrets they fill, and the stores. No plaintext.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::external_secrets::{CLUSTER_STORE, STORE};
 use super::json::Object;
 use super::pieces::Pieces;
 use super::place::{Place, System};
-use super::reach::{Asked, Fill, How, Pointer, Reach, Remarks, Source};
+use super::reach::{Asked, Fill, How, Pointer, Reach, Remarks, Source, by_name};
 use super::{Carrier, Foreign, Kind};
 
 /// One object of a watched kind. There may be tens of thousands of these, so its texts lie in one piece of memory, and where
@@ -27,6 +27,8 @@ pub struct Held {
     sources: Box<[Source]>,
     accesses: Box<[Kept]>,
     fills: Box<[KeptFill]>,
+    /// The files of a class, as the fills that they would be: the key is the name.
+    files: Box<[KeptFill]>,
     /// Where it leads, if it is a store.
     pub place: Option<Box<Place>>,
     /// What else there is to judge, for the few that have it. No plaintext.
@@ -47,7 +49,7 @@ impl Span {
 }
 
 /// A remote path that it reads or writes.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Kept {
     key: Span,
     source: u32,
@@ -87,6 +89,8 @@ pub struct Filling<'h> {
 #[derive(Default)]
 struct Texts(String);
 
+/// Longest remote path that a SecretSync takes from its class: ARNs are longer than paths.
+const KEY_BYTES: usize = 2_048;
 /// Most fills that are kept of one object. A Secret of 1 MiB holds no more keys that anybody refers to.
 const FILLS: usize = 2_000;
 
@@ -154,10 +158,57 @@ impl Held {
             accesses.get(access as usize).map(|kept: &Kept| (texts.text(kept.key), kept.source, kept.how))
         });
         let fills = fills.iter().map(|fill| texts.fill(fill)).collect();
+        let files = std::mem::take(&mut reach.files);
+        let named = by_name(files.iter().map(|(name, fill)| (&**name, fill)));
+        // Which of two files of one name is there, nobody can say.
+        let known = files.iter().filter(|(name, _)| matches!(named.get(&**name), Some(Some(_))));
+        let files = known
+            .take(FILLS)
+            .map(|(name, fill)| texts.fill(&Fill { key: Some(name.clone()), ..fill.clone() }));
+        let files = files.collect();
         let place = reach.place.take().map(Box::new);
         let rest = (reach != Reach::default()).then(|| Box::new(reach));
         let (sources, accesses, texts) = (sources.into(), accesses.into(), texts.0.into());
-        Self { kind, texts, name, target, sources, accesses, fills, place, rest }
+        Self { kind, texts, name, target, sources, accesses, fills, files, place, rest }
+    }
+
+    /// A SecretSync with the class that it names: each of its keys comes from a file of the class, which says of which path. What
+    /// is longer than any path is of none, so that no number of such objects repeats it.
+    pub fn joined(&self, class: &Self) -> Self {
+        let files = class.files.iter().filter_map(|file| Some((class.text(file.key?), file)));
+        let files: HashMap<&str, &KeptFill> = files.collect();
+        let mut texts = Texts::default();
+        let (name, target) = (texts.add(self.name()), self.target().map(|target| texts.add(target)));
+        let (mut sources, mut accesses): (Vec<Source>, _) = (Vec::new(), Vec::new());
+        let mut fills = Vec::with_capacity(self.fills.len());
+        for fill in (0..self.fill_count()).map(|number| self.fill(number)) {
+            let file = fill.property.and_then(|name| files.get(name));
+            let from = file.and_then(|file| class.accesses.get(file.access?.get() as usize - 1));
+            let from = from.filter(|kept| class.text(kept.key).len() <= KEY_BYTES);
+            let from = from.and_then(|kept| Some((kept, class.sources.get(kept.source as usize)?)));
+            let key = fill.key.map(|key| texts.add(key));
+            let property = file.and_then(|file| file.property).map(|span| texts.add(class.text(span)));
+            if let Some((kept, source)) = from {
+                if sources.last() != Some(source) {
+                    sources.push(source.clone());
+                }
+                let number = u32::try_from(sources.len() - 1).unwrap_or(u32::MAX);
+                accesses.push(Kept { key: texts.add(class.text(kept.key)), source: number, how: kept.how });
+            }
+            let access = from.and_then(|_| NonZeroU32::new(u32::try_from(accesses.len()).ok()?));
+            let is_value = access.is_some() && file.is_some_and(|file| file.is_value);
+            let only_of = file.and_then(|file| file.only_of);
+            fills.push(KeptFill { key, secret: None, property, access, is_value, only_of });
+        }
+        let (sources, accesses, texts) = (sources.into(), accesses.into(), texts.0.into());
+        let (kind, fills, files) = (self.kind, fills.into(), Box::default());
+        Self { kind, texts, name, target, sources, accesses, fills, files, place: None, rest: None }
+    }
+
+    /// The class that it names, where nobody says otherwise which path its keys hold.
+    pub fn class(&self) -> Option<&str> {
+        let (_, name) = self.rest.as_ref()?.classes.first()?;
+        Some(&**name).filter(|_| self.accesses.is_empty())
     }
 
     /// Reads the JSON of an object; `None` where it is none.

@@ -203,6 +203,8 @@ pub struct Reach {
     pub target_at: &'static str,
     /// What is written into it, and into other Secrets.
     pub fills: Vec<Fill>,
+    /// Files of a class, and what is in each as the fill that it would be.
+    pub files: Vec<(Box<str>, Fill)>,
     /// SecretProviderClasses that it names.
     pub classes: Vec<(Pointer, Box<str>)>,
     /// Secrets of the namespace that it reads or writes by name.

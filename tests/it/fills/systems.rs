@@ -233,3 +233,37 @@ data: {catalogue: '[{"path": "g/a/stage/x", "secret": "ours", "keys": ["value"]}
         );
     }
 }
+
+/// Which file of its class goes to which key, a SecretSync says, and which path the file holds, the class.
+#[test]
+fn a_secret_sync_fills_what_the_files_of_its_class_hold() {
+    let class = |more: &str| {
+        let entries = format!(
+            "- {{objectName: g/a/stage/x, objectType: secretsmanager, objectAlias: f, jmesPath: [{{path: user, objectAlias: u}}]}}\n\
+             - {{objectName: g/a/stage/y, objectType: secretsmanager}}\n{more}"
+        );
+        let spec = json!({"provider": "aws", "parameters": {"objects": entries}});
+        object("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", "c", &spec.to_string())
+    };
+    let sync = |class: &str| {
+        let rows = [("f", "whole"), ("u", "name"), ("g_a_stage_y", "other"), ("none", "nobody")];
+        let data: Vec<Value> =
+            rows.iter().map(|(file, key)| json!({"sourcePath": file, "targetKey": key})).collect();
+        let spec = json!({"secretProviderClassName": class, "serviceAccountName": "d", "secretObject": {"data": data}});
+        object("secret-sync.x-k8s.io/v1alpha1", "SecretSync", "s", &spec.to_string())
+    };
+    let both = format!("{}{}", class(""), sync("c"));
+    table(
+        &both,
+        &[
+            ("x", "A=s/whole"),
+            ("x#user", "A=s/name"),
+            ("y", "A=s/other"),
+            ("z", "!no object of the sync systems"),
+        ],
+    );
+    table(&format!("{}{}", class(""), sync("nobody")), &[("x", "!no object of the sync systems")]);
+    // Of two files of one name nobody knows which is there.
+    let twice = class("- {objectName: g/a/stage/z, objectType: secretsmanager, objectAlias: f}\n");
+    table(&format!("{twice}{}", sync("c")), &[("x", "!"), ("y", "A=s/other")]);
+}
