@@ -65,10 +65,9 @@ pub const CARRIER: Carrier = Carrier {
                 "of whichever driver: where `secretProviderClass` stands there, nothing else may",
             ),
             ("SecretSync spec.secretProviderClassName", "the class that it names is judged"),
-            ("SecretSync metadata.name", "the Secret that is filled; it is never one that RefGate syncs"),
             (
                 "SecretSync spec.secretObject.data[].targetKey, .sourcePath",
-                "filled, in the Secret of the SecretSync's own name, from that file of the class",
+                "filled, in the Secret of the SecretSync's own name, which is never one that RefGate syncs, from that file of the class",
             ),
         ],
         enforced: &[
@@ -466,12 +465,8 @@ fn secret_sync(object: &Foreign<'_>) -> Reach {
     reach.copiers("/spec/secretObject/annotations", secret.get("annotations"));
     reach.texts("/spec/secretObject/annotations", secret.get("annotations"));
     reach.labels("/spec/secretObject/labels", secret.get("labels"));
-    (reach.target, reach.target_at) = (Some(object.name().into()), "/metadata/name");
-    // Which of the class's files holds which path, the class alone says.
-    let keys = secret.get("data").items().iter().map(|entry| entry.get("targetKey").text());
-    reach.fills.extend(keys.map(Fill::other));
     if reach.fills.is_empty() {
-        reach.fills.push(Fill::other(None));
+        reach.fill(Fill::other(None));
     }
     reach
 }
