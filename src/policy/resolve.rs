@@ -1,7 +1,8 @@
 //! From a reference, the scope and the catalogue to a synced Secret and key, or to a refusal.
 
 use super::bounds::{MANY, similar};
-use super::carriers::filled::{Filled, Row, Spread};
+use super::carriers::filled::{Filled, Spread};
+use super::carriers::row::Row;
 use super::finding::Certainty;
 use super::message;
 use super::path::{self, key_property, secret_name};
