@@ -4,6 +4,7 @@
 //! none but the class's name stand there. Sources: kubernetes-sigs/secrets-store-csi-driver `pkg/secrets-store/nodeserver.go`,
 //! the providers' own `SecretDescriptor`, `config.go` and `types`.
 
+use std::fmt::Arguments;
 use std::sync::Arc;
 
 use super::csi_secrets::{secret_objects, secret_sync};
@@ -14,6 +15,7 @@ use super::reach::{Fill, How, Identity, Pointer, Reach};
 use super::secret_store::{is_location, vault_name};
 use super::strict_yaml;
 use super::{Carrier, Foreign, Handling, Kind};
+use crate::policy::message;
 
 /// Kind of a class.
 pub const CLASS: &str = "SecretProviderClass";
@@ -141,17 +143,24 @@ fn parsed(reach: &mut Reach, at: &str, text: &str) -> Json<'static> {
     })
 }
 
-/// Fields that no provider knows in this spelling: one that looks at no case may take them all the same.
-/// Gives whether it is a map at all.
-fn exact(reach: &mut Reach, at: &str, entry: &Json<'_>, known: &[&str]) -> bool {
+/// Longest key that is repeated.
+const KEY_CHARACTERS: usize = 40;
+
+/// Fields that no provider knows in this spelling: one that looks at no case may take them all the same. `which` says of which
+/// entry, with an `of` behind it. Gives whether it is a map at all.
+fn exact(reach: &mut Reach, at: &str, which: Arguments<'_>, entry: &Json<'_>, known: &[&str]) -> bool {
     if !matches!(entry, Json::Map(_)) {
-        reach.fault(at, "each entry of the YAML in it must be a map");
+        reach.faults.say(|| (Pointer::to(at), format!("{which}the YAML in it must be a map")));
         return false;
     }
-    for (key, _) in entry.fields() {
-        if !known.contains(&&**key) {
-            reach.fault(at, "the YAML in it has a key that this provider does not have in this spelling; write it as its documentation does");
-        }
+    for (key, _) in entry.fields().iter().filter(|(key, _)| !known.contains(&&**key)) {
+        reach.faults.say(|| {
+            let (key, known) = (message::cut(key, KEY_CHARACTERS), known.join(", "));
+            let why = format!(
+                "{which}the YAML in it has the key {key}; this provider has {known}, in this spelling"
+            );
+            (Pointer::to(at), why)
+        });
     }
     true
 }
@@ -180,7 +189,7 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     };
     let (parameter_store, other_store) = (regional("region"), regional("failoverRegion"));
     let fails_over = is_set(parameters, "failoverRegion");
-    for entry in reach.list(at, &objects) {
+    for (index, entry) in reach.list(at, &objects).iter().enumerate() {
         let known = [
             "failoverObject",
             "filePermission",
@@ -191,7 +200,7 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             "objectVersion",
             "objectVersionLabel",
         ];
-        if !exact(reach, at, entry, &known) {
+        if !exact(reach, at, format_args!("[{index}] of "), entry, &known) {
             continue;
         }
         let name = entry.get("objectName").text().unwrap_or_default();
@@ -200,7 +209,10 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             Some("secretsmanager") => &secrets,
             None if name.starts_with("arn:") && name.contains(":secretsmanager:") => &secrets,
             _ => {
-                reach.fault(at, "objectType of an entry must be secretsmanager or ssmparameter");
+                reach.faults.say(|| {
+                    let why = "of the YAML in it must have the objectType secretsmanager or ssmparameter";
+                    (Pointer::to(at), format!("[{index}] {why}"))
+                });
                 continue;
             }
         };
@@ -214,7 +226,13 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             entry.get("objectAlias").text().map_or_else(|| translated(parameters, name), str::to_owned);
         names.push(mounted(&file, access, None, is_old));
         if !failover.is_null() {
-            exact(reach, at, failover, &["objectName", "objectVersion", "objectVersionLabel"]);
+            exact(
+                reach,
+                at,
+                format_args!("[{index}].failoverObject of "),
+                failover,
+                &["objectName", "objectVersion", "objectVersionLabel"],
+            );
         }
         // The other region is asked for the same name, unless another one is given.
         let is_parameter = place.system == Some(System::AwsParameterStore);
@@ -225,7 +243,13 @@ fn aws(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             reach.access(Pointer::to(at), other, How::Read, name);
         }
         for part in entry.get("jmesPath").items() {
-            if !exact(reach, at, part, &["filePermission", "objectAlias", "path"]) {
+            if !exact(
+                reach,
+                at,
+                format_args!("[{index}].jmesPath of "),
+                part,
+                &["filePermission", "objectAlias", "path"],
+            ) {
                 continue;
             }
             // A path that is one name is a property; others are searched for.
@@ -264,9 +288,9 @@ fn google(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     let at = "/spec/parameters/secrets";
     let secrets = yaml(reach, parameters, "secrets");
     let mut names = Vec::new();
-    for entry in reach.list(at, &secrets) {
+    for (index, entry) in reach.list(at, &secrets).iter().enumerate() {
         let known = &["extractJSONKey", "extractYAMLKey", "fileName", "mode", "path", "resourceName"];
-        if !exact(reach, at, entry, known) {
+        if !exact(reach, at, format_args!("[{index}] of "), entry, known) {
             continue;
         }
         let name = entry.get("resourceName").text().unwrap_or_default();
@@ -280,10 +304,10 @@ fn google(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
                 (project, secret, version)
             }
             _ => {
-                reach.fault(
-                    at,
-                    "resourceName of an entry must be projects/PROJECT/secrets/NAME/versions/VERSION",
-                );
+                reach.faults.say(|| {
+                    let why = "of the YAML in it must have the resourceName projects/PROJECT/secrets/NAME/versions/VERSION";
+                    (Pointer::to(at), format!("[{index}] {why}"))
+                });
                 continue;
             }
         };
@@ -330,11 +354,13 @@ fn azure(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     let place = Arc::new(Place::new(System::Azure, &name));
     let at = "/spec/parameters/objects";
     let objects = yaml(reach, parameters, "objects");
-    exact(reach, at, &objects, &["array"]);
+    exact(reach, at, format_args!(""), &objects, &["array"]);
     let mut names = Vec::new();
-    for text in reach.list(at, objects.get("array")) {
+    for (index, text) in reach.list(at, objects.get("array")).iter().enumerate() {
         let Some(text) = text.text() else {
-            reach.fault(at, "each element of array must be a string that holds YAML");
+            reach
+                .faults
+                .say(|| (Pointer::to(at), format!("array[{index}] must be a string that holds YAML")));
             continue;
         };
         let entry = parsed(reach, at, text);
@@ -348,7 +374,7 @@ fn azure(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
             "objectVersion",
             "objectVersionHistory",
         ];
-        if !exact(reach, at, &entry, &known) {
+        if !exact(reach, at, format_args!("array[{index}] of "), &entry, &known) {
             continue;
         }
         let name = entry.get("objectName").text().unwrap_or_default();
@@ -387,10 +413,10 @@ fn vault(reach: &mut Reach, parameters: &Json<'_>) -> Vec<Mounted> {
     let at = "/spec/parameters/objects";
     let objects = yaml(reach, parameters, "objects");
     let mut names = Vec::new();
-    for entry in reach.list(at, &objects) {
+    for (index, entry) in reach.list(at, &objects).iter().enumerate() {
         let known =
             ["encoding", "filePermission", "method", "objectName", "secretArgs", "secretKey", "secretPath"];
-        if !exact(reach, at, entry, &known) {
+        if !exact(reach, at, format_args!("[{index}] of "), entry, &known) {
             continue;
         }
         let reads = entry.get("method").text().is_none_or(|method| method.eq_ignore_ascii_case("GET"));

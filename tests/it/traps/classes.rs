@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::external_secrets::{ask, object, settings, world};
 use super::other_systems::mapped;
-use super::{allowed, pod, review};
+use super::{allowed, message, pod, review};
 
 const INSIDE: &str = "mozmeao/snippets/stage/x";
 const OUTSIDE: &str = "mozmeao/snippets/prod/x";
@@ -116,6 +116,33 @@ fn s05_s06_yaml_that_readers_understand_differently() {
     for (what, text, expected) in spellings() {
         let decision = ask(&snapshot, &class(&text), None);
         assert_eq!(allowed(&decision), expected, "{what}: {text}: {decision:?}");
+    }
+}
+
+/// A denial says which entry, and what is expected of it.
+#[test]
+fn s05_s06_what_is_wrong_with_which_entry_is_said() {
+    let good = format!("- objectName: {INSIDE}\n  objectType: secretsmanager\n");
+    let at = "SecretProviderClass web, spec.parameters.objects: ";
+    for (objects, expected) in [
+        (
+            format!("{good}{}  objektName: x\n", good),
+            "[1] of the YAML in it has the key objektName; this provider has failoverObject, filePermission, jmesPath, objectAlias, \
+             objectName, objectType, objectVersion, objectVersionLabel, in this spelling",
+        ),
+        (
+            format!("{good}- objectName: {INSIDE}\n  objectType: kms\n"),
+            "[1] of the YAML in it must have the objectType secretsmanager or ssmparameter",
+        ),
+        ("- x\n".to_owned(), "[0] of the YAML in it must be a map"),
+        (
+            format!("{good}  failoverObject: {{objectName: {INSIDE}, name: x}}\n"),
+            "[0].failoverObject of the YAML in it has the key name; this provider has objectName, objectVersion, \
+             objectVersionLabel, in this spelling",
+        ),
+    ] {
+        let decision = ask(&world(&[], settings()), &class(&objects), None);
+        assert_eq!(message(&decision).strip_prefix(at), Some(expected), "{objects}");
     }
 }
 
