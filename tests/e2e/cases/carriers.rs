@@ -31,7 +31,7 @@ carriers:
 
 /// Kinds and fields of External Secrets Operator that came after the version whose CRDs are here.
 const LATER: [&str; 2] = ["BeyondtrustWorkloadCredentialsDynamicSecret", "GitlabDeployToken"];
-const LATER_FIELDS: [&str; 1] = ["spec.dataTo[].remoteKey"];
+const LATER_FIELDS: [&str; 2] = ["spec.dataTo[].metadata", "spec.dataTo[].remoteKey"];
 
 /// What there is to try of one kind.
 struct Row {
