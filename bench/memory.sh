@@ -7,7 +7,7 @@
 # taken when it is ready and idle, and again after reviews were answered. Above a target it ends with 1.
 set -euo pipefail
 namespaces=${1:-10000} entries=${2:-100000}
-idle_target=15 large_target=60 carried_target=30
+idle_target=15 large_target=60 carried_target=38
 
 cd "$(dirname "$0")/.."
 examples=$PWD/examples
