@@ -84,6 +84,17 @@ impl Api {
         self.script.lock().unwrap().accepted.clone()
     }
 
+    /// A kubeconfig whose context `c` is this server; `current` is the context that it names itself.
+    pub fn kubeconfig(&self, current: &str) -> String {
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": current,
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", self.address)}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        })
+        .to_string()
+    }
+
     pub fn client(&self) -> kube::Client {
         let url = format!("http://{}", self.address).parse().unwrap();
         refgate::cluster::connect(kube::Config::new(url)).unwrap()

@@ -219,13 +219,7 @@ async fn a_cluster_says_who_may_read_it() {
     api.reply(path, page("1", "", &[namespace("two", "1", "stage"), namespace("three", "1", "prod")]));
     api.reply(path, Reply::Status(403));
     let folder = Folder::new();
-    let kubeconfig = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", api.address)}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-    });
-    let kubeconfig = folder.write("kubeconfig", kubeconfig.to_string());
+    let kubeconfig = folder.write("kubeconfig", api.kubeconfig("c"));
     let file = secrets(&folder);
     let arguments = [PATH, "--file", file.to_str().unwrap(), "--kubeconfig", kubeconfig.to_str().unwrap()];
     let ran = tokio::task::block_in_place(|| put(&folder, &arguments, b"v"));

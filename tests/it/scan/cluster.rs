@@ -96,15 +96,9 @@ impl Cluster {
             replies.into_iter().for_each(|reply| api.reply(&path, reply));
         }
         let folder = Folder::new();
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "none",
-            "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", api.address)}}],
-            "users": [{"name": "u", "user": {}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        });
         let mut command = Command::new(env!("CARGO_BIN_EXE_refgate"));
         command.args(subcommand).args(["--context", "c", "--kubeconfig"]);
-        command.arg(folder.write("kubeconfig", kubeconfig.to_string())).args(flags);
+        command.arg(folder.write("kubeconfig", api.kubeconfig("none"))).args(flags);
         if let Some(configuration) = self.configuration {
             command.arg("--config").arg(folder.write("config.yaml", configuration));
         }

@@ -3,7 +3,6 @@
 use std::process::Command;
 
 use refgate::policy::workload::KINDS;
-use serde_json::json;
 
 use crate::api::{Api, Reply, namespace, page, status};
 use crate::harness::Folder;
@@ -23,16 +22,10 @@ async fn a_pass_says_what_it_could_not_read() {
     api.reply("/api/v1/namespaces/refgate-system/configmaps", page("1", "", &[]));
     api.reply("/api/v1/namespaces/web/secrets", page("1", "", &[]));
     let folder = Folder::new();
-    let kubeconfig = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", api.address)}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-    });
     let mut command = Command::new(env!("CARGO_BIN_EXE_refgate"));
     command.env_clear().env("HOME", folder.path("home")).env("AWS_EC2_METADATA_DISABLED", "true");
     command.env("AWS_REGION", "us-east-1").args(["sync", "once", "--dry-run", "--kubeconfig"]);
-    command.arg(folder.write("kubeconfig", kubeconfig.to_string()));
+    command.arg(folder.write("kubeconfig", api.kubeconfig("c")));
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(2), "{out}{err}");

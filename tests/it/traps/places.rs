@@ -2,14 +2,12 @@
 
 use refgate::policy::carriers::place::System;
 use refgate::policy::carriers::settings::Mapping;
-use refgate::policy::decide;
-use refgate::policy::review::{Endpoint, parse};
 use serde_json::{Value, json};
 
 use super::external_secrets::{ask, data, external_secret, object, settings, world};
 use super::other_systems::mapped;
-use super::stores::{INSIDE, OUTSIDE, reader, store};
-use super::{allowed, message, pod, review};
+use super::stores::{INSIDE, reader, store};
+use super::{allowed, message};
 
 /// A row gives its own scope a place, and no other scope that the namespace may read.
 #[test]
@@ -145,36 +143,5 @@ fn a_denial_says_which_name_a_row_gives() {
         ),
     ] {
         assert_eq!(said, expected);
-    }
-}
-
-/// The same mappings hold for what stands in pods.
-#[test]
-fn s15_s17_mappings_hold_in_pods() {
-    let snapshot = world(&[], mapped());
-    for (id, value, expected) in [
-        ("S15", format!("vault:secret/data/{INSIDE}#k"), true),
-        ("S15", format!("vault:secret/{INSIDE}#k"), true),
-        ("S15", format!("vault:secret/data/{OUTSIDE}#k"), false),
-        ("S15", format!("vault:other/data/{INSIDE}#k"), false),
-        ("S15", "vault:secret/data/mozmeao/snippets/stage/../prod/x#k".to_owned(), false),
-        ("S15", format!("vault:secret/metadata/{INSIDE}#k"), false),
-        (
-            "S17",
-            "gcp:secretmanager:projects/moz-stage/secrets/mozmeao--snippets--stage--x/versions/2".to_owned(),
-            true,
-        ),
-        ("S17", "gcp:secretmanager:projects/moz-stage/secrets/mozmeao--snippets--prod--x".to_owned(), false),
-        ("S17", "gcp:secretmanager:mozmeao--snippets--stage--x".to_owned(), false),
-        ("S17", "op://Snippets Stage/db/password".to_owned(), true),
-        ("S17", "op://Snippets Stage/Database Credentials/password".to_owned(), true),
-        ("S17", "op://Payroll/Database Credentials/password".to_owned(), false),
-        ("S17", "op://Payroll/db/password".to_owned(), false),
-    ] {
-        let request = json!({"object": pod(json!([{"name": "A", "value": value}]))});
-        let body = review(request);
-        let parsed = parse(&body, Endpoint::Validate, &snapshot.settings.kinds).unwrap();
-        let decision = decide(&parsed, &snapshot);
-        assert_eq!(allowed(&decision), expected, "{id} {value}: {decision:?}");
     }
 }

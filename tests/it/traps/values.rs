@@ -87,6 +87,8 @@ fn s15_s17_mappings_hold_in_pods() {
         ("S17", "gcp:secretmanager:projects/moz-stage/secrets/mozmeao--snippets--prod--x".to_owned(), false),
         ("S17", "gcp:secretmanager:mozmeao--snippets--stage--x".to_owned(), false),
         ("S17", "op://Snippets Stage/db/password".to_owned(), true),
+        ("S17", "op://Snippets Stage/Database Credentials/password".to_owned(), true),
+        ("S17", "op://Payroll/Database Credentials/password".to_owned(), false),
         ("S17", "op://Payroll/db/password".to_owned(), false),
         ("S17", "sm://moz-stage/mozmeao--snippets--stage--x?destination=tempfile#2".to_owned(), true),
         ("S17", "sm://moz-stage/mozmeao--snippets--prod--x".to_owned(), false),
