@@ -3,8 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use serde_json::Value;
-
+use super::form::Form;
 use super::input::{self, Document, Problem};
 use super::judge::{self, Judge, Judged, Unjudged, Workload};
 use super::report::{Entry, Report};
@@ -74,8 +73,10 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 }
 
 /// What there is to say of a document that admission does not judge.
-fn beside<'a>(judge: &Judge, object: &'a Value) -> Result<Option<(Judged, Workload<'a>)>, Unjudged> {
+fn beside<'a>(judge: &Judge, document: &'a Document) -> Result<Option<(Judged, Workload<'a>)>, Unjudged> {
+    let object = &document.value;
     let judged = match judge.kept_by_sops(object) {
+        _ if document.form == Form::PrivateKey => judge.private_key(object),
         Some(kept) => Some(kept),
         None => judge::namespace(object)?,
     };
@@ -84,12 +85,15 @@ fn beside<'a>(judge: &Judge, object: &'a Value) -> Result<Option<(Judged, Worklo
 
 /// Judges one document into the report.
 pub fn add(report: &mut Report, judge: &mut Judge, document: &Document) {
+    if let Form::Encrypted(by) = document.form {
+        return report.skip_encrypted(&document.file, by);
+    }
     let mut is_left_out = false;
     let judged = judge.workload(&document.value).and_then(|workload| match workload {
         Some(workload) if !workload.is_left_out() => Ok(Some((judge.judge(&workload)?, workload))),
         other => {
             is_left_out = other.is_some();
-            beside(judge, &document.value)
+            beside(judge, document)
         }
     });
     match judged {

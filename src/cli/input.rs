@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::policy::leftover::{AGE_ARMOR, AGE_HEADER};
+use super::form::{Form, MAX_KEY_FILE_BYTES, is_named_like_key};
 use crate::yaml;
 
 /// The name that findings in standard input are reported under.
@@ -28,7 +28,10 @@ pub struct Document {
     pub line: usize,
     /// The manifest; an item of a List is a document of its own.
     pub value: Value,
-    source: Rc<yaml::Document>,
+    /// What its file is. `value` is the text of a private key, and nothing of a file that is encrypted.
+    pub form: Form,
+    /// What knows the lines of a manifest.
+    source: Option<Rc<yaml::Document>>,
     /// Where in `source` the manifest stands: empty, or the item of a List.
     at: String,
     /// Lines of the file before `source`.
@@ -36,9 +39,16 @@ pub struct Document {
 }
 
 impl Document {
+    /// A file that is no manifest.
+    fn of_file(file: &str, form: Form, text: String) -> Self {
+        let value = if form == Form::PrivateKey { Value::String(text) } else { Value::Null };
+        Self { file: file.to_owned(), line: 1, value, form, source: None, at: String::new(), lines_before: 0 }
+    }
+
     /// The line of the value that an RFC 6901 pointer into the manifest names, or of the nearest value around it.
     pub fn line_of(&self, pointer: &str) -> usize {
-        self.lines_before + self.source.line_of(&format!("{}{pointer}", self.at))
+        let line = self.source.as_ref().map(|source| source.line_of(&format!("{}{pointer}", self.at)));
+        self.lines_before + line.unwrap_or(1)
     }
 
     /// The line of a value, where the manifest has it.
@@ -114,24 +124,18 @@ fn unreadable(file: &str, error: &std::io::Error) -> Problem {
     Problem { file: Some(file.to_owned()), line: None, message: format!("cannot be read: {error}") }
 }
 
-/// What a file begins with that somebody has encrypted as a whole, and what to do first.
-const LOCKED: [(&[u8], &str); 3] = [
-    (
-        b"\0GITCRYPT\0",
-        "this file is locked by git-crypt, so it cannot be judged; unlock the repository first: git-crypt unlock",
-    ),
-    (AGE_HEADER.text.as_bytes(), ENCRYPTED_BY_AGE),
-    (AGE_ARMOR.text.as_bytes(), ENCRYPTED_BY_AGE),
-];
-const ENCRYPTED_BY_AGE: &str = "this file is encrypted by age, so it cannot be judged; decrypt it first, and check what comes out: age --decrypt FILE | refgate check -";
-
 fn decode(file: &str, bytes: Vec<u8>, each: &mut dyn FnMut(Result<Document, Problem>)) {
-    if let Some((_, message)) = LOCKED.iter().find(|(start, _)| bytes.starts_with(start)) {
-        return each(Err(Problem {
-            file: Some(file.to_owned()),
-            line: None,
-            message: (*message).to_owned(),
-        }));
+    let form = Form::of(&bytes);
+    match form {
+        Form::Manifests => {}
+        Form::Encrypted(_) | Form::PrivateKey => {
+            let text = String::from_utf8(bytes).unwrap_or_default();
+            return each(Ok(Document::of_file(file, form, text)));
+        }
+        Form::Unreadable(message) => {
+            let (file, message) = (Some(file.to_owned()), message.to_owned());
+            return each(Err(Problem { file, line: None, message }));
+        }
     }
     match String::from_utf8(bytes) {
         Ok(text) => documents(file, &text, each),
@@ -178,10 +182,19 @@ fn walk(folder: &Path, seen: &mut BTreeSet<PathBuf>, found: &mut Vec<Result<Path
     for entry in entries {
         if entry.is_dir() {
             walk(&entry, seen, found);
-        } else if is_manifest(&entry) {
+        } else if is_manifest(&entry) || is_key(&entry) {
             found.push(Ok(entry));
         }
     }
+}
+
+/// Only what holds a key: other files of such names are nothing that anybody asked about.
+fn is_key(path: &Path) -> bool {
+    let is_small =
+        || fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= MAX_KEY_FILE_BYTES);
+    is_named_like_key(path)
+        && is_small()
+        && fs::read(path).is_ok_and(|bytes| Form::of(&bytes) == Form::PrivateKey)
 }
 
 fn is_manifest(path: &Path) -> bool {
@@ -246,7 +259,8 @@ fn items(
             file: file.to_owned(),
             line,
             value,
-            source: Rc::clone(&source),
+            form: Form::Manifests,
+            source: Some(Rc::clone(&source)),
             at,
             lines_before,
         }));

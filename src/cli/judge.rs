@@ -26,6 +26,7 @@ use crate::policy::wishes::Refusal;
 use crate::policy::workload::{Kind, SECRET};
 use crate::world::World;
 
+mod keys;
 mod namespaces;
 mod pods;
 mod policies;

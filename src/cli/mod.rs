@@ -20,6 +20,7 @@ pub mod check;
 pub mod diff;
 pub mod emit;
 mod envelope;
+pub mod form;
 pub mod iam;
 pub mod input;
 pub mod judge;

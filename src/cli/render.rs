@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::form::Form;
 use super::input::{self, Document};
 use super::judge::{self, Judge, Unjudged};
 use super::{Against, CLEAN, REFUSED, Screen, UNREADABLE, diff, emit, report};
@@ -58,7 +59,11 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mut failure = None;
     let nothing = input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
         let done = match read {
-            Ok(document) => renderer.document(&document),
+            Ok(document) if document.form == Form::Manifests => renderer.document(&document),
+            Ok(document) => {
+                renderer.complain(UNREADABLE, &not_rendered(&document));
+                Ok(())
+            }
             Err(problem) => {
                 let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
                 let file = problem.file.unwrap_or_default();
@@ -74,6 +79,15 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         renderer.complain(UNREADABLE, &problem.message);
     }
     failure.map_or(Ok(renderer.code), Err)
+}
+
+fn not_rendered(Document { file, form, .. }: &Document) -> String {
+    match form {
+        Form::Encrypted(by) => {
+            format!("{file}: it is encrypted by {by}; decrypt it and pipe it in: refgate render -")
+        }
+        _ => format!("{file}: it is a private key and no manifest; leave it out"),
+    }
 }
 
 /// The world that lies beside a file, as in `examples/`.

@@ -33,10 +33,23 @@ pub struct Report {
     /// How many of those lie in a namespace that both webhooks leave out.
     #[serde(rename = "leftOut", skip_serializing_if = "is_none")]
     pub left_out: usize,
+    /// Those that are encrypted as a whole, which is as it should be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub encrypted: Vec<Encrypted>,
     /// Of a cluster alone, where `results` are those that are refused.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub scanned: Option<Scanned>,
 }
+
+/// A file that is encrypted as a whole.
+#[derive(Debug, Serialize)]
+pub struct Encrypted {
+    file: String,
+    by: &'static str,
+}
+
+/// Of encrypted files, so many are named; JSON has all.
+const NAMED: usize = 10;
 
 fn is_none(count: &usize) -> bool {
     *count == 0
@@ -323,6 +336,7 @@ impl Report {
         if !self.errors.is_empty() {
             out.push('\n');
         }
+        self.write_encrypted(&mut out);
         out.push_str(&self.summary());
         out
     }
@@ -338,16 +352,47 @@ impl Report {
         self.left_out += usize::from(is_left_out);
     }
 
+    /// One more file that is not judged, since it is encrypted as it should be.
+    pub fn skip_encrypted(&mut self, file: &str, by: &'static str) {
+        self.skipped += 1;
+        self.encrypted.push(Encrypted { file: file.to_owned(), by });
+    }
+
+    /// Which files are encrypted, below everything else.
+    fn write_encrypted(&self, out: &mut String) {
+        for Encrypted { file, by } in self.encrypted.iter().take(NAMED) {
+            let _ = writeln!(
+                out,
+                "{BOLD}{}{PLAIN}  {DIM}skipped: it is encrypted by {by}{PLAIN}",
+                printable(file)
+            );
+        }
+        if let more @ 1.. = self.encrypted.len().saturating_sub(NAMED) {
+            let _ = writeln!(
+                out,
+                "{DIM}{} more that are encrypted; --output json names all{PLAIN}",
+                plural(more, "file")
+            );
+        }
+        if !self.encrypted.is_empty() {
+            out.push('\n');
+        }
+    }
+
     /// Why documents were not judged.
     fn why_skipped(&self) -> String {
         const KIND: &str = "of a kind that is not judged";
         let place =
             format!("in {} or {OWN_NAMESPACE}, where no webhook judges", SYSTEM_NAMESPACES.join(", "));
-        match (self.skipped - self.left_out, self.left_out) {
-            _ if self.scanned.is_some() => "it is over".to_owned(),
-            (_, 0) => KIND.to_owned(),
-            (0, _) => place,
-            (others, left_out) => format!("{others} {KIND}, {left_out} {place}"),
+        if self.scanned.is_some() {
+            return "it is over".to_owned();
+        }
+        let others = self.skipped - self.left_out - self.encrypted.len();
+        let why = [(others, KIND), (self.left_out, &*place), (self.encrypted.len(), "encrypted")];
+        let why: Vec<_> = why.into_iter().filter(|(count, _)| *count > 0).collect();
+        match why[..] {
+            [(_, why)] => why.to_owned(),
+            _ => why.iter().map(|(count, why)| format!("{count} {why}")).collect::<Vec<_>>().join(", "),
         }
     }
 

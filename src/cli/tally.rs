@@ -129,6 +129,7 @@ impl Tally {
             results: self.results,
             errors: self.errors,
             skipped: over,
+            encrypted: Vec::new(),
             left_out: 0,
             scanned: Some(Scanned { judged, refused }),
         }

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 
 use super::{Judge, Judged, Workload, workload_of};
 use crate::policy::finding::Finding;
-use crate::policy::rules::{Candidate, Place};
 use crate::policy::verdict;
 use crate::policy::wishes::Refusal;
 use crate::policy::workload::json::escape;
@@ -163,27 +162,15 @@ impl Judge {
     pub fn kept_by_sops<'a>(&self, object: &'a Value) -> Option<(Workload<'a>, Judged)> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let level = self.level.unwrap_or_else(|| self.enforced(text("/metadata/namespace")));
-        let (mut refusals, mut findings, mut hits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut refusals, mut findings) = (Vec::new(), Vec::new());
         for plain in plain(object) {
             if plain.wanted {
                 refusals.push(refusal(&plain.pointer));
                 continue;
             }
             let Some(value) = plain.text else { continue };
-            let name = Some(plain.name);
-            let candidate = Candidate { place: Place::ConfigMap, name, value, before: None };
-            self.snapshot.settings.detector.scan_every(&candidate, &mut hits);
-            findings.extend(hits.drain(..).filter(|hit| level.counts(hit.rule.certainty)).map(|hit| Finding {
-                rule: hit.rule.id,
-                pointer: plain.pointer.clone(),
-                container: None,
-                name: Some(plain.name.to_owned()),
-                certainty: hit.rule.certainty,
-                reason: hit.rule.reason,
-                detail: hit.detail,
-                instead: "have SOPS encrypt it too, whose rule for the file leaves it out, or refer to the secret manager"
-                    .to_owned(),
-            }));
+            let instead = "have SOPS encrypt it too, whose rule for the file leaves it out, or refer to the secret manager";
+            findings.extend(self.found(level, &plain.pointer, Some(plain.name), value, instead));
         }
         if refusals.is_empty() && findings.is_empty() {
             return None;
