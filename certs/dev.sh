@@ -73,7 +73,15 @@ tls_is_ours() {
         openssl verify -CAfile "$dir/ca.crt" -purpose sslserver "$dir/tls.crt" >/dev/null 2>&1
 }
 
-if $force || ! ca_is_good; then
+tls_is_good() {
+    tls_is_ours && openssl x509 -in "$dir/tls.crt" -noout -checkend 2592000 >/dev/null
+}
+
+if ! $force && [ -e "$dir/ca.crt" ] && [ ! -e "$dir/ca.key" ]; then
+    # A CA that clusters may trust, with its key kept elsewhere.
+    tls_is_good ||
+        fail "$dir/ca.key is missing, and the server's pair needs it; put it back, or --force makes a new CA in the place of $dir/ca.crt"
+elif $force || ! ca_is_good; then
     # Never over what somebody may still need.
     if ! $force && [ -e "$dir/ca.key" ]; then
         fail "the CA in $dir is broken or ends within 30 days; --force makes a new one"
@@ -96,7 +104,7 @@ EOF
     echo "made $dir/ca.crt"
 fi
 
-if ! tls_is_ours || ! openssl x509 -in "$dir/tls.crt" -noout -checkend 2592000 >/dev/null; then
+if ! tls_is_good; then
     new_key "$dir/tls.key.new"
     cat >"$dir/tls.cnf" <<EOF
 [req]
