@@ -5,6 +5,9 @@
 #   KUBEBUILDER_ASSETS a folder with some or all of the programs; what it has is taken from there
 #   REFGATE_E2E_CACHE  where the others are built, once for each version; by default under the user's cache folder
 #
+# With the argument `node` there are two more, the kubelet and kube-proxy, for `make node`; what else a node takes is from the
+# distribution, and what is missing of it is named.
+#
 # What is missing is built from Go modules by the go.mod of the version. Exit code 3: neither there nor to be built.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,6 +40,17 @@ place() {
 }
 
 all="etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok kwok-stages"
+if [ "${1:-}" = node ]; then
+    all="$all kubelet kube-proxy"
+    lacking=
+    for tool in containerd ctr runc iptables conntrack ip busybox unshare nsenter mount openssl; do
+        command -v "$tool" >/dev/null || lacking="$lacking $tool"
+    done
+    [ -x /usr/lib/cni/bridge ] || lacking="$lacking /usr/lib/cni/bridge"
+    [ -z "$lacking" ] || fail "make node: missing on this machine:$lacking; on Debian: apt-get install \
+containerd runc containernetworking-plugins iptables conntrack iproute2 busybox-static util-linux mount openssl" 3
+    [ "$(id -u)" = 0 ] || fail "make node: a kubelet needs root; run it as root, on a machine that you can lose" 3
+fi
 missing=
 for name in $all; do
     [ -n "$assets" ] && [ -e "$assets/$name" ] && continue
@@ -44,7 +58,7 @@ for name in $all; do
 done
 
 # Programs of two minors in one control plane would prove nothing about either.
-for name in kube-apiserver kube-controller-manager kube-scheduler; do
+for name in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy; do
     [ -n "$assets" ] && [ -e "$assets/$name" ] || continue
     found=$("$assets/$name" --version | sed 's/^Kubernetes v\([0-9]*\.[0-9]*\).*/\1/')
     [ "$found" = "$minor" ] || fail "$assets/$name is of $found and KUBERNETES is $minor: choose one of them"
@@ -91,6 +105,8 @@ for name in $missing; do
             mv -T "$kwok/stages.$$" "$kwok/kwok-stages" 2>/dev/null || [ -d "$kwok/kwok-stages" ]
             rm -rf "$kwok/stages.$$"
             ;;
+        # Its view of the machine (cAdvisor) comes with cgo.
+        kubelet) CGO_ENABLED=1 build kubelet "$minor" "$flags" k8s.io/kubernetes/cmd/kubelet ;;
         *) build "$name" "$minor" "$flags" "k8s.io/kubernetes/cmd/$name" ;;
     esac
 done
