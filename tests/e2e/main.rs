@@ -2,7 +2,8 @@
 //!
 //! One control plane for all of them. Those that keep to namespaces of their own run a few at a time; those that disturb
 //! everybody run alone, after them. Arguments choose tests by a part of their name; `demo` starts everything, says how to
-//! use it, and waits for Ctrl-C; `bench` measures instead, all of it or the parts that follow it.
+//! use it, and waits for Ctrl-C; `node` does the same with a real node, or runs the tests on it that follow, `all` of them or by
+//! a part of their name; `bench` measures instead, all of it or the parts that follow it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,6 +29,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::node_cluster::Cluster;
+use harness::node_space;
 use harness::plane::Plane;
 use harness::programs::Programs;
 use harness::world::World;
@@ -49,6 +52,8 @@ pub enum Run {
     Shared(fn(&World)),
     /// RefGate installed, and nobody else there: it changes what all stand on, or looks at all of it.
     Alone(fn(&World)),
+    /// RefGate in pods of a real node, which others use before and after; it keeps to namespaces of its own.
+    Node(fn(&Cluster)),
 }
 
 /// Tests that run at a time: most of them wait for controllers.
@@ -61,9 +66,19 @@ fn main() -> ExitCode {
     {
         return cases::manager::run_within(name);
     }
-    end_with_the_parent();
+    if let [first, cgroup, folder, wanted @ ..] = &arguments[..]
+        && first == node_space::WITHIN
+    {
+        return on_a_node(cgroup, Path::new(folder), wanted);
+    }
     // Flags are those of the usual test runner, and none of them means anything here.
     let wanted: Vec<String> = arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
+    if let [first, wanted @ ..] = &wanted[..]
+        && first == "node"
+    {
+        return enter_a_node(wanted);
+    }
+    end_with_the_parent();
     let chosen =
         |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
     let cases: Vec<&Case> = cases::CASES.iter().filter(chosen).collect();
@@ -97,6 +112,54 @@ fn main() -> ExitCode {
     println!("Kubernetes 1.{minor} is up after {}", seconds(start.elapsed()));
     run(&cases, plane, &tally);
     done(&folder, cases.len(), tally, start)
+}
+
+/// Says at once what would fail later: a word in no test's name, a machine that lacks something.
+fn enter_a_node(wanted: &[String]) -> ExitCode {
+    let known = |word: &String| {
+        word == "all" || cases::ON_A_NODE.iter().any(|case| case.name.contains(word.as_str()))
+    };
+    if let Some(word) = wanted.iter().find(|word| !known(word)) {
+        eprintln!("no name of a test on a node holds {word}");
+        return ExitCode::FAILURE;
+    }
+    if let Err(code) = Programs::find_for_node() {
+        return ExitCode::from(code);
+    }
+    let folder = fresh_folder();
+    let ended = node_space::enter(&folder, wanted);
+    if ended.is_none() {
+        let _ = fs::remove_dir_all(&folder);
+    }
+    // For trying there is no other end; tests that are interrupted have proven nothing.
+    let is_well = ended.map_or(wanted.is_empty(), |status| status.success());
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Inside of its space: the tests that are wanted, or everything for trying until Ctrl-C.
+fn on_a_node(cgroup: &str, folder: &Path, wanted: &[String]) -> ExitCode {
+    let (start, tally) = (Instant::now(), Tally::default());
+    let programs = match Programs::find_for_node() {
+        Ok(programs) => programs,
+        Err(code) => return ExitCode::from(code),
+    };
+    let cluster = Cluster::start(folder, programs, cgroup);
+    println!(
+        "Kubernetes 1.{} with a node is up after {}",
+        cluster.plane.programs.minor,
+        seconds(start.elapsed())
+    );
+    if wanted.is_empty() {
+        cases::node::run(&cluster);
+    }
+    let chosen = |case: &&Case| wanted.iter().any(|word| word == "all" || case.name.contains(word.as_str()));
+    let cases: Vec<&Case> = cases::ON_A_NODE.iter().filter(chosen).collect();
+    for case in &cases {
+        if let Run::Node(run) = case.run {
+            tally.run(case, || run(&cluster));
+        }
+    }
+    done(folder, cases.len(), tally, start)
 }
 
 /// All parts of the benchmark, or those that are named.

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::moto::{self, Moto, call};
-use crate::harness::plane::Person;
+use crate::harness::plane::{Person, Plane};
 use crate::harness::refgate::repository;
 use crate::harness::sync::Source;
 use crate::harness::transcript::{Step, matches, steps};
@@ -57,7 +57,7 @@ pub fn the_tour_is_true(world: &World) {
 pub fn the_rotation_is_true(world: &World) {
     let manager = SecretManager::start(world, "rotation-page");
     let environment = people(world).into_iter().chain(manager.environment()).collect();
-    let demo = Demo { kubeconfig: write_kubeconfig(world), environment };
+    let demo = Demo { kubeconfig: write_kubeconfig(&world.plane, NAMESPACE), environment };
     let _sync = manager.source.start();
     demo.walk("docs/rotation.md");
     // Of those that are evicted the last may still be going.
@@ -164,7 +164,7 @@ impl Demo {
             synced(world, name, &entries, &known.unwrap());
         }
         wait_for_right(&developer, NAMESPACE, "", "pods", "create");
-        Self { kubeconfig: write_kubeconfig(world), environment: people(world) }
+        Self { kubeconfig: write_kubeconfig(&world.plane, NAMESPACE), environment: people(world) }
     }
 
     /// Does what a page shows, line by line: what is printed is what it says.
@@ -210,7 +210,7 @@ fn people(world: &World) -> Vec<(&'static str, String)> {
     let refgate = Path::new(env!("CARGO_BIN_EXE_refgate")).parent().unwrap().display();
     let path = std::env::var("PATH").unwrap_or_default();
     vec![
-        ("KUBECONFIG", write_kubeconfig(world).display().to_string()),
+        ("KUBECONFIG", write_kubeconfig(&world.plane, NAMESPACE).display().to_string()),
         ("PATH", format!("{refgate}:{kubectl}:{path}")),
         ("AUDIT_LOG", plane.folder.join("log/audit.log").display().to_string()),
         ("METRICS", format!("http://{}/metrics", world.replicas.lock().unwrap()[0].backend.health)),
@@ -261,8 +261,7 @@ fn let_debug(admin: &Person, developer: &Person) {
 }
 
 /// One file with three people in it, the developer first.
-fn write_kubeconfig(world: &World) -> PathBuf {
-    let plane = &world.plane;
+pub fn write_kubeconfig(plane: &Plane, namespace: &str) -> PathBuf {
     let authority = plane.folder.join("apiserver/apiserver.crt");
     let people = [("developer", "dana-token"), ("operator", "olga-token"), ("admin", "setup-token")];
     let config = json!({
@@ -270,7 +269,7 @@ fn write_kubeconfig(world: &World) -> PathBuf {
         "clusters": [{"name": "demo", "cluster": {"server": plane.server, "certificate-authority": authority}}],
         "users": people.map(|(name, token)| json!({"name": name, "user": {"token": token}})),
         "contexts": people.map(|(name, _)| json!({
-            "name": name, "context": {"cluster": "demo", "user": name, "namespace": NAMESPACE},
+            "name": name, "context": {"cluster": "demo", "user": name, "namespace": namespace},
         })),
     });
     let path = plane.folder.join("demo.kubeconfig");

@@ -17,6 +17,7 @@ mod load;
 pub mod manager;
 mod messages;
 mod mutators;
+pub mod node;
 mod outage;
 mod requests;
 mod rotation;
@@ -29,7 +30,7 @@ mod sync_tenants;
 mod updates;
 
 use crate::Case;
-use crate::Run::{Alone, Bare, Free, Shared};
+use crate::Run::{Alone, Bare, Free, Node, Shared};
 
 /// A line for each test: what it needs, and where it is.
 macro_rules! cases {
@@ -120,4 +121,11 @@ pub const CASES: &[Case] = cases![
     Alone installation::least_privilege,
     Alone sync_rights::least_privilege,
     Alone installation::uninstalls,
+];
+
+/// The tests on a real node: `make node TESTS=all`.
+pub const ON_A_NODE: &[Case] = cases![
+    Node node::a_fresh_namespace,
+    Node node::env_in_order,
+    Node node::a_rotated_file,
 ];

@@ -1,6 +1,6 @@
 //! AWS Secrets Manager as moto has it, on loopback.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -18,6 +18,11 @@ pub struct Moto {
 
 impl Moto {
     pub fn start(folder: &Path) -> Self {
+        Self::start_at([127, 0, 0, 1].into(), folder)
+    }
+
+    /// On an address that pods reach.
+    pub fn start_at(host: IpAddr, folder: &Path) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/moto/build.sh");
         let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
         assert!(output.status.success(), "there is no moto: {}", output.status);
@@ -25,9 +30,10 @@ impl Moto {
         let log = folder.join("log");
         std::fs::create_dir_all(&log).unwrap();
         let port = free_port();
-        let arguments = ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned);
+        let arguments =
+            ["-m", "moto.server", "-H", &host.to_string(), "-p", &port.to_string()].map(str::to_owned);
         let mut process = Process::start("moto", &python, &arguments, &log.join("moto.log"));
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let address = SocketAddr::new(host, port);
         until("moto answers", || {
             process.assert_running();
             send(address, &Request::get("/moto-api/data.json"))

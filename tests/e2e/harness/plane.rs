@@ -18,6 +18,12 @@ use super::wait::until;
 /// Developers that a run can have; each is given rights in one namespace at most.
 const DEVELOPERS: usize = 100;
 
+/// Where nobody comes from elsewhere: no container, for one.
+const LOOPBACK: &str = "127.0.0.1";
+
+/// The name of the node that is a real one.
+pub const NODE: &str = "n1";
+
 /// What is written down of the requests: names and verdicts of all, and whole objects in namespaces that ask for it by their name.
 const AUDIT_POLICY: &str = r#"apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -60,7 +66,18 @@ pub struct Person {
 }
 
 impl Plane {
+    /// With nodes of KWOK, on which containers seem to run.
     pub fn start(folder: &Path, programs: Programs) -> Self {
+        let plane = Self::start_at(LOOPBACK, folder, programs);
+        let kubeconfig = plane.kubeconfig("kwok", "kwok-token");
+        let kwok = start(folder, &plane.programs, "kwok", &kwok_arguments(&plane.programs, &kubeconfig));
+        plane.processes.lock().unwrap().push(kwok);
+        plane.make_nodes();
+        plane
+    }
+
+    /// Without nodes, and where real ones reach it.
+    pub fn start_at(address: &str, folder: &Path, programs: Programs) -> Self {
         fs::create_dir_all(folder.join("log")).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -71,7 +88,7 @@ impl Plane {
         assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
 
         let etcd = format!("http://127.0.0.1:{}", free_port());
-        let server = format!("https://127.0.0.1:{}", free_port());
+        let server = format!("https://{address}:{}", free_port());
         let mut processes = vec![start(folder, &programs, "etcd", &etcd_arguments(folder, &etcd))];
         let apiserver_arguments = apiserver_arguments(folder, &etcd, &server, programs.minor);
         let mut apiserver = start(folder, &programs, "kube-apiserver", &apiserver_arguments);
@@ -84,14 +101,12 @@ impl Plane {
         wait_ready(&mut apiserver, &admin.api);
         let controller = |name: &str, program: &str| {
             let kubeconfig = write_kubeconfig(folder, &server, name, &format!("{name}-token"));
-            let arguments = controller_arguments(folder, program, &kubeconfig);
+            let arguments = controller_arguments(address, folder, program, &kubeconfig);
             (start(folder, &programs, program, &arguments), arguments)
         };
         let controllers = controller("controllers", "kube-controller-manager");
         processes.push(controller("scheduler", "kube-scheduler").0);
-        let kubeconfig = write_kubeconfig(folder, &server, "kwok", "kwok-token");
-        processes.push(start(folder, &programs, "kwok", &kwok_arguments(&programs, &kubeconfig)));
-        let plane = Self {
+        Self {
             folder: folder.to_owned(),
             programs,
             admin,
@@ -102,9 +117,7 @@ impl Plane {
             controllers: Part::new("kube-controller-manager", controllers),
             developers: AtomicUsize::new(0),
             runtime,
-        };
-        plane.make_nodes();
-        plane
+        }
     }
 
     fn make_nodes(&self) {
@@ -242,6 +255,7 @@ fn tokens() -> String {
     let mut text = String::from(
         "setup-token,setup,setup,\"system:masters\"\nkwok-token,kwok,kwok,\"system:masters\"\n\
          controllers-token,system:kube-controller-manager,controllers\nscheduler-token,system:kube-scheduler,scheduler\n\
+         kubelet-token,system:node:n1,kubelet,\"system:nodes\"\nkube-proxy-token,system:kube-proxy,kube-proxy\n\
          olga-token,olga,olga,\"platform-operators\"\ndana-token,dana,dana,\"developers\"\n",
     );
     for number in 0..DEVELOPERS {
@@ -301,17 +315,21 @@ fn etcd_arguments(folder: &Path, clients: &str) -> Vec<String> {
 
 fn apiserver_arguments(folder: &Path, etcd: &str, server: &str, minor: u32) -> Vec<String> {
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (address, port) = server.strip_prefix("https://").and_then(|server| server.split_once(':')).unwrap();
     let mut arguments = flags(&[
         ("etcd-servers", etcd),
-        ("bind-address", "127.0.0.1"),
-        ("advertise-address", "127.0.0.1"),
-        ("secure-port", server.rsplit(':').next().unwrap()),
+        ("bind-address", address),
+        ("advertise-address", address),
+        ("secure-port", port),
         ("cert-dir", &file("apiserver")),
         ("service-account-key-file", &file("service-accounts.key")),
         ("service-account-signing-key-file", &file("service-accounts.key")),
         ("service-account-issuer", "https://kubernetes.default.svc"),
         ("token-auth-file", &file("tokens.csv")),
-        ("authorization-mode", "RBAC"),
+        // Nodes of KWOK have no kubelets that need rights of their own.
+        ("authorization-mode", if address == LOOPBACK { "RBAC" } else { "Node,RBAC" }),
+        // The names of nodes are in no DNS.
+        ("kubelet-preferred-address-types", "InternalIP"),
         ("service-cluster-ip-range", "10.0.0.0/24"),
         ("allow-privileged", "true"),
         ("audit-log-path", &file("log/audit.log")),
@@ -332,7 +350,7 @@ fn apiserver_arguments(folder: &Path, etcd: &str, server: &str, minor: u32) -> V
     arguments
 }
 
-fn controller_arguments(folder: &Path, program: &str, kubeconfig: &Path) -> Vec<String> {
+fn controller_arguments(address: &str, folder: &Path, program: &str, kubeconfig: &Path) -> Vec<String> {
     let kubeconfig = kubeconfig.to_str().unwrap();
     let mut arguments = flags(&[
         ("kubeconfig", kubeconfig),
@@ -353,6 +371,11 @@ fn controller_arguments(folder: &Path, program: &str, kubeconfig: &Path) -> Vec<
             ("kube-api-qps", "1000"),
             ("kube-api-burst", "1000"),
         ]));
+        if address != LOOPBACK {
+            // For containers, which have to know the API server.
+            let authority = folder.join("apiserver/apiserver.crt");
+            arguments.extend(flags(&[("root-ca-file", authority.to_str().unwrap())]));
+        }
     }
     arguments
 }

@@ -13,8 +13,17 @@ pub struct Programs {
 impl Programs {
     /// `Err` holds the exit code of the script, which has said why.
     pub fn find() -> Result<Self, u8> {
+        Self::find_with(&[])
+    }
+
+    /// With those of a real node.
+    pub fn find_for_node() -> Result<Self, u8> {
+        Self::find_with(&["node"])
+    }
+
+    fn find_with(arguments: &[&str]) -> Result<Self, u8> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/control-plane/build.sh");
-        let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
+        let output = Command::new(script).args(arguments).stderr(Stdio::inherit()).output().unwrap();
         if !output.status.success() {
             return Err(output.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2));
         }

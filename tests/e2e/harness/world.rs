@@ -273,7 +273,7 @@ pub fn bind(admin: &Person, namespace: &str, role: &str, user: &str) {
 }
 
 /// Operators make and change namespaces, and hold `bind`, which README.md of the manifests tells how to give.
-fn give_operators_their_rights(admin: &Person) {
+pub fn give_operators_their_rights(admin: &Person) {
     admin
         .kubectl
         .run(&[
