@@ -259,7 +259,7 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 ///
 /// Letters, digits, `_` and `-` stay; every other byte, the dot included, becomes `.xx` (two hex digits). That is
 /// injective and never starts with `..`. A property named `value` is `.76alue`, since `value` is the whole. `None`
-/// when the key would be longer than Kubernetes allows.
+/// where Kubernetes allows no such key: for the empty name, and where it would be too long.
 pub fn property_key(property: &str) -> Option<String> {
     let mut key = String::with_capacity(property.len() + 8);
     for (index, byte) in property.bytes().enumerate() {
@@ -272,7 +272,7 @@ pub fn property_key(property: &str) -> Option<String> {
             key.push(char::from(HEX[usize::from(byte & 15)]));
         }
     }
-    (key.len() <= MAX_KEY_BYTES).then_some(key)
+    (1..=MAX_KEY_BYTES).contains(&key.len()).then_some(key)
 }
 
 /// The property that a key of a synced Secret holds: the inverse of [`property_key`], `None` for what it never makes.
@@ -374,8 +374,18 @@ mod tests {
             assert_eq!(property_key(property).as_deref(), Some(key));
             assert_eq!(key_property(key).as_deref(), Some(property));
         }
-        assert_eq!(property_key(&"x".repeat(254)), None);
-        for never in ["value", "tls.crt", ".2E", ".", ".4", ".61"] {
+        assert_eq!(property_key(&"x".repeat(253)), Some("x".repeat(253)));
+        assert_eq!((property_key(&"x".repeat(254)), property_key("")), (None, None));
+        // No character makes a key that the API server refuses.
+        for character in (0..=0x2ff).filter_map(char::from_u32) {
+            for property in
+                [character.to_string(), format!("{character}{character}"), format!("{character}x")]
+            {
+                let key = property_key(&property).unwrap();
+                assert!(is_key(&key) && key != "." && !key.starts_with(".."), "{property:?}: {key}");
+            }
+        }
+        for never in ["", "value", "tls.crt", ".2E", ".", ".4", ".61"] {
             assert_eq!(key_property(never), None, "{never}");
         }
     }

@@ -1,7 +1,6 @@
 //! The writes: only ever on Secrets that are ours, by their uid, and on the catalogue. Nothing is written without the lease.
 //!
-//! What the API server says when it refuses is not repeated: of a Secret it may quote what it was sent. The code and the
-//! reason are enough to find it in the audit log.
+//! What the API server says when it refuses is repeated as far as `refusal` lets it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,54 +18,20 @@ use zeroize::Zeroizing;
 
 use super::lease::Leader;
 use super::plan::{self, Content, Event, Write};
-use super::secret::{Claim, Desired, Held, MANAGED_BY, SOURCE, claim};
+use super::secret::{Claim, Desired, Held, MANAGED_BY, SOURCE, claim, values};
 use crate::telemetry::sync::{SyncMetrics, WriteLabels};
 use crate::world::{CATALOGUE_LABEL, CATALOGUE_PREFIX};
 
+mod error;
 mod events;
+mod refusal;
 
+pub use error::{ApplyError, Obstacle};
 pub use events::REPLACED;
+pub use refusal::Refusal;
 
 /// Field manager of all that the sync writes.
 pub const FIELD_MANAGER: &str = "refgate-sync";
-
-/// Why something was not written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApplyError {
-    /// Somebody else has the name.
-    #[error("there is a Secret of this name that the sync did not make")]
-    Taken,
-    /// It is not the one any more that was read.
-    #[error("it has changed meanwhile")]
-    Conflict,
-    /// A right or a policy.
-    #[error("the API server refuses it")]
-    Denied,
-    /// A PodDisruptionBudget, for now.
-    #[error("a PodDisruptionBudget does not allow it now")]
-    Budget,
-    /// It has not answered in time, or had not before: the others need not wait for it.
-    #[error("the API server says nothing in time")]
-    Late,
-    /// Another replica writes, or will soon.
-    #[error("this replica does not have the lease")]
-    NotLeader,
-    /// Anything else; later it may work.
-    #[error("the API server says {0}")]
-    Failed(String),
-}
-
-impl ApplyError {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Taken => "taken",
-            Self::Conflict => "conflict",
-            Self::Denied => "denied",
-            Self::Budget => "budget",
-            Self::Late | Self::NotLeader | Self::Failed(_) => "error",
-        }
-    }
-}
 
 /// Whether writes are done or only told.
 #[derive(Clone)]
@@ -178,6 +143,7 @@ impl Writer {
             Write::Update(uid) => self.update(namespace, uid, desired, changed).await,
             Write::Replace(uid) => self.replace(namespace, uid, desired, changed).await,
         };
+        let result = self.explained(namespace, &plan::name(desired), Some(desired), result).await;
         self.count(what, &result);
         result.map(Some)
     }
@@ -224,10 +190,19 @@ impl Writer {
         }
         match self.delete_secret(namespace, &plan::name(desired), uid).await {
             // It may be gone though nobody said so, and then this is the last chance to have it back soon.
-            Err(ApplyError::Late | ApplyError::Failed(_)) => self.forgive(namespace),
-            deleted => deleted?,
+            Err(error) if error.obstacle() == Some(Obstacle::Error) => {
+                self.forgive(namespace);
+                match self.create(namespace, desired, changed).await {
+                    // It is still there, so that is what is wrong.
+                    Err(ApplyError::Conflict) => Err(error),
+                    created => created,
+                }
+            }
+            deleted => {
+                deleted?;
+                self.create(namespace, desired, changed).await
+            }
         }
-        self.create(namespace, desired, changed).await
     }
 
     /// What others have added to the data is taken out after it: a server-side apply leaves to others what is theirs, and a
@@ -270,6 +245,7 @@ impl Writer {
         }
         let patch = json!({"metadata": {"uid": uid, "annotations": {SOURCE: mark}}});
         let result = self.merge(namespace, name, &patch).await.map(drop);
+        let result = self.explained(namespace, name, None, result).await;
         self.count("mark", &result);
         result
     }
@@ -291,6 +267,7 @@ impl Writer {
             return Ok(());
         }
         let result = self.delete_secret(namespace, name, uid).await;
+        let result = self.explained(namespace, name, None, result).await;
         self.count("delete", &result);
         result
     }
@@ -300,7 +277,7 @@ impl Writer {
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.send_in(namespace, Request::new(secrets(namespace)).delete(name, &params)).await {
             // Somebody else was faster.
-            Err(ApplyError::Failed(code)) if code == "404" => Ok(()),
+            Err(error) if error.is_absent() => Ok(()),
             answer => answer.map(drop),
         }
     }
@@ -310,7 +287,7 @@ impl Writer {
         let request = Request::new(secrets(namespace)).get_metadata(name, &GetParams::default());
         match self.send_in(namespace, request).await {
             Ok(text) => Ok(if is_ours(&text) { Whose::Ours } else { Whose::Theirs }),
-            Err(ApplyError::Failed(code)) if code == "404" => Ok(Whose::Free),
+            Err(error) if error.is_absent() => Ok(Whose::Free),
             Err(error) => Err(error),
         }
     }
@@ -324,13 +301,13 @@ impl Writer {
         }
         let request = Request::new(format!("/api/v1/namespaces/{}/configmaps", self.own_namespace));
         let request = match content {
-            Some(Content { catalogue, known, leaving, unread, unlisted }) => {
+            Some(Content { catalogue, known, leaving, unread, unlisted, refused }) => {
                 let mut map = json!({
                     "apiVersion": "v1", "kind": "ConfigMap",
                     "metadata": {"name": name, "namespace": self.own_namespace, "labels": {CATALOGUE_LABEL: "true"}},
                     "data": {"catalogue": catalogue, "known": known, "leaving": leaving},
                 });
-                for (key, text) in [("unread", unread), ("unlisted", unlisted)] {
+                for (key, text) in [("unread", unread), ("unlisted", unlisted), ("refused", refused)] {
                     if !text.is_empty() {
                         map["data"][key] = text.as_str().into();
                     }
@@ -339,7 +316,7 @@ impl Writer {
             }
             None => request.delete(&name, &DeleteParams::default()),
         };
-        let result = self.send(request).await.map(drop);
+        let result = self.send(request).await.map(drop).map_err(ApplyError::of_no_value);
         self.count("catalogue", &result);
         result
     }
@@ -358,13 +335,42 @@ impl Writer {
         let request = request.create_subresource("eviction", name, &params, body.to_string().into_bytes());
         let result = match self.send_in(namespace, request).await {
             Ok(_) => Ok(true),
-            Err(ApplyError::Failed(code)) if code == "404" => Ok(false),
+            Err(error) if error.is_absent() => Ok(false),
             // The name is another pod's by now.
             Err(ApplyError::Conflict) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => Err(error.of_no_value()),
         };
         self.count("evict", &result);
         result
+    }
+
+    /// With the API server's words on a Secret, as far as they hold no value. A webhook sees what is there too, and may quote it.
+    async fn explained<T>(
+        &self,
+        namespace: &str,
+        name: &str,
+        desired: Option<&Desired>,
+        result: Result<T, ApplyError>,
+    ) -> Result<T, ApplyError> {
+        let refusal = match result {
+            Err(ApplyError::Refused(refusal)) => *refusal,
+            other => return other,
+        };
+        let there =
+            self.send_in(namespace, Request::new(secrets(namespace)).get(name, &GetParams::default()));
+        let there = match there.await {
+            Ok(text) => values(&text),
+            Err(error) if error.is_absent() => Some(Vec::new()),
+            Err(_) => None,
+        };
+        let Some(there) = there else { return Err(ApplyError::Refused(Box::new(refusal))) };
+        let path = desired.map_or("", |desired| &desired.path);
+        let keys = desired.iter().flat_map(|desired| &desired.shape.keys).map(String::as_str);
+        let public: Vec<&str> =
+            [namespace, name, path, &self.own_namespace].into_iter().chain(keys).collect();
+        let sent = desired.iter().flat_map(|desired| desired.values());
+        let values = sent.chain(there.iter().map(|value| value.as_slice()));
+        Err(ApplyError::Refused(Box::new(refusal.of_values(&public, values))))
     }
 
     fn tells(&self, line: impl FnOnce() -> String) -> bool {
@@ -409,9 +415,10 @@ impl Writer {
                 409 if status.reason == "AlreadyExists" => ApplyError::Taken,
                 // A quota that others change at the same time says so too.
                 409 => ApplyError::Conflict,
-                403 => ApplyError::Denied,
-                429 if is_by_budget(&status) => ApplyError::Budget,
-                code => ApplyError::Failed(code.to_string()),
+                403 if has_cause(&status, "NamespaceTerminating") => ApplyError::Terminating,
+                // A PodDisruptionBudget, and not an API server that is asked too much.
+                429 if has_cause(&status, "DisruptionBudget") => ApplyError::Budget,
+                _ => ApplyError::Refused(Box::new(Refusal::new(*status))),
             }),
             Ok(Err(_)) => Err(ApplyError::Failed("nothing: it cannot be reached".to_owned())),
             Err(_) => Err(ApplyError::Late),
@@ -419,10 +426,9 @@ impl Writer {
     }
 }
 
-/// Whether a PodDisruptionBudget says 429, and not an API server that is asked too much.
-fn is_by_budget(status: &kube::core::Status) -> bool {
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    causes.into_iter().any(|cause| cause.reason == "DisruptionBudget")
+fn has_cause(status: &kube::core::Status, reason: &str) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == reason)
 }
 
 fn secrets(namespace: &str) -> String {

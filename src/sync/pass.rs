@@ -23,11 +23,13 @@ use crate::cluster::list::{ListError, Reader};
 use crate::config::sync::Sync;
 use crate::policy::path::secret_name;
 use crate::policy::snapshot::Binding;
-use crate::telemetry::sync::SyncMetrics;
+use crate::telemetry::sync::{Refusals, SyncMetrics};
 use crate::world::SYSTEM_NAMESPACES;
+use refused::{Refused, What};
 use scene::Scene;
 
 mod ask;
+mod refused;
 mod scene;
 
 /// Secrets of one fetch.
@@ -41,6 +43,8 @@ struct Count {
     held: usize,
     /// What it is bound to.
     scope: Option<String>,
+    /// Values that cannot become a Secret.
+    unfit: usize,
     /// Paths whose values are due.
     due: Vec<String>,
     /// When all that is held was last known to be what the manager has; at first, when it was first looked at.
@@ -61,6 +65,8 @@ pub struct Engine {
     known: HashMap<String, Known>,
     /// Names that somebody else has, by namespace, with their paths.
     taken: HashMap<String, BTreeMap<String, String>>,
+    /// Writes that failed since the last pass over everything began.
+    refused: Refused,
     catalogues: BTreeMap<String, Stored>,
     follower: Follower,
     counts: HashMap<String, Count>,
@@ -69,7 +75,7 @@ pub struct Engine {
     unread: BTreeSet<Unread>,
     /// Prefixes that the manager does not list before a person changes something, and why.
     unlisted: BTreeMap<String, String>,
-    /// What could not be read since the last pass over everything began, a sentence each.
+    /// What could not be read or written since the last pass over everything began, a sentence each.
     problems: BTreeSet<String>,
     /// Namespaces with Secrets that claim a path that is not theirs.
     forged: HashMap<String, Vec<String>>,
@@ -121,6 +127,7 @@ impl Engine {
             unreadable: BTreeSet::new(),
             unread: BTreeSet::new(),
             unlisted: BTreeMap::new(),
+            refused: Refused::default(),
             problems: BTreeSet::new(),
             forged: HashMap::new(),
             tried: HashSet::new(),
@@ -130,7 +137,7 @@ impl Engine {
         }
     }
 
-    /// What the last pass could not read, of the secret manager or of the cluster.
+    /// What the last pass could not read or write.
     pub fn problems(&self) -> &BTreeSet<String> {
         &self.problems
     }
@@ -173,6 +180,7 @@ impl Engine {
             self.metrics.read();
         }
         self.tried.clear();
+        self.refused.clear();
         self.known.retain(|path, _| self.listings.keys().any(|prefix| path.starts_with(prefix.as_str())));
         self.taken.retain(|namespace, _| places.contains_key(namespace));
         self.counts.retain(|namespace, _| places.contains_key(namespace));
@@ -238,7 +246,8 @@ impl Engine {
             }
         }
         for (name, _) in gone {
-            if self.written(self.writer.catalogue(&name, None).await, &name) {
+            let gone = self.writer.catalogue(&name, None).await;
+            if self.settle(&name, What::Catalog, "", gone).is_some() {
                 self.catalogues.remove(&name);
             }
         }
@@ -261,6 +270,7 @@ impl Engine {
             known: &self.known,
             unread: &self.unread,
             unlisted: &self.unlisted,
+            refused: &self.refused.by_path(&scene.name),
         };
         let mut plan = plan(&view, &self.settings, self.writer.now());
         if scene.place.terminating {
@@ -283,6 +293,9 @@ impl Engine {
                     self.count("fetch", Some(&error));
                     tracing::warn!(path, %error, "a value could not be fetched; nothing changes for it");
                     self.problems.insert(format!("{path} could not be fetched: {error}"));
+                    for scene in scenes.iter().filter(|scene| scene.fetch.contains(&path)) {
+                        self.cannot_fetch(&scene.name, &path, &error);
+                    }
                 }
             }
         }
@@ -312,33 +325,18 @@ impl Engine {
         let at = scene.held.iter().position(|held| held.name == name);
         let held = at.map(|at| &scene.held[at]);
         let Some(write) = plan::write(held, desired, self.writer.now()) else { return };
-        match self.writer.write(&scene.name, &write, held, desired).await {
-            Ok(Some(held)) => {
-                at.map(|at| scene.held.remove(at));
-                tracing::info!(
-                    namespace = scene.name,
-                    secret = name,
-                    path = desired.path,
-                    version = desired.version,
-                    "written"
-                );
-                scene.held.push(held);
-            }
-            Ok(None) => {}
+        let written = match self.writer.write(&scene.name, &write, held, desired).await {
             Err(ApplyError::Taken) => {
                 self.taken.entry(scene.name.clone()).or_default().insert(name, desired.path.clone());
+                return;
             }
-            Err(error) => {
-                if error == ApplyError::Denied {
-                    let note = format!(
-                        "{} cannot be synced: the API server refuses Secret {name}; a quota, a policy or a webhook is in the way",
-                        desired.path
-                    );
-                    scene.refused.push(Event::of_namespace("Refused", note));
-                }
-                tracing::warn!(namespace = scene.name, secret = name, %error, "a Secret was not written")
-            }
-        }
+            written => self.settle(&scene.name, What::Value(&name), &desired.path, written),
+        };
+        let Some(Some(held)) = written else { return };
+        at.map(|at| scene.held.remove(at));
+        let (path, version) = (&desired.path, &desired.version);
+        tracing::info!(namespace = scene.name, secret = name, path, version, "written");
+        scene.held.push(held);
     }
 
     /// What takes no values: marks, deletions, the catalogue, Events.
@@ -347,7 +345,8 @@ impl Engine {
         let mut events = Vec::new();
         for (name, uid, why) in deletes {
             let deleted = self.writer.delete(&scene.name, &name, &uid).await;
-            if self.written(deleted, &scene.name) {
+            let path = path_of(scene, &name);
+            if self.settle(&scene.name, What::Deletion(&name), &path, deleted).is_some() {
                 tracing::info!(namespace = scene.name, secret = name, ?why, "deleted");
                 scene.held.retain(|held| held.name != name);
                 let note = format!("Secret {name} was deleted: {}", why.text());
@@ -356,15 +355,17 @@ impl Engine {
         }
         for (name, uid, mark) in marks {
             let marked = self.writer.mark(&scene.name, &name, &uid, mark).await;
-            if self.written(marked, &scene.name)
+            let path = path_of(scene, &name);
+            if self.settle(&scene.name, What::Mark(&name), &path, marked).is_some()
                 && let Some(held) = scene.held.iter_mut().find(|held| held.name == name)
             {
                 held.mark = mark.map(str::to_owned);
             }
         }
         let plan = self.plan(scene);
+        self.catalogue(&scene.name, plan.catalogue).await;
         events.extend(plan.events);
-        events.append(&mut scene.refused);
+        events.extend(self.refused.events(&scene.name).into_iter().filter(|_| !scene.place.terminating));
         let taken = self.taken.get(&scene.name).filter(|_| !scene.place.terminating);
         for (name, path) in taken.into_iter().flatten() {
             let note = format!(
@@ -380,11 +381,10 @@ impl Engine {
         let scope = plan::prefixes(binding).first().map(|own| own.as_str().to_owned());
         let before = self.counts.get(&scene.name).map(|count| count.current);
         let current = if plan.is_current { self.listed } else { before.unwrap_or_else(Instant::now) };
-        let count = Count { held: scene.held.len(), scope, due: plan.due, current };
+        let count = Count { held: scene.held.len(), scope, unfit: plan.unfit.len(), due: plan.due, current };
         self.counts.insert(scene.name.clone(), count);
         let inside = scene.held.iter().filter(|held| binding.contains(&held.path));
         self.follower.learn(&scene.name, inside, self.writer.now());
-        self.catalogue(&scene.name, plan.catalogue).await;
     }
 
     async fn catalogue(&mut self, namespace: &str, catalogue: Catalogue) {
@@ -396,20 +396,11 @@ impl Engine {
             Catalogue::Be(content) => Some(content),
             Catalogue::Go => None,
         };
-        if self.written(self.writer.catalogue(namespace, content.as_ref()).await, namespace) {
+        let written = self.writer.catalogue(namespace, content.as_ref()).await;
+        if self.settle(namespace, What::Catalog, "", written).is_some() {
             match content {
                 Some(content) => drop(self.catalogues.insert(namespace.to_owned(), Stored::new(content))),
                 None => drop(self.catalogues.remove(namespace)),
-            }
-        }
-    }
-
-    fn written(&self, result: Result<(), ApplyError>, namespace: &str) -> bool {
-        match result {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(namespace, %error, "not written");
-                false
             }
         }
     }
@@ -430,9 +421,16 @@ impl Engine {
         self.metrics.set_data(data);
         let due = due.into_iter().map(|(scope, paths)| (scope.to_owned(), number(paths.len())));
         self.metrics.set_due(due.collect());
+        let unfit = number(self.counts.values().map(|count| count.unfit).sum());
+        self.metrics.set_refused(Refusals { unfit, ..self.refused.count() });
         self.metrics.taken.set(number(self.taken.values().map(BTreeMap::len).sum()));
         self.metrics.unreadable.set(number(self.unreadable.len()));
     }
+}
+
+/// The path of a Secret that is held.
+fn path_of(scene: &Scene, name: &str) -> String {
+    scene.held.iter().find(|held| held.name == name).map(|held| held.path.clone()).unwrap_or_default()
 }
 
 fn prefixes_of<'p>(places: impl Iterator<Item = &'p Option<Place>>) -> BTreeSet<String> {

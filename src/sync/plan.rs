@@ -116,6 +116,8 @@ pub struct View<'a> {
     pub unread: &'a BTreeSet<Unread>,
     /// Prefixes that the manager does not list before a person changes something, and why: the catalogue says it.
     pub unlisted: &'a BTreeMap<String, String>,
+    /// Why the API server does not take what is written for a path: the catalogue says it.
+    pub refused: &'a BTreeMap<String, String>,
 }
 
 /// What is to be done in a namespace.
@@ -131,6 +133,8 @@ pub struct Plan {
     pub catalogue: Catalogue,
     /// What people should know.
     pub events: Vec<Event>,
+    /// Paths whose values cannot become a Secret, and why.
+    pub unfit: BTreeMap<String, String>,
     /// Paths whose values are older than they should be.
     pub due: Vec<String>,
     /// Whether everything that stays is known to be what its source has.
@@ -212,7 +216,7 @@ pub fn plan(view: &View<'_>, settings: &Sync, now: Timestamp) -> Plan {
     }
     let is_bound = matches!(view.binding, Binding::Bound { .. });
     plan.catalogue = match is_bound || !view.held.is_empty() {
-        true => content(view, &leaving).map_or_else(|event| plan.tell(event), Catalogue::Be),
+        true => content(view, &leaving, &plan.unfit).map_or_else(|event| plan.tell(event), Catalogue::Be),
         false => Catalogue::Go,
     };
     plan
@@ -300,6 +304,7 @@ impl Plan {
                     held.path
                 );
                 self.events.push(Event::of(&held.name, "Unfit", note));
+                self.unfit.insert(held.path.clone(), unfit.to_string());
                 self.is_current = false;
             }
             _ => {
@@ -319,6 +324,7 @@ impl Plan {
             Some(Err(unfit)) => {
                 let note = format!("{path} cannot be made a Secret: {unfit}");
                 self.events.push(Event::of_namespace("Unfit", note));
+                self.unfit.insert(path.to_owned(), unfit.to_string());
             }
             _ => {
                 self.fetch.insert(path.to_owned());

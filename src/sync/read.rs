@@ -23,6 +23,8 @@ pub struct Stored {
     pub unread: Vec<String>,
     /// Prefixes that the manager does not list, and why.
     pub unlisted: BTreeMap<String, String>,
+    /// Paths that are not as they should be, and why.
+    pub refused: BTreeMap<String, String>,
 }
 
 impl Stored {
@@ -33,7 +35,8 @@ impl Stored {
         let known = serde_json::from_str(&content.known).unwrap_or_default();
         let unread = serde_json::from_str(&content.unread).unwrap_or_default();
         let unlisted = serde_json::from_str(&content.unlisted).unwrap_or_default();
-        Self { content, leaving, known, unread, unlisted }
+        let refused = serde_json::from_str(&content.refused).unwrap_or_default();
+        Self { content, leaving, known, unread, unlisted, refused }
     }
 }
 
@@ -58,8 +61,8 @@ pub(super) fn stored(map: ConfigMap) -> Option<(String, Stored)> {
     let mut data = map.data.unwrap_or_default();
     let mut text = |key: &str| data.remove(key).unwrap_or_default();
     let (catalogue, known, leaving) = (text("catalogue"), text("known"), text("leaving"));
-    let (unread, unlisted) = (text("unread"), text("unlisted"));
-    let content = Content { catalogue, known, leaving, unread, unlisted };
+    let (unread, unlisted, refused) = (text("unread"), text("unlisted"), text("refused"));
+    let content = Content { catalogue, known, leaving, unread, unlisted, refused };
     Some((namespace.to_owned(), Stored::new(content)))
 }
 

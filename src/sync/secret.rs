@@ -113,6 +113,11 @@ impl Desired {
         Ok(Self { path: path.to_owned(), version, created, shape: Shape { kind, keys, digest }, data })
     }
 
+    /// All values, in no order that means anything.
+    pub fn values(&self) -> impl Iterator<Item = &[u8]> {
+        self.data.values().map(SecretValue::expose)
+    }
+
     /// The Secret as it is sent: for a POST, or with the uid of the one that is there, for a server-side apply.
     pub fn body(&self, namespace: &str, uid: Option<&str>, changed: Timestamp) -> Vec<u8> {
         #[derive(Serialize)]
@@ -184,7 +189,7 @@ fn data(
     let mut data = BTreeMap::from([(path::WHOLE.to_owned(), fetched.value.clone())]);
     let properties = properties(fetched);
     for (property, value) in properties.iter().flatten() {
-        // No reference can name a property whose key would be too long.
+        // No reference can name a property that has no name, or whose key would be too long.
         if let Some(key) = path::property_key(property) {
             data.insert(key, value.clone());
         }
@@ -310,6 +315,20 @@ struct SeenMeta<'a> {
     creation_timestamp: Option<Timestamp>,
     #[serde(default)]
     deletion_timestamp: Option<String>,
+}
+
+/// The values of a Secret, whosever it is; `None` for one that cannot be read.
+pub fn values(raw: &str) -> Option<Vec<Zeroizing<Vec<u8>>>> {
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow, default)]
+        data: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+    }
+    let Data { data } = serde_json::from_str(raw).ok()?;
+    data.unwrap_or_default()
+        .values()
+        .map(|text| Some(Zeroizing::new(STANDARD.decode(text.as_bytes()).ok()?)))
+        .collect()
 }
 
 /// Reads a Secret; `None` for one that cannot be read. Its values are hashed, and not kept.

@@ -108,6 +108,8 @@ pub enum State {
     Unused,
     /// It is outside of what the namespace is bound to by now, and its Secret will go.
     Foreign,
+    /// There is a newer value, and the API server does not take it, or no Secret can hold it.
+    Refused,
     /// It is wanted, and there is no Secret.
     Unsynced,
     /// It is wanted, and somebody else has made a Secret of its name.
@@ -116,13 +118,14 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::Due,
         Self::Missing,
         Self::Deleted,
         Self::Unused,
         Self::Foreign,
+        Self::Refused,
         Self::Unsynced,
         Self::Taken,
     ];
@@ -136,6 +139,7 @@ impl State {
             Self::Deleted => "deleted",
             Self::Unused => "unused",
             Self::Foreign => "foreign",
+            Self::Refused => "refused",
             Self::Unsynced => "unsynced",
             Self::Taken => "taken",
         }
@@ -149,7 +153,12 @@ impl Row {
             State::Ok | State::Unused => false,
             // What nothing uses may go without a word.
             State::Foreign => !self.used_by.is_empty(),
-            State::Due | State::Missing | State::Deleted | State::Unsynced | State::Taken => true,
+            State::Due
+            | State::Missing
+            | State::Deleted
+            | State::Refused
+            | State::Unsynced
+            | State::Taken => true,
         }
     }
 }
@@ -291,7 +300,8 @@ fn held(facts: &Facts, uses: &Uses, claimed: &Claimed, rotation: &Rotation, now:
         Some(leaving) => format!(" since {}", leaving.since.strftime("%Y-%m-%d %H:%M UTC")),
         None => String::new(),
     };
-    let (state, why) = if facts.binding_is_known() && !facts.labels.binding.contains(path) {
+    let refused = facts.refused(path);
+    let (state, mut why) = if facts.binding_is_known() && !facts.labels.binding.contains(path) {
         let still = if used_by.is_empty() { "" } else { ", and what uses it will find it gone" };
         let why = "outside of what the namespace is bound to";
         (State::Foreign, Some(format!("{why}{}; its Secret goes after sync.rebindGrace{still}", since())))
@@ -310,11 +320,17 @@ fn held(facts: &Facts, uses: &Uses, claimed: &Claimed, rotation: &Rotation, now:
         let leaving = facts.leaving(secret).is_some_and(|leaving| leaving.why == Why::Unwanted);
         let since = if leaving { since() } else { String::new() };
         (State::Unused, Some(format!("nothing names it{since}; its Secret goes after sync.forgetAfter")))
+    } else if let Some(why) = refused {
+        (State::Refused, Some(format!("the Secret stays as it is: {why}")))
     } else if due.is_some_and(|due| due <= now) {
         (State::Due, None)
     } else {
         (State::Ok, None)
     };
+    if let Some((why, refused)) = why.as_mut().zip(refused).filter(|_| state != State::Refused) {
+        why.push_str("; ");
+        why.push_str(refused);
+    }
     Row {
         path: path.clone(),
         secret: secret.clone(),
@@ -352,6 +368,9 @@ fn why_absent(facts: &Facts, path: &str) -> String {
     }
     if facts.catalogue.is_none() {
         return "the sync has not looked at this namespace yet; does it run?".to_owned();
+    }
+    if let Some(why) = facts.refused(path) {
+        return why.to_owned();
     }
     let is_below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
     if let Some((prefix, why)) = facts.unlisted().find(|(prefix, _)| is_below(prefix)) {

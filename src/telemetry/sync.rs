@@ -14,9 +14,9 @@ use tokio::time::Instant;
 /// Labels of `refgate_sync_writes_total`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WriteLabels {
-    /// `create`, `update`, `replace`, `mark`, `delete`, `catalogue` or `evict`.
+    /// `create`, `update`, `replace`, `mark`, `delete`, `catalogue`, `evict` or `event`.
     pub what: &'static str,
-    /// `ok`, `taken`, `conflict`, `denied`, `budget` or `error`.
+    /// `ok`, `taken`, `conflict`, `denied`, `invalid`, `budget`, `terminating` or `error`.
     pub outcome: &'static str,
 }
 
@@ -27,6 +27,27 @@ pub struct CallLabels {
     pub call: &'static str,
     /// `ok`, `denied`, `throttled`, `unavailable` or `invalid`.
     pub outcome: &'static str,
+}
+
+/// Labels of `refgate_sync_refused`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+/// How many writes are not done, by why.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Refusals {
+    /// The API server says 401 or 403: a right, a quota, a policy or a webhook of others.
+    pub denied: i64,
+    /// It says another 4xx.
+    pub invalid: i64,
+    /// It says 5xx, or nothing.
+    pub error: i64,
+    /// A value that cannot become a Secret; the API server is not asked.
+    pub unfit: i64,
+    /// A value that the secret manager does not give.
+    pub unread: i64,
 }
 
 /// Labels of `refgate_sync_rotation_due` and `refgate_sync_data_age_seconds`.
@@ -50,6 +71,8 @@ pub struct SyncMetrics {
     pub secrets: Gauge,
     /// `refgate_sync_names_taken`: Secrets that cannot be made because somebody else has their name.
     pub taken: Gauge,
+    /// `refgate_sync_refused`: writes that are not done before somebody does something about it.
+    refused: Family<ReasonLabels, Gauge>,
     /// `refgate_sync_workloads_behind`: workloads with pods that have an old value in their environment.
     pub behind: Gauge,
     /// `refgate_config_reload_success`: whether the configuration that is in the file is the one that holds.
@@ -84,6 +107,7 @@ impl SyncMetrics {
     pub fn new() -> Self {
         let mut metrics = Self::default();
         metrics.config_reload_success.set(1);
+        metrics.set_refused(Refusals::default());
         let registry = &mut metrics.registry;
         registry.register("refgate_sync_leader", "Whether this replica writes", metrics.leader.clone());
         registry.register("refgate_sync_writes", "Writes to the API server", metrics.writes.clone());
@@ -91,6 +115,8 @@ impl SyncMetrics {
         registry.register("refgate_sync_secrets", "Secrets that are held", metrics.secrets.clone());
         let help = "Secrets that cannot be made because somebody else has their name";
         registry.register("refgate_sync_names_taken", help, metrics.taken.clone());
+        let help = "Writes that are not done before somebody does something about it, by why";
+        registry.register("refgate_sync_refused", help, metrics.refused.clone());
         let help = "Values that are older than sync.rotation says";
         registry.register("refgate_sync_rotation_due", help, metrics.due.clone());
         let help = "Workloads that ask for restarts and have pods with an old value in their environment";
@@ -140,10 +166,20 @@ impl SyncMetrics {
         self.ages().data = data;
     }
 
+    /// Says of each reason how many writes it keeps from being done.
+    pub fn set_refused(&self, refusals: Refusals) {
+        let Refusals { denied, invalid, error, unfit, unread } = refusals;
+        let api_server = [("denied", denied), ("invalid", invalid), ("error", error)];
+        for (reason, count) in api_server.into_iter().chain([("unfit", unfit), ("unread", unread)]) {
+            self.refused.get_or_create(&ReasonLabels { reason }).set(count);
+        }
+    }
+
     /// What only a leader knows: whoever does not lead any more has nothing to say of it.
     pub fn stand_by(&self) {
         self.set_due(BTreeMap::new());
         *self.ages() = Ages::default();
+        self.set_refused(Refusals::default());
         for gauge in [&self.secrets, &self.taken, &self.unreadable, &self.unread, &self.behind] {
             gauge.set(0);
         }

@@ -58,10 +58,16 @@ impl Writer {
         }
         let request = Request::new(format!("/api/v1/namespaces/{namespace}/events"));
         let request = request.create(&PostParams::default(), body.to_string().into_bytes());
-        let sent = self.send_in(namespace, request).await;
-        if sent.is_ok() {
-            tracing::info!(namespace, kind, name, reason, note, "an event");
+        let sent = self.send_in(namespace, request).await.map_err(ApplyError::of_no_value);
+        match &sent {
+            Ok(_) => tracing::info!(namespace, kind, name, reason, note, "an event"),
+            // Another leader has said it.
+            Err(ApplyError::Taken) => {}
+            Err(error) => {
+                tracing::warn!(namespace, kind, name, reason, note, %error, "an event was not sent")
+            }
         }
+        self.count("event", &sent);
         matches!(sent, Ok(_) | Err(ApplyError::Taken))
     }
 

@@ -24,8 +24,6 @@ pub(super) struct Scene {
     pub(super) held: Vec<Held>,
     /// Paths whose values it waits for.
     pub(super) fetch: BTreeSet<String>,
-    /// What was refused to it.
-    pub(super) refused: Vec<Event>,
 }
 
 impl Engine {
@@ -61,10 +59,9 @@ impl Engine {
                 Ok((held, forged)) => {
                     self.unreadable.remove(&name);
                     self.tell_forged(&name, forged);
-                    let (wanted, fetch, refused) = (Wanted::default(), BTreeSet::new(), Vec::new());
+                    let (wanted, fetch) = (Wanted::default(), BTreeSet::new());
                     let (is_whole, is_binding_known) = (false, false);
-                    let mut scene =
-                        Scene { name, place, wanted, is_whole, is_binding_known, held, fetch, refused };
+                    let mut scene = Scene { name, place, wanted, is_whole, is_binding_known, held, fetch };
                     if self.look_again(&mut scene, cluster) {
                         scenes.push(scene);
                     }

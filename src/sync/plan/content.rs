@@ -12,6 +12,9 @@ const MAX_KNOWN: usize = 1_000;
 /// Most bytes of them: they share a ConfigMap, which may have a megabyte, with what matters.
 const MAX_KNOWN_BYTES: usize = 64 << 10;
 
+/// Most bytes of why paths are refused, for the same reason. An Event says the rest.
+const MAX_REFUSED_BYTES: usize = 64 << 10;
+
 /// Most bytes of a ConfigMap's data (Kubernetes, `MaxSecretSize`).
 const MAX_BYTES: usize = 1 << 20;
 
@@ -28,6 +31,8 @@ pub struct Content {
     pub unread: String,
     /// Prefixes that the manager does not list, and why; empty where there are none.
     pub unlisted: String,
+    /// Paths that are not as they should be, and why; empty where there are none.
+    pub refused: String,
 }
 
 #[derive(Serialize)]
@@ -60,8 +65,23 @@ fn unlisted<'a>(view: &View<'a>) -> BTreeMap<&'a str, &'a str> {
     prefixes.filter_map(|prefix| Some((prefix, view.unlisted.get(prefix)?.as_str()))).collect()
 }
 
+/// Of what is refused, or fits into no Secret, as much as there is room for.
+fn refused<'a>(view: &View<'a>, unfit: &'a BTreeMap<String, String>) -> BTreeMap<&'a str, &'a str> {
+    let mut bytes = 0;
+    let all = unfit.iter().chain(view.refused).filter(|(path, _)| view.binding.contains(path));
+    let fits = |(path, why): &(&String, &String)| {
+        bytes += path.len() + why.len() + 8;
+        bytes <= MAX_REFUSED_BYTES
+    };
+    all.take_while(fits).map(|(path, why)| (&**path, &**why)).collect()
+}
+
 /// The catalogue of a namespace, or what people should know where there can be none.
-pub(super) fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> Result<Content, Event> {
+pub(super) fn content(
+    view: &View<'_>,
+    leaving: &BTreeMap<String, Leaving>,
+    unfit: &BTreeMap<String, String>,
+) -> Result<Content, Event> {
     let mut held: Vec<&Held> = view.held.iter().collect();
     held.sort_by(|one, other| (&one.path, &one.name).cmp(&(&other.path, &other.name)));
     let entries: Vec<Entry<'_>> = held.iter().map(|held| Entry::of(held, view)).collect();
@@ -97,9 +117,14 @@ pub(super) fn content(view: &View<'_>, leaving: &BTreeMap<String, Leaving>) -> R
             unlisted if unlisted.is_empty() => String::new(),
             unlisted => text(serde_json::to_string(&unlisted)),
         },
+        refused: match refused(view, unfit) {
+            refused if refused.is_empty() => String::new(),
+            refused => text(serde_json::to_string(&refused)),
+        },
     };
-    let Content { catalogue, known, leaving, unread, unlisted } = &content;
-    let bytes: usize = [catalogue, known, leaving, unread, unlisted].into_iter().map(String::len).sum();
+    let Content { catalogue, known, leaving, unread, unlisted, refused } = &content;
+    let texts = [catalogue, known, leaving, unread, unlisted, refused];
+    let bytes: usize = texts.into_iter().map(String::len).sum();
     if bytes > MAX_BYTES {
         let note = format!(
             "the catalogue stays as it was: its Secrets and their keys take {bytes} bytes, and a ConfigMap may have {MAX_BYTES}; refer to \

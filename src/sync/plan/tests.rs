@@ -107,6 +107,7 @@ impl Case {
             known: &self.known,
             unread: &BTreeSet::new(),
             unlisted: &BTreeMap::new(),
+            refused: &BTreeMap::new(),
         };
         plan(&view, &self.settings, self.now)
     }

@@ -98,6 +98,11 @@ impl Facts {
         all.map(|(prefix, why)| (prefix.as_str(), why.as_str()))
     }
 
+    /// Why a path is not as it should be: the API server refuses what the sync writes, or it fits into no Secret.
+    pub fn refused(&self, path: &str) -> Option<&str> {
+        self.catalogue.as_ref()?.refused.get(path).map(String::as_str)
+    }
+
     /// Since when a Secret leaves, and why.
     pub fn leaving(&self, secret: &str) -> Option<&Leaving> {
         self.catalogue.as_ref()?.leaving.get(secret)

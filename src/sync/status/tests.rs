@@ -39,6 +39,7 @@ fn stored(known: &[&str], leaving: serde_json::Value) -> Stored {
         leaving: leaving.to_string(),
         unread: String::new(),
         unlisted: String::new(),
+        refused: String::new(),
     })
 }
 
@@ -101,6 +102,30 @@ fn what_a_secret_says_is_its_state() {
         assert_eq!(row.state, expected, "{claimed:?}");
         assert_eq!(row.used_by, BTreeSet::from(["Pod/p".to_owned()]), "{claimed:?}");
         assert_eq!(row.wants_attention(), expected != State::Ok, "{claimed:?}");
+    }
+}
+
+#[test]
+fn what_is_refused_is_said_whatever_else_is() {
+    const WORDS: &str = "the API server refuses it with 403: exceeded quota: few";
+    let young = "2026-11-01T00:00:00Z";
+    let one = path("database_url");
+    for (secrets, users, expected) in [
+        (vec![claimed(&one, young, None)], &["secret:database_url"][..], State::Refused),
+        (vec![claimed(&one, "2020-01-01T00:00:00Z", None)], &["secret:database_url"], State::Refused),
+        (vec![claimed(&one, young, Some("missing"))], &["secret:database_url"], State::Missing),
+        (vec![claimed(&one, young, None)], &[], State::Unused),
+        (vec![], &["secret:database_url"], State::Unsynced),
+    ] {
+        let mut facts = facts();
+        facts.users.push(user("Pod/p", users, &[]));
+        facts.secrets = Some((secrets, BTreeSet::new()));
+        let catalogue = facts.catalogue.as_mut().unwrap();
+        catalogue.refused = BTreeMap::from([(one.clone(), WORDS.to_owned())]);
+        let (state, why) = only(&facts);
+        assert_eq!(state, expected, "{why}");
+        assert!(why.contains(WORDS), "{state:?}: {why}");
+        assert_eq!(placed(&facts).wants_attention(), state != State::Unused);
     }
 }
 

@@ -178,7 +178,8 @@ pub fn a_quota_that_is_used_up(world: &World) {
     });
     let sync = scene.source.start();
     scene.deploy();
-    assert!(scene.mine.wait_event("Refused").contains(&scene.scope[0]));
+    let note = scene.mine.wait_event("Refused");
+    assert!(note.contains(&scene.scope[0]) && note.contains("exceeded quota: few"), "{note}");
     assert_eq!(sync.metrics()["refgate_sync_names_taken"], 0.0);
     scene.goes_on("second", "2");
     world.plane.admin.api.delete(&format!("{path}/few")).ok();

@@ -102,6 +102,11 @@ impl Bed {
         fs::write(&self.file, json!(*self.secrets.lock().unwrap()).to_string()).unwrap();
     }
 
+    /// Where the manager's secrets are.
+    pub fn file(&self) -> PathBuf {
+        self.file.clone()
+    }
+
     /// The manager is away, or there again.
     pub fn set_away(&self, away: bool) {
         if away { fs::remove_file(&self.file).unwrap() } else { self.save() }

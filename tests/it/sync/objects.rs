@@ -29,6 +29,18 @@ pub fn status(code: u16, reason: &str, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message})
 }
 
+/// The answer to whoever makes something in a namespace that is being deleted.
+pub fn ending() -> Value {
+    let mut status = status(
+        403,
+        "Forbidden",
+        "unable to create new content in namespace web because it is being terminated",
+    );
+    status["details"] =
+        json!({"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]});
+    status
+}
+
 pub fn is_terminating(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
@@ -87,8 +99,16 @@ pub fn merged(there: Option<&Value>, patch: &Value) -> Result<Value, Refusal> {
     Ok(new)
 }
 
-/// What no write may do to a Secret.
+/// What no write may do to a Secret (Kubernetes, `ValidateSecret`).
 pub fn check(there: Option<&Value>, new: &Value) -> Result<(), Refusal> {
+    // Of a ConfigMap the sync writes fixed keys, which keep the same rule.
+    let is_key = |key: &String| {
+        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        (1..=253).contains(&key.len()) && key.bytes().all(is_legal) && key != "." && !key.starts_with("..")
+    };
+    if new["data"].as_object().is_some_and(|data| !data.keys().all(is_key)) {
+        return Err(Refusal::INVALID);
+    }
     let Some(there) = there else { return Ok(()) };
     let is_changed = |key: &str| there[key] != new[key];
     let is_fixed = there["immutable"] == true && (is_changed("data") || is_changed("immutable"));

@@ -46,7 +46,11 @@ pub struct Call {
 pub enum Fault {
     /// Refused with this code and reason, and a message that quotes all that was sent.
     Refuse(u16, &'static str),
-    /// Refused with this code, and a reason too that quotes all that was sent.
+    /// Refused since the namespace is being deleted.
+    Terminating,
+    /// Refused with this code, in these words.
+    Say(u16, &'static str),
+    /// Refused with this code, a reason that quotes all that was sent, and a message that quotes what is there besides.
     Quote(u16),
     /// Nothing is done, and nothing is answered.
     Hang,
@@ -231,7 +235,14 @@ impl Server {
             let mut kept = self.kept();
             let result = match fault {
                 Some(Fault::Refuse(code, reason)) => (code, objects::status(code, reason, &call.body)),
-                Some(Fault::Quote(code)) => (code, objects::status(code, &call.body, &call.body)),
+                Some(Fault::Terminating) => (403, objects::ending()),
+                Some(Fault::Say(code, words)) => (code, objects::status(code, "Any", words)),
+                Some(Fault::Quote(code)) => {
+                    let key = (call.resource.clone(), call.namespace.clone(), call.name.clone());
+                    // As a webhook may, which sees what is there too.
+                    let there = kept.objects.get(&key).map(Value::to_string).unwrap_or_default();
+                    (code, objects::status(code, &call.body, &format!("{there} {}", call.body)))
+                }
                 Some(Fault::Hang) => (0, Value::Null),
                 Some(Fault::Lose | Fault::Half | Fault::Slow(_)) | None => {
                     let before = kept.version;
