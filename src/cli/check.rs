@@ -1,13 +1,18 @@
 //! `refgate check`: the decisions of the webhook, on files, for pull requests and editors.
+//!
+//! The files are read twice, and one document at a time is in memory: first what others are judged by, then all of them.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+use serde_json::Value;
+
 use super::form::Form;
-use super::input::{self, Document, Problem};
-use super::judge::{self, Judge, Judged, Unjudged, Workload};
-use super::report::{Entry, Report};
-use super::{Against, CLEAN, Progress, Screen, carriers};
+use super::input::{Document, Problem, Read, Sources};
+use super::judge::{self, Judge, Judged, Unjudged, Workload, sops};
+use super::report::{Entry, Report, Why};
+use super::{Against, CLEAN, Progress, Screen, UNREADABLE, carriers};
 
 /// What to check, and how to say it.
 #[derive(Debug, Clone)]
@@ -39,37 +44,36 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         return Ok(CLEAN);
     }
     let mut judge = Judge::load_with_secrets(&options.against)?;
-    let mut report = Report::default();
-    let (mut progress, mut documents) = (Progress::new(), Vec::new());
-    // All of them are read before any is judged: an ExternalSecret may stand before its store.
-    let nothing = input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
-        match read {
-            Ok(document) => {
-                judge.take_in(&document.value);
-                documents.push(document);
-            }
-            Err(problem) => report.errors.push(problem),
+    let mut sources = Sources::new(&options.paths, &mut io::stdin().lock());
+    let (mut progress, mut count) = (Progress::new(), 0_usize);
+    // What others are judged by is taken in before any is judged: an ExternalSecret may stand before its store.
+    sources.read_where(&Judge::may_be_taken_in, &mut |read| {
+        if let Read::Document(document) = read {
+            judge.take_in(&document.value);
         }
-        progress.say(|| format!("{} documents", documents.len()));
     });
-    for document in &documents {
-        add(&mut report, &mut judge, document);
-    }
+    let mut report = Report::new(Screen::new(), options.output);
+    let nothing = sources.read(&mut |read| {
+        match read {
+            Read::Document(document) => add(&mut report, &mut judge, &document),
+            Read::Problem(problem) => report.problem(&problem),
+            Read::End => report.end_file(),
+        }
+        count += 1;
+        progress.say(|| format!("{count} documents"));
+    });
     progress.done();
-    // Then a count of nothing would read as a result.
-    let is_nothing = nothing.is_some() && documents.is_empty() && report.errors.is_empty();
     if let Some(problem) = nothing {
         // Standard output goes into a file, perhaps; for programs it is in the report too.
         let _ = writeln!(anstream::stderr(), "refgate: {}", problem.message);
-        report.errors.push(problem);
+        // Then a count of nothing would read as a result.
+        if options.output == Output::Text && report.count() == 0 {
+            return Ok(UNREADABLE);
+        }
+        report.problem(&problem);
     }
-    let text = match options.output {
-        Output::Text if is_nothing => String::new(),
-        Output::Text => report.text(),
-        Output::Json => report.json(),
-    };
-    Screen::new().print(&text)?;
-    Ok(report.exit_code())
+    let (_, code) = report.finish().context("standard output")?;
+    Ok(code)
 }
 
 /// What there is to say of a document that admission does not judge.
@@ -84,25 +88,44 @@ fn beside<'a>(judge: &Judge, document: &'a Document) -> Result<Option<(Judged, W
 }
 
 /// Judges one document into the report.
-pub fn add(report: &mut Report, judge: &mut Judge, document: &Document) {
+pub fn add<W: io::Write>(report: &mut Report<W>, judge: &mut Judge, document: &Document) {
     if let Form::Encrypted(by) = document.form {
         return report.skip_encrypted(&document.file, by);
     }
-    let mut is_left_out = false;
-    let judged = judge.workload(&document.value).and_then(|workload| match workload {
+    let object = &document.value;
+    let mut why = None;
+    let judged = judge.workload(object).and_then(|workload| match workload {
         Some(workload) if !workload.is_left_out() => Ok(Some((judge.judge(&workload)?, workload))),
         other => {
-            is_left_out = other.is_some();
+            why = other.map(|_| Why::Namespace);
             beside(judge, document)
         }
     });
     match judged {
-        Ok(Some((judged, workload))) => report.results.push(Entry::new(document, workload, judged)),
-        Ok(None) => report.skip(is_left_out),
-        Err(unjudged) => report.errors.push(Problem {
+        Ok(Some((judged, workload))) => report.entry(&Entry::new(document, workload, judged)),
+        Ok(None) => {
+            let kind = kind_of(object);
+            let why = why.unwrap_or(match kind {
+                _ if sops::is_kept(object) => Why::Encrypted,
+                Some(_) => Why::Kind,
+                None => Why::NoObject,
+            });
+            report.skip(why, kind.as_deref());
+        }
+        Err(unjudged) => report.problem(&Problem {
             file: Some(document.file.clone()),
             line: Some(document.line_of(&unjudged.pointer)),
             message: unjudged.to_string(),
         }),
     }
+}
+
+/// The kind of an object, as kubectl writes it: with its group, where it has one.
+fn kind_of(object: &Value) -> Option<String> {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let group = text("apiVersion").and_then(|version| version.rsplit_once('/')).map(|(group, _)| group);
+    Some(match group {
+        Some(group) => format!("{}.{group}", text("kind")?),
+        None => text("kind")?.to_owned(),
+    })
 }

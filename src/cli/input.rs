@@ -4,14 +4,15 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use tempfile::SpooledTempFile;
 
 use super::form::{Form, MAX_KEY_FILE_BYTES, is_named_like_key};
 use crate::yaml;
@@ -68,51 +69,102 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Reads every path in turn and hands on what it holds; `-` is `stdin`. Gives what held nothing and should have: who pipes
-/// the output of a program that failed must not hear that all is well. A file may be empty beside others.
-pub fn read(
-    paths: &[PathBuf],
-    stdin: &mut dyn Read,
-    each: &mut dyn FnMut(Result<Document, Problem>),
-) -> Option<Problem> {
-    let count = Cell::new(0_usize);
-    let mut is_stdin_empty = false;
-    let mut each = |read| {
-        count.set(count.get() + 1);
-        each(read);
-    };
-    for path in paths {
-        if path.as_os_str() == STDIN {
-            let mut bytes = Vec::new();
+/// What reading comes upon.
+pub enum Read {
+    /// One manifest.
+    Document(Document),
+    /// Something that could not be read.
+    Problem(Problem),
+    /// A file is over.
+    End,
+}
+
+/// So many bytes of standard input, or of a pipe, are held in memory; a longer one is in an unlinked file.
+const SPOOL_BYTES: usize = 1 << 20;
+
+/// The files of a command. They may be read more than once: standard input, and whatever else can be read but once, is kept.
+pub struct Sources {
+    paths: Vec<(PathBuf, Option<io::Result<SpooledTempFile>>)>,
+}
+
+impl Sources {
+    /// Files, folders, or `-` for `stdin`, which is read here to its end.
+    pub fn new(paths: &[PathBuf], stdin: &mut dyn io::Read) -> Self {
+        let mut spooled = |path: &PathBuf| {
+            if path.as_os_str() == STDIN {
+                return Some(spool(stdin));
+            }
+            // A pipe, such as `/dev/fd/63` of a shell.
+            let is_stream = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+            is_stream.then(|| spool(&mut File::open(path)?))
+        };
+        Self { paths: paths.iter().map(|path| (path.clone(), spooled(path))).collect() }
+    }
+
+    /// Reads every path in turn and hands on what it holds. Gives what held nothing and should have: who pipes the output of a
+    /// program that failed must not hear that all is well. A file may be empty beside others.
+    pub fn read(&mut self, each: &mut dyn FnMut(Read)) -> Option<Problem> {
+        self.read_where(&|_| true, each)
+    }
+
+    /// The same for files whose text is `wanted` alone.
+    pub fn read_where(
+        &mut self,
+        wanted: &dyn Fn(&str) -> bool,
+        each: &mut dyn FnMut(Read),
+    ) -> Option<Problem> {
+        let count = Cell::new(0_usize);
+        let (mut files, mut is_stdin_empty) = (0_usize, false);
+        let mut each = |read| {
+            count.set(count.get() + usize::from(!matches!(read, Read::End)));
+            each(read);
+        };
+        for (path, spooled) in &mut self.paths {
             let before = count.get();
-            match stdin.read_to_end(&mut bytes) {
-                Ok(_) => decode(STDIN, bytes, &mut each),
-                Err(error) => each(Err(unreadable(STDIN, &error))),
-            }
-            is_stdin_empty |= count.get() == before;
-            continue;
+            let Some(spooled) = spooled else {
+                files_of(path, &mut |found| match found {
+                    Ok(path) => {
+                        files += 1;
+                        decode(&shown(path), fs::read(path), wanted, &mut each);
+                    }
+                    Err(problem) => each(Read::Problem(problem)),
+                });
+                continue;
+            };
+            files += 1;
+            decode(&shown(path), whole(spooled), wanted, &mut each);
+            is_stdin_empty |= path.as_os_str() == STDIN && count.get() == before;
         }
-        for found in files(path) {
-            match found {
-                Ok(file) => match fs::read(&file) {
-                    Ok(bytes) => decode(&shown(&file), bytes, &mut each),
-                    Err(error) => each(Err(unreadable(&shown(&file), &error))),
-                },
-                Err(problem) => each(Err(problem)),
-            }
+        let nothing = |message| Some(Problem { file: None, line: None, message });
+        let names =
+            || self.paths.iter().map(|(path, _)| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        match count.get() {
+            _ if is_stdin_empty => nothing(
+                "nothing was read: standard input holds no document; did the command before it fail?"
+                    .to_owned(),
+            ),
+            0 if files == 0 => nothing(format!(
+                "nothing was read: {} holds no file that ends in .yaml, .yml or .json; name the file or folder with the manifests",
+                names()
+            )),
+            0 => nothing(format!("nothing was read: there is no document in {}", names())),
+            _ => None,
         }
     }
-    let nothing = |message| Some(Problem { file: None, line: None, message });
-    match count.get() {
-        _ if is_stdin_empty => nothing(
-            "nothing was read: standard input holds no document; did the command before it fail?".to_owned(),
-        ),
-        0 => {
-            let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-            nothing(format!("nothing was read: there is no document in {}", names.join(", ")))
-        }
-        _ => None,
-    }
+}
+
+fn spool(from: &mut dyn io::Read) -> io::Result<SpooledTempFile> {
+    let mut spooled = SpooledTempFile::new(SPOOL_BYTES);
+    io::copy(from, &mut spooled)?;
+    Ok(spooled)
+}
+
+fn whole(spooled: &mut io::Result<SpooledTempFile>) -> io::Result<Vec<u8>> {
+    let spooled = spooled.as_mut().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+    spooled.rewind()?;
+    let mut bytes = Vec::new();
+    spooled.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn shown(path: &Path) -> String {
@@ -124,27 +176,30 @@ fn unreadable(file: &str, error: &std::io::Error) -> Problem {
     Problem { file: Some(file.to_owned()), line: None, message: format!("cannot be read: {error}") }
 }
 
-fn decode(file: &str, bytes: Vec<u8>, each: &mut dyn FnMut(Result<Document, Problem>)) {
-    let form = Form::of(&bytes);
-    match form {
-        Form::Manifests => {}
-        Form::Encrypted(_) | Form::PrivateKey => {
-            let text = String::from_utf8(bytes).unwrap_or_default();
-            return each(Ok(Document::of_file(file, form, text)));
+/// Hands on what the bytes of a file hold, and that it is over.
+fn decode(file: &str, bytes: io::Result<Vec<u8>>, wanted: &dyn Fn(&str) -> bool, each: &mut dyn FnMut(Read)) {
+    let problem = |line, message: &str| {
+        Read::Problem(Problem { file: Some(file.to_owned()), line, message: message.to_owned() })
+    };
+    match bytes.map(|bytes| (Form::of(&bytes), String::from_utf8(bytes))) {
+        Err(error) => each(Read::Problem(unreadable(file, &error))),
+        Ok((Form::Unreadable(message), _)) => each(problem(None, message)),
+        Ok((form @ (Form::Encrypted(_) | Form::PrivateKey), text)) => {
+            each(Read::Document(Document::of_file(file, form, text.unwrap_or_default())));
         }
-        Form::Unreadable(message) => {
-            let (file, message) = (Some(file.to_owned()), message.to_owned());
-            return each(Err(Problem { file, line: None, message }));
-        }
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => documents(file, &text, each),
-        Err(error) => {
+        Ok((Form::Manifests, Ok(text))) if !wanted(&text) => {}
+        Ok((Form::Manifests, Ok(text))) => documents(file, &text, &mut |read| {
+            each(match read {
+                Ok(document) => Read::Document(document),
+                Err(problem) => Read::Problem(problem),
+            });
+        }),
+        Ok((Form::Manifests, Err(error))) => {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = Some(1 + line_breaks(good));
-            each(Err(Problem { file: Some(file.to_owned()), line, message: "this is not UTF-8".to_owned() }));
+            each(problem(Some(1 + line_breaks(good)), "this is not UTF-8"));
         }
     }
+    each(Read::End);
 }
 
 fn line_breaks(bytes: &[u8]) -> usize {
@@ -152,18 +207,16 @@ fn line_breaks(bytes: &[u8]) -> usize {
 }
 
 /// A file as it is named, or the manifests below a folder, in the order of their names.
-fn files(path: &Path) -> Vec<Result<PathBuf, Problem>> {
-    let mut found = Vec::new();
+fn files_of(path: &Path, each: &mut dyn FnMut(Result<&Path, Problem>)) {
     if path.is_dir() {
-        walk(path, &mut BTreeSet::new(), &mut found);
+        walk(path, &mut BTreeSet::new(), each);
     } else {
-        // Whatever it is called, somebody named it; `/dev/fd/63` is a file here.
-        found.push(Ok(path.to_owned()));
+        // Whatever it is called, somebody named it.
+        each(Ok(path));
     }
-    found
 }
 
-fn walk(folder: &Path, seen: &mut BTreeSet<PathBuf>, found: &mut Vec<Result<PathBuf, Problem>>) {
+fn walk(folder: &Path, seen: &mut BTreeSet<PathBuf>, each: &mut dyn FnMut(Result<&Path, Problem>)) {
     // A folder is entered once, by whatever name: that ends loops of links.
     let entries = fs::canonicalize(folder).and_then(|real| {
         if !seen.insert(real) {
@@ -173,17 +226,14 @@ fn walk(folder: &Path, seen: &mut BTreeSet<PathBuf>, found: &mut Vec<Result<Path
     });
     let mut entries = match entries {
         Ok(entries) => entries,
-        Err(error) => {
-            found.push(Err(unreadable(&shown(folder), &error)));
-            return;
-        }
+        Err(error) => return each(Err(unreadable(&shown(folder), &error))),
     };
     entries.sort();
-    for entry in entries {
+    for entry in &entries {
         if entry.is_dir() {
-            walk(&entry, seen, found);
-        } else if is_manifest(&entry) || is_key(&entry) {
-            found.push(Ok(entry));
+            walk(entry, seen, each);
+        } else if is_manifest(entry) || is_key(entry) {
+            each(Ok(entry));
         }
     }
 }
@@ -248,12 +298,14 @@ fn pieces(text: &str) -> Vec<(&str, usize)> {
 /// A List is its items; each is a document of its own.
 fn items(
     file: &str,
-    source: yaml::Document,
+    mut source: yaml::Document,
     lines_before: usize,
     each: &mut dyn FnMut(Result<Document, Problem>),
 ) {
+    // Of what is handed on the lines alone are needed.
+    let value = std::mem::take(&mut source.value);
     let source = Rc::new(source);
-    flatten(source.value.clone(), String::new(), &mut |at, value| {
+    flatten(value, String::new(), &mut |at, value| {
         let line = lines_before + source.line_of(&at);
         each(Ok(Document {
             file: file.to_owned(),

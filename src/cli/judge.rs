@@ -30,7 +30,7 @@ mod keys;
 mod namespaces;
 mod pods;
 mod policies;
-mod sops;
+pub(super) mod sops;
 
 pub use namespaces::namespace;
 
@@ -46,8 +46,10 @@ pub struct Judge {
     level: Option<Level>,
     /// The namespaces of `snapshot` that the flags were applied to.
     ready: BTreeSet<String>,
-    /// Whether what the world's objects fill is worked out.
-    is_joined: bool,
+    /// The namespaces of which it is still to be worked out what objects of other systems fill.
+    unjoined: BTreeSet<Box<str>>,
+    /// Whether that is all of them: an object of the whole cluster may change what is filled anywhere.
+    are_all_unjoined: bool,
 }
 
 /// A document that is judged: it carries a pod template, or data, or it is an object of another sync system.
@@ -132,7 +134,8 @@ impl Judge {
             namespace: against.namespace.clone(),
             level: against.level,
             ready: BTreeSet::new(),
-            is_joined: true,
+            unjoined: BTreeSet::new(),
+            are_all_unjoined: false,
         }
     }
 
@@ -262,6 +265,13 @@ impl Judge {
         }
     }
 
+    /// Whether a text may hold an object that others are judged by. One that does not name its group, and has no escapes by which
+    /// it could be hidden, holds none.
+    pub fn may_be_taken_in(text: &str) -> bool {
+        let has = |part: &str| memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some();
+        has("\\") || carriers::kinds().any(|(_, kind)| kind.is_watched() && has(kind.group))
+    }
+
     /// Takes an object of another sync system into the world: files that come together are judged together.
     pub fn take_in(&mut self, object: &Value) {
         let Ok(Some(workload)) = self.workload(object) else { return };
@@ -276,19 +286,24 @@ impl Judge {
         }
         if kind.cluster_scoped {
             Arc::make_mut(&mut self.snapshot.cluster).insert(Arc::new(held));
+            self.are_all_unjoined = true;
         } else if let Some(state) = self.snapshot.namespaces.get_mut(&*namespace) {
             Arc::make_mut(&mut Arc::make_mut(state).carried).insert(Arc::new(held));
+            self.unjoined.insert((*namespace).into());
         }
-        self.is_joined = false;
     }
 
     /// Works out what the objects that were taken in fill.
     fn join(&mut self) {
-        if std::mem::replace(&mut self.is_joined, true) {
-            return;
-        }
         let Snapshot { settings, namespaces, cluster, .. } = &mut self.snapshot;
-        for state in namespaces.values_mut().filter(|state| !state.carried.is_empty()) {
+        let mut unjoined = std::mem::take(&mut self.unjoined);
+        if std::mem::take(&mut self.are_all_unjoined) {
+            unjoined.extend(namespaces.keys().cloned());
+        }
+        for name in unjoined {
+            let Some(state) = namespaces.get_mut(&name).filter(|state| !state.carried.is_empty()) else {
+                continue;
+            };
             let NamespaceState { namespace, catalogue, carried, .. } = (**state).clone();
             *state = Arc::new(NamespaceState::join(namespace, catalogue, carried, cluster, settings));
         }

@@ -71,16 +71,35 @@ impl Screen {
     }
 
     pub(super) fn print(&mut self, text: &str) -> anyhow::Result<()> {
+        self.write_all(text.as_bytes()).and_then(|()| self.flush()).context("standard output")
+    }
+
+    fn tried<T>(&mut self, done: io::Result<T>, gone: T) -> io::Result<T> {
+        match done {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.gone = true;
+                Ok(gone)
+            }
+            other => other,
+        }
+    }
+}
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.gone {
+            return Ok(bytes.len());
+        }
+        let written = self.out.write(bytes);
+        self.tried(written, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         if self.gone {
             return Ok(());
         }
-        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.gone = true;
-                Ok(())
-            }
-            other => other.context("standard output"),
-        }
+        let flushed = self.out.flush();
+        self.tried(flushed, ())
     }
 }
 

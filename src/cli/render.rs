@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::form::Form;
-use super::input::{self, Document};
+use super::input::{Document, Read, Sources};
 use super::judge::{self, Judge, Unjudged};
 use super::{Against, CLEAN, REFUSED, Screen, UNREADABLE, diff, emit, report};
 use crate::policy::decision::{Outcome, Verdict};
@@ -57,14 +57,15 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         renderer.complain(CLEAN, &format!("the world is that of {}", world.display()));
     }
     let mut failure = None;
-    let nothing = input::read(&options.paths, &mut io::stdin().lock(), &mut |read| {
+    let nothing = Sources::new(&options.paths, &mut io::stdin().lock()).read(&mut |read| {
         let done = match read {
-            Ok(document) if document.form == Form::Manifests => renderer.document(&document),
-            Ok(document) => {
+            Read::End => Ok(()),
+            Read::Document(document) if document.form == Form::Manifests => renderer.document(&document),
+            Read::Document(document) => {
                 renderer.complain(UNREADABLE, &not_rendered(&document));
                 Ok(())
             }
-            Err(problem) => {
+            Read::Problem(problem) => {
                 let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
                 let file = problem.file.unwrap_or_default();
                 renderer.complain(UNREADABLE, &format!("{file}{line}: {}", problem.message));
@@ -221,7 +222,7 @@ impl Renderer {
     fn complain(&mut self, code: u8, sentence: &str) {
         self.code = self.code.max(code);
         // Where standard error is gone there is nobody left to tell.
-        let _ = writeln!(anstream::stderr(), "{}", report::printable(sentence));
+        let _ = writeln!(anstream::stderr(), "refgate: {}", report::printable(sentence));
     }
 }
 

@@ -50,16 +50,14 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let settings = Arc::new(judge::settings(options.config.as_deref())?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let report = runtime.context("cannot start")?.block_on(scan(options, &settings))?;
-    let text = match options.output {
-        Output::Text => report.text(),
-        Output::Json => report.json(),
-    };
-    Screen::new().print(&text)?;
-    Ok(report.exit_code())
+    let tally = runtime.context("cannot start")?.block_on(scan(options, &settings))?;
+    let mut report = Report::new(Screen::new(), options.output);
+    tally.write(&mut report);
+    let (_, code) = report.finish().context("standard output")?;
+    Ok(code)
 }
 
-async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<Report> {
+async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<Tally> {
     let reader = Reader::connect(options.kubeconfig.clone(), options.context.clone()).await?;
     let mut tally = Tally::default();
     let mut world = read_world(&reader, &options.own_namespace, &mut tally).await?;
@@ -80,7 +78,7 @@ async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<Rep
     }
     scan.carried(&served).await;
     scan.progress.done();
-    Ok(scan.tally.report())
+    Ok(scan.tally)
 }
 
 /// The Namespaces and their catalogues, as `serve` knows them when it starts.

@@ -5,12 +5,13 @@
 //! and the same faults. Only what is refused takes memory.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io::Write;
 
 use serde_json::Value;
 
 use super::input::Problem;
 use super::judge::{Judged, Workload};
-use super::report::{Entry, Report, Scanned};
+use super::report::{Entry, Report, Why};
 
 /// Namespace and uid: who owns an object is what the object says, and owners are of its own namespace.
 type Id = (String, String);
@@ -120,19 +121,17 @@ impl Tally {
         self.counts.judged
     }
 
-    /// All of it, namespace by namespace.
-    pub(super) fn report(mut self) -> Report {
+    /// Writes all of it, namespace by namespace.
+    pub(super) fn write<W: Write>(mut self, report: &mut Report<W>) {
         // Stable: inside a namespace what makes others comes before what it makes.
         self.results.sort_by(|one, other| one.namespace().cmp(other.namespace()));
-        let Counts { judged, refused, over, .. } = self.counts;
-        Report {
-            results: self.results,
-            errors: self.errors,
-            skipped: over,
-            encrypted: Vec::new(),
-            left_out: 0,
-            scanned: Some(Scanned { judged, refused }),
-        }
+        self.results.iter().for_each(|entry| report.entry(entry));
+        self.errors.iter().for_each(|problem| report.problem(problem));
+        let Counts { judged, refused, over } = self.counts;
+        report.skip_many(Why::Completed, over);
+        let totals = report.totals();
+        totals.without_entry = refused.saturating_sub(self.results.len());
+        (totals.judged, totals.refused) = (judged, refused);
     }
 }
 

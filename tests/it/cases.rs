@@ -57,9 +57,9 @@ fn manifests(folder: &Path) -> Vec<input::Document> {
 fn of_manifest(folder: &Path) -> Value {
     let mut judge = judge(folder);
     let text = fs::read_to_string(folder.join("manifest.yaml")).unwrap();
-    let (mut report, mut patches) = (Report::default(), Vec::new());
+    let (mut report, mut patches) = (Report::new(Vec::new(), check::Output::Json), Vec::new());
     input::documents("manifest.yaml", &text, &mut |read| match read {
-        Err(problem) => report.errors.push(problem),
+        Err(problem) => report.problem(&problem),
         Ok(document) => {
             check::add(&mut report, &mut judge, &document);
             let Ok(Some(workload)) = judge.workload(&document.value) else { return };
@@ -73,7 +73,8 @@ fn of_manifest(folder: &Path) -> Value {
             }
         }
     });
-    let mut value: Value = serde_json::from_str(&report.json()).unwrap();
+    let (json, _) = report.finish().unwrap();
+    let mut value: Value = serde_json::from_slice(&json).unwrap();
     value["patches"] = patches.into();
     value
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 mod carriers;
 mod files;
 mod input;
+mod memory;
 mod words;
 
 struct Ran {
@@ -143,7 +144,7 @@ fn json_says_what_it_promises() {
     let ran = check(&manifest.join("---\n"), &SCOPE);
     let report = ran.json();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&report), ["errors", "results", "skipped"]);
+    assert_eq!(keys(&report), ["errors", "judged", "refused", "results", "skipped", "skippedKinds"]);
     assert_eq!(report["skipped"], 1);
     let result = &report["results"][0];
     assert_eq!(

@@ -94,7 +94,9 @@ async fn text_names_the_namespace_where_check_names_the_file() {
     assert_eq!(lines[0], "web  Pod/one  container web  env DB_PASSWORD  credential-name");
     assert!(lines.contains(&"    the same in 1 more of DaemonSet/agent"), "{}", ran.out);
     assert!(
-        ran.out.contains("\n3 objects: 1 allowed, 2 refused, 1 finding\n1 of the refused have no entry"),
+        ran.out.contains(
+            "\n3 objects: 1 allowed, 2 refused, 1 finding\n1 more were refused for the same reason"
+        ),
         "{}",
         ran.out
     );

@@ -74,7 +74,7 @@ impl Judge {
         }
         self.snapshot.namespaces.insert(name.into(), Arc::new(state));
         self.ready.insert(name.to_owned());
-        self.is_joined = false;
+        self.unjoined.insert(name.into());
         Ok(())
     }
 }

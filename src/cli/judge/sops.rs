@@ -75,6 +75,11 @@ fn metadata(object: &Value) -> Option<&Map<String, Value>> {
     (block.contains_key("mac") || block.contains_key("lastmodified")).then_some(block)
 }
 
+/// Whether SOPS keeps a file.
+pub fn is_kept(object: &Value) -> bool {
+    metadata(object).is_some()
+}
+
 /// A value that SOPS has not encrypted.
 struct Plain<'v> {
     pointer: String,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{CLEAN, PLAINTEXT, REFERENCE, SCOPE, check, folder, pod, run, run_with};
 
@@ -31,21 +31,26 @@ fn nothing_is_not_clean() {
         let ran = run(&arguments);
         assert_eq!((ran.code, &*ran.out), (Some(2), ""), "{arguments:?}");
         assert!(
-            ran.err.contains("nothing was read: there is no document in ") && ran.err.contains(text(&folder)),
+            ran.err.starts_with("refgate: nothing was read: ")
+                && ran
+                    .err
+                    .contains(&format!("{} holds no file that ends in .yaml, .yml or .json", text(&folder))),
             "{}",
             ran.err
         );
     }
     // Beside others an empty file is nothing to speak of; empty standard input is.
     fs::write(folder.join("empty.yaml"), "# nothing yet\n").unwrap();
-    assert_eq!(run(&["check", text(&folder)]).code, Some(2));
+    let ran = run(&["check", text(&folder)]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("nothing was read: there is no document in "), "{}", ran.err);
     fs::write(folder.join("pod.yaml"), pod("a", CLEAN)).unwrap();
     let ran = run(&["check", text(&folder)]);
     assert_eq!((ran.code, &*ran.err), (Some(0), ""));
     let ran = run(&["check", text(&folder), "-"]);
     assert_eq!(ran.code, Some(2));
     assert!(
-        ran.err.contains("standard input") && ran.out.contains("1 workload: 1 allowed"),
+        ran.err.contains("standard input") && ran.out.contains("1 object: 1 allowed"),
         "{}\n{}",
         ran.err,
         ran.out
@@ -97,7 +102,7 @@ fn what_admission_does_not_judge_is_skipped() {
     );
     let said = run_with(&["check", "-"], &both).out;
     assert!(
-        said.ends_with("3 skipped (2 of a kind that is not judged, 1 in kube-system, kube-node-lease or refgate-system, where no webhook judges)\n"),
+        said.ends_with("3 skipped (kind not judged: 2 Service; no webhook judges kube-system, kube-node-lease or refgate-system: 1 Pod)\n"),
         "{said}"
     );
     // The world itself lies among the manifests.
@@ -114,6 +119,41 @@ fn what_admission_does_not_judge_is_skipped() {
             "{report}"
         );
     }
+}
+
+/// A clean result must not be read as one about what nobody looked at.
+#[test]
+fn what_is_not_judged_is_named_and_counted() {
+    let manifests = [
+        &*pod("a", CLEAN),
+        "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: r}\n",
+        "apiVersion: v1\nkind: Service\n",
+        "apiVersion: v1\nkind: Service\n",
+        "replicas: 2\n",
+        // What stands in the place of a kind by mistake may be anything.
+        "apiVersion: v1\nkind: kR4vT9wqZ2pB\n",
+    ];
+    let ran = check(&manifests.join("---\n"), &[]);
+    let report = ran.json();
+    assert_eq!(
+        (ran.code, &report["judged"], &report["skipped"]),
+        (Some(0), &1.into(), &5.into()),
+        "{report}"
+    );
+    let row = |kind: Option<&str>, reason: &str, count: u64| json!({"kind": kind, "reason": reason, "count": count});
+    assert_eq!(
+        report["skippedKinds"],
+        json!([
+            row(Some("Rollout.argoproj.io"), "kind", 1),
+            row(Some("Service"), "kind", 2),
+            row(Some("other"), "kind", 1),
+            row(None, "no-object", 1),
+        ])
+    );
+    let text = run_with(&["check", "-"], &manifests.join("---\n")).out;
+    let last = "1 object: 1 allowed, 0 refused, 5 skipped (kind not judged: 2 Service, 1 Rollout.argoproj.io, 1 other; \
+                no object of Kubernetes)\n";
+    assert!(text.ends_with(last), "{text}");
 }
 
 #[test]

@@ -28,6 +28,17 @@ fn render_says_what_it_does_not_resolve() {
             assert_eq!(ran.out.contains("2 references are not resolved"), output != "after", "{}", ran.out);
         }
     }
+    // As every program does, it says who speaks.
+    let ran = run_with(
+        &["render", "-"],
+        &format!("{}---\na: [\n", pod("a", "    - {name: A, value: \"secret:a//b\"}\n")),
+    );
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.err.lines().count() == 2 && ran.err.lines().all(|line| line.starts_with("refgate: -:")),
+        "{}",
+        ran.err
+    );
     let ran = run_with(&["render", "-", "--output", "diff"], &pod("a", CLEAN));
     assert_eq!((ran.code, &*ran.err), (Some(0), ""));
     assert!(ran.out.ends_with("Pod/a in snippets-stage, nothing to inject\n"), "{}", ran.out);
@@ -92,12 +103,12 @@ fn places_and_counts_are_those_of_what_was_judged() {
     assert!(said.ends_with("1 object: 0 allowed, 1 refused\n"), "{said}");
     let config_map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
     for (manifests, summary) in [
-        (&[&*pod("a", CLEAN), &deployment(CLEAN)][..], "2 workloads: 2 allowed, 0 refused\n"),
+        (&[&*pod("a", CLEAN), &deployment(CLEAN)][..], "2 objects: 2 allowed, 0 refused\n"),
         (&[&pod("a", CLEAN), config_map], "2 objects: 2 allowed, 0 refused\n"),
         (&[&pod("a", CLEAN), STORE], "2 objects: 1 allowed, 1 refused\n"),
         (
             &[&pod("a", CLEAN), "kind: Service\n"],
-            "1 workload: 1 allowed, 0 refused, 1 skipped (of a kind that is not judged)\n",
+            "1 object: 1 allowed, 0 refused, 1 skipped (kind not judged: 1 Service)\n",
         ),
     ] {
         let said = run_with(&[&["check", "-"], &SCOPE[..]].concat(), &manifests.join("---\n")).out;

@@ -1,0 +1,231 @@
+//! What one document, or one object of a cluster, came to: its row in JSON, and its lines in text.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::text::{Line, printable};
+use super::totals::Totals;
+use crate::cli::input::Document;
+use crate::cli::judge::{Judged, Workload};
+use crate::cli::place;
+use crate::policy::decision::{ReferenceReport, Verdict};
+use crate::policy::finding::Finding;
+use crate::policy::wishes;
+
+/// What one document came to.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// `None`, as the line, for an object of a cluster.
+    file: Option<String>,
+    line: Option<usize>,
+    api_version: String,
+    kind: String,
+    namespace: String,
+    name: String,
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    findings: Vec<FindingEntry>,
+    references: Vec<ReferenceEntry>,
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allowed: Vec<String>,
+    /// Of an object of a cluster.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    group: Option<Group>,
+    /// What is refused, besides the findings.
+    #[serde(skip)]
+    refusals: Vec<Refusal>,
+}
+
+/// For whom an entry of a cluster stands.
+#[derive(Debug, Serialize)]
+struct Group {
+    /// The controller that made the object: `ReplicaSet/web-5d9c`.
+    owner: Option<String>,
+    /// How many others of that owner are refused for the same, and have no entry.
+    alike: usize,
+}
+
+/// What is refused, and where it stands.
+#[derive(Debug)]
+struct Refusal {
+    at: At,
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+struct FindingEntry {
+    rule: &'static str,
+    certainty: &'static str,
+    container: Option<String>,
+    name: Option<String>,
+    pointer: String,
+    reason: &'static str,
+    detail: String,
+    #[serde(skip)]
+    instead: String,
+    #[serde(skip)]
+    at: At,
+}
+
+#[derive(Debug, Serialize)]
+struct ReferenceEntry {
+    pointer: String,
+    path: Option<String>,
+    secret: Option<String>,
+    key: Option<String>,
+    verdict: &'static str,
+}
+
+/// Where something stands, for eyes.
+#[derive(Debug)]
+struct At {
+    line: Option<usize>,
+    container: Option<String>,
+    what: String,
+}
+
+impl At {
+    fn new(document: Option<&Document>, object: &Value, pointer: &str) -> Self {
+        let place::Place { container, what } = place::of(object, pointer);
+        Self { line: document.map(|document| document.line_of(pointer)), container, what }
+    }
+}
+
+impl Entry {
+    /// What `judged` says of `document`.
+    pub fn new(document: &Document, workload: Workload<'_>, judged: Judged) -> Self {
+        Self::read(Some(document), &document.value, workload, judged)
+    }
+
+    /// What `judged` says of an object of a cluster, which `owner` has made.
+    pub fn of_object(object: &Value, workload: Workload<'_>, judged: Judged, owner: Option<String>) -> Self {
+        let entry = Self::read(None, object, workload, judged);
+        Self { group: Some(Group { owner, alike: 0 }), ..entry }
+    }
+
+    fn read(document: Option<&Document>, object: &Value, workload: Workload<'_>, judged: Judged) -> Self {
+        let finding = |finding: Finding| FindingEntry {
+            rule: finding.rule,
+            certainty: finding.certainty.as_str(),
+            at: At::new(document, object, &finding.pointer),
+            container: finding.container,
+            name: finding.name,
+            pointer: finding.pointer,
+            reason: finding.reason,
+            detail: finding.detail,
+            instead: finding.instead,
+        };
+        let reference = |reference: ReferenceReport| ReferenceEntry {
+            pointer: reference.pointer,
+            path: reference.path,
+            secret: reference.secret,
+            key: reference.key,
+            verdict: reference.verdict.as_str(),
+        };
+        let refusal =
+            |wishes::Refusal { pointer, text, .. }| Refusal { at: At::new(document, object, &pointer), text };
+        let mut refusals: Vec<Refusal> = judged.refusals.into_iter().map(refusal).collect();
+        refusals.sort_by_key(|refusal| refusal.at.line);
+        Self {
+            refusals,
+            file: document.map(|document| document.file.clone()),
+            line: document.map(|document| document.line),
+            group: None,
+            api_version: workload.api_version.to_owned(),
+            kind: workload.kind.kind.into_owned(),
+            namespace: workload.namespace,
+            name: workload.name,
+            decision: if judged.denial.is_some() { "deny" } else { "allow" },
+            message: judged.denial,
+            findings: judged.findings.into_iter().map(finding).collect(),
+            references: judged.references.into_iter().map(reference).collect(),
+            warnings: judged.warnings,
+            allowed: judged.allowed,
+        }
+    }
+
+    /// What it adds to the totals.
+    pub(super) fn count(&self, totals: &mut Totals) {
+        totals.judged += 1;
+        totals.refused += usize::from(self.message.is_some());
+        totals.findings += self.findings.len();
+        totals.warnings += self.warnings.len();
+        let is_unknown = |reference: &&ReferenceEntry| reference.verdict == Verdict::Unknown.as_str();
+        totals.unknown += self.references.iter().filter(is_unknown).count();
+    }
+
+    /// Where it belongs.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// One more of the same owner is refused for the same.
+    pub fn add_alike(&mut self) {
+        if let Some(group) = &mut self.group {
+            group.alike += 1;
+        }
+    }
+
+    /// What it is refused for, in words that are the same for a workload and for the pods that it makes: which rule,
+    /// and where, but no position in a list.
+    pub fn faults(&self) -> BTreeSet<String> {
+        let words = |mark: &str, at: &At| {
+            format!("{mark}\n{}\n{}", at.container.as_deref().unwrap_or_default(), at.what)
+        };
+        let findings = self.findings.iter().map(|finding| words(finding.rule, &finding.at));
+        let refusals = self.refusals.iter().map(|refusal| words("refused", &refusal.at));
+        let mut faults: BTreeSet<String> = findings.chain(refusals).collect();
+        if faults.is_empty() {
+            faults.extend(self.message.clone());
+        }
+        faults
+    }
+
+    /// What there is to see: a row for each finding and each refusal, then what the warnings say of the whole.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        // By line, where JSON has them by pointer.
+        let mut findings: Vec<&FindingEntry> = self.findings.iter().collect();
+        findings.sort_by_key(|finding| finding.at.line);
+        for finding in findings {
+            lines.push(self.row(&finding.at, finding.rule));
+            lines.push(Line::note("", &format!("{}: {}", finding.reason, finding.detail)));
+            lines.push(Line::note("instead: ", &finding.instead));
+        }
+        let mut previous = None;
+        for refusal in &self.refusals {
+            let place = (refusal.at.line, &refusal.at.what);
+            if previous.replace(place) != Some(place) {
+                lines.push(self.row(&refusal.at, "refused"));
+            }
+            lines.push(Line::note("", &refusal.text));
+        }
+        let whole = At { line: self.line, container: None, what: String::new() };
+        if !self.warnings.is_empty() {
+            lines.push(self.row(&whole, "warning"));
+            lines.extend(self.warnings.iter().map(|warning| Line::note("", warning)));
+        }
+        if let Some(Group { owner: Some(owner), alike: 1.. }) = &self.group {
+            let alike = self.group.as_ref().map_or(0, |group| group.alike);
+            lines.push(Line::note("", &format!("the same in {alike} more of {owner}")));
+        }
+        lines
+    }
+
+    fn row(&self, at: &At, mark: &'static str) -> Line {
+        let object =
+            if self.name.is_empty() { self.kind.clone() } else { format!("{}/{}", self.kind, self.name) };
+        let container = at.container.as_ref().map(|name| format!("container {name}")).unwrap_or_default();
+        let first = match (&self.file, at.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}"),
+            _ => self.namespace.clone(),
+        };
+        let cells = [first, object, container, at.what.clone()];
+        Line::Row { cells: cells.map(|cell| printable(&cell)), mark }
+    }
+}
