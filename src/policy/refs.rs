@@ -26,7 +26,7 @@ struct Ref<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'r str>,
     r#use: &'static str,
-    at: Vec<String>,
+    at: &'r BTreeSet<String>,
 }
 
 /// The texts in a value of this annotation; `None` where it is not in its form.
@@ -103,7 +103,7 @@ pub fn text(plan: &Plan<'_, '_>, template: &Template<'_>, world: &World<'_>) -> 
                 .filter(|entry| *entry.path == **path)
                 .and_then(|entry| entry.version.as_deref()),
             r#use: wanted.as_str(),
-            at: at.iter().cloned().collect(),
+            at,
         })
         .collect();
     let text = if rows.is_empty() { String::new() } else { serde_json::to_string(&rows).unwrap_or_default() };
