@@ -5,6 +5,8 @@
 #
 # Both servers run side by side on free ports of loopback; in each round each of them is asked in turn, so that a
 # machine that is slow for a while is slow for both. No request is tried twice, and one that fails ends the run with 1.
+#
+# HTTP/1.1 is the figure that counts: API servers speak it to a Service, and to every URL that is not loopback.
 set -euo pipefail
 rounds=${1:-5} requests=${2:-20000}
 concurrency=16
@@ -95,7 +97,7 @@ for protocol in h1 h2; do
     for review in plain references; do
         case $protocol in
             h1) name="HTTP/1.1 keep-alive, $concurrency connections" ;;
-            h2) name="HTTP/2, 1 connection, $concurrency streams" ;;
+            h2) name="HTTP/2 (a URL on loopback), 1 connection, $concurrency streams" ;;
         esac
         case $review in
             plain) name+=", 9 KB, no reference" ;;
