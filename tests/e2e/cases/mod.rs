@@ -126,6 +126,7 @@ pub const CASES: &[Case] = cases![
 /// The tests on a real node: `make node TESTS=all`.
 pub const ON_A_NODE: &[Case] = cases![
     Node node::a_fresh_namespace,
+    Node node::applied_before_the_put,
     Node node::env_in_order,
     Node node::a_rotated_file,
 ];

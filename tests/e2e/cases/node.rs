@@ -1,5 +1,6 @@
-//! `make node`: a real node to try RefGate on, and what only real containers can prove.
+//! `make node`: a real node to try RefGate on, and tests that need real containers.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use super::demo::write_kubeconfig;
 use crate::harness::node_cluster::{Cluster, Tenant};
 use crate::harness::node_image::BUSYBOX;
 use crate::harness::node_space::ENTER;
-use crate::harness::wait::until_within;
+use crate::harness::wait::{until, until_within};
 use crate::harness::world::bind;
 use crate::seconds;
 
@@ -45,7 +46,7 @@ pub fn run(cluster: &Cluster) -> ! {
     }
 }
 
-/// A secret that nothing names yet: what names it is applied once, and its pods become Ready without another command.
+/// No object names the secret before the Deployment does: after one `kubectl apply` its pods become Ready.
 pub fn a_fresh_namespace(cluster: &Cluster) {
     let tenant = cluster.bind("node-fresh", "node/fresh/test");
     tenant.put("mail", r#"{"SMTP_HOST": "mail.example.com", "SMTP_PORT": "2525"}"#);
@@ -57,7 +58,39 @@ pub fn a_fresh_namespace(cluster: &Cluster) {
     println!("  env-from, from apply to Ready: {}", seconds(start.elapsed()));
 }
 
-/// `$(NAME)` holds the value, wherever the entry that uses it stands and whatever brings the variable.
+/// A workload of each controller is there before its secret: all become Ready by themselves once it is put.
+pub fn applied_before_the_put(cluster: &Cluster) {
+    let tenant = cluster.bind("node-before", "node/before/test");
+    let annotations = json!({"refgate.dev/env-from": "cache"});
+    let mut job = template("once", &annotations, &[]);
+    job["spec"]["restartPolicy"] = json!("Never");
+    let spec = |name: &str| json!({"selector": {"matchLabels": {"app": name}}, "template": template(name, &annotations, &[])});
+    let names = ["web", "db", "agent", "once"];
+    tenant.apply(&deployment(names[0], 1, &annotations, &[]));
+    for (kind, name) in [("StatefulSet", names[1]), ("DaemonSet", names[2])] {
+        tenant.apply(
+            &json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec(name)}),
+        );
+    }
+    tenant.apply(&json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": names[3]}, "spec": {"template": job},
+    }));
+    let denied = format!("/api/v1/namespaces/{}/events?fieldSelector=reason%3DFailedCreate", tenant.name);
+    until("every controller was denied a pod", || {
+        let events = cluster.plane.admin.api.get(&denied).ok();
+        let kinds = events["items"].as_array()?.iter().map(|event| event["involvedObject"]["kind"].as_str());
+        (kinds.collect::<BTreeSet<_>>().len() == names.len()).then_some(())
+    });
+    let start = Instant::now();
+    tenant.put("cache", r#"{"CACHE_URL": "redis://cache.example.com/3"}"#);
+    for name in names {
+        let pods = tenant.wait_pods(name, 1);
+        assert_eq!(variables(&tenant, &pods[0], &["CACHE_URL"]), ["redis://cache.example.com/3"]);
+        println!("  {name}: from put to Ready: {}", seconds(start.elapsed()));
+    }
+}
+
+/// `$(NAME)` is the value in the container, for an injected variable too.
 pub fn env_in_order(cluster: &Cluster) {
     let tenant = cluster.bind("node-order", "node/order/test");
     tenant.put("postgres", r#"{"password": "k7Gq-first"}"#);
@@ -91,7 +124,7 @@ pub fn a_rotated_file(cluster: &Cluster) {
     assert_eq!(content(), "first");
     let start = Instant::now();
     tenant.put("session_key", "second");
-    // A minute until the sync looks, and a minute and a half until the kubelet does.
+    // The sync reads its lists every minute, and the kubelet looks at a pod every minute or a little more.
     until_within("the file is the new one", Duration::from_secs(300), || {
         (content() == "second").then_some(())
     });
@@ -103,21 +136,23 @@ pub fn a_rotated_file(cluster: &Cluster) {
 
 /// A Deployment of pods that wait.
 fn deployment(name: &str, replicas: u32, annotations: &Value, env: &[(&str, &str)]) -> Value {
-    let env: Vec<Value> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    let container = json!({"name": "main", "image": BUSYBOX, "command": ["sleep", "86400"], "env": env});
+    let template = template(name, annotations, env);
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
-        "spec": {
-            "replicas": replicas, "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}, "annotations": annotations},
-                "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
-            },
-        },
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template},
     })
 }
 
-/// What variables hold in the running container.
+fn template(name: &str, annotations: &Value, env: &[(&str, &str)]) -> Value {
+    let env: Vec<Value> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let container = json!({"name": "main", "image": BUSYBOX, "command": ["sleep", "86400"], "env": env});
+    json!({
+        "metadata": {"labels": {"app": name}, "annotations": annotations},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+    })
+}
+
+/// The values of variables in the running container.
 fn variables(tenant: &Tenant<'_>, pod: &Value, names: &[&str]) -> Vec<String> {
     let text = tenant.exec(pod, &["env"]);
     let value = |name: &&str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));

@@ -66,7 +66,7 @@ impl Node {
             ],
         });
         fs::write(networks.join("10-refgate.conflist"), network.to_string()).unwrap();
-        // Without the right to lower scores of the OOM killer, runc dies of the pods' own.
+        // Without the right to lower OOM scores, as inside a container, runc fails for every pod.
         let config = format!(
             "version = 2\n\
              disabled_plugins = [\"io.containerd.internal.v1.opt\"]\n\
@@ -101,7 +101,7 @@ impl Node {
             "authorization": {"mode": "AlwaysAllow"},
             "clusterDNS": ["10.0.0.10"], "clusterDomain": "cluster.local", "resolvConf": folder.join("resolv.conf"),
             "volumePluginDir": folder.join("volume-plugins"),
-            // The machine is nearly full, maybe, and the node is not what fills it.
+            // A full disk of the machine must not evict pods.
             "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
             "imageGCHighThresholdPercent": 100,
         });

@@ -36,7 +36,7 @@ pub struct Tenant<'c> {
 }
 
 impl Cluster {
-    /// Brings everything up, in a new space that this process is in already.
+    /// Brings everything up, in the space that this process runs in.
     pub fn start(folder: &Path, programs: Programs, cgroup: &str) -> Self {
         furnish();
         let plane = Plane::start_at(ADDRESS, folder, programs);
@@ -62,7 +62,7 @@ impl Cluster {
         });
     }
 
-    /// A new namespace, bound by what `refgate bind` prints, with a developer who may edit in it.
+    /// A new namespace, bound with the output of `refgate bind`, with a developer who may edit in it.
     pub fn bind(&self, name: &str, scope: &str) -> Tenant<'_> {
         let printed = run_refgate(&["bind", name, scope]);
         let apply = ["apply", "--server-side", "--field-manager=refgate-bind", "-f", "-"];
@@ -73,7 +73,7 @@ impl Cluster {
         Tenant { cluster: self, name: name.to_owned(), scope: scope.to_owned(), developer }
     }
 
-    /// What finds the secret manager.
+    /// Environment variables with the secret manager's address and credentials.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let all = moto::environment(&self.plane.folder, self.moto.address);
         all.into_iter().filter(|(name, _)| *name != "HOME").collect()
@@ -121,7 +121,7 @@ impl Tenant<'_> {
         })
     }
 
-    /// What a program in the first container of a pod prints.
+    /// Standard output of a command in the first container of a pod.
     #[track_caller]
     pub fn exec(&self, pod: &Value, command: &[&str]) -> String {
         let name = pod["metadata"]["name"].as_str().unwrap();
@@ -150,7 +150,7 @@ fn install(plane: &Plane, moto: &Moto) {
     }
 }
 
-/// What an operator adds: where the secret manager is.
+/// An operator's overlay: the sync gets the secret manager's address.
 fn kustomization(moto: &Moto) -> Value {
     let environment: Vec<Value> = moto::environment(Path::new("/"), moto.address)
         .iter()

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::node_space::run;
 
-/// What tests run in containers.
+/// A shell and its tools, for the containers of tests.
 pub const BUSYBOX: &str = "docker.io/library/busybox:1";
-/// What holds the namespaces of a pod.
+/// Holds the namespaces of a pod.
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10";
 /// As the manifests name it.
 pub const REFGATE: &str = "docker.io/library/refgate:0.1.0";
@@ -22,7 +22,7 @@ pub fn build_all(folder: &Path) -> Vec<PathBuf> {
     let refgate = refgate_root(&folder.join("refgate"));
     vec![
         build(&folder.join("busybox"), &busybox, BUSYBOX, &json!({"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]})),
-        // It has to be there, and nothing more; killed it is by SIGKILL.
+        // It only waits; containerd ends it with SIGKILL.
         build(
             &folder.join("pause"),
             &busybox,
@@ -52,12 +52,12 @@ fn busybox_root(folder: &Path) -> PathBuf {
     root
 }
 
-/// What the Dockerfile puts into it.
+/// The files that the Dockerfile copies.
 fn refgate_root(folder: &Path) -> PathBuf {
     let root = folder.join("root");
     fs::create_dir_all(root.join("etc/ssl/certs")).unwrap();
     let binary = root.join("refgate");
-    // A tenth of its size, which is held in memory several times.
+    // A tenth of the size: the image is in memory several times.
     run("strip", &["-o", binary.to_str().unwrap(), env!("CARGO_BIN_EXE_refgate")]);
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
     let authorities = Path::new("/etc/ssl/certs/ca-certificates.crt");

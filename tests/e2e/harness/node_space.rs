@@ -30,7 +30,7 @@ pub const ADDRESS: &str = "10.244.7.1";
 /// The control group of everything that the kubelet starts, with the process id of the run behind it.
 const CGROUP: &str = "refgate-node-";
 
-/// What a kubelet writes for the whole machine.
+/// Settings of the kernel that a kubelet changes for the whole machine.
 const KERNEL: [&str; 6] = [
     "vm/overcommit_memory",
     "vm/panic_on_oom",
@@ -60,7 +60,7 @@ pub fn enter(folder: &Path, arguments: &[String]) -> Option<ExitStatus> {
     write_enter(folder, &child);
     let status = supervise(child);
     for (path, value) in kernel {
-        // What the machine does not let us write, the kubelet could not change either.
+        // A setting that is read-only here was read-only for the kubelet.
         let _ = fs::write(path, value);
     }
     let own = std::process::id().to_string();
@@ -86,12 +86,12 @@ fn start(cgroup: &str, folder: &Path, arguments: &[String]) -> Child {
         "init",
     ]);
     command.arg(program).args([WITHIN, cgroup]).arg(folder).args(arguments);
-    // The end of this pipe is what ends it: Ctrl-C, a failure or a kill of this process all close it.
+    // The process inside ends when this pipe closes: on Ctrl-C, on a failure, or when this process is killed.
     command.stdin(Stdio::piped());
     command.spawn().unwrap()
 }
 
-/// Only out here process 1 of the space has a number by which others find it.
+/// The process id of the space's process 1 is known only outside.
 fn write_enter(folder: &Path, child: &Child) {
     let children = format!("/proc/{0}/task/{0}/children", child.id());
     let init = until("the space has its process 1", || {
@@ -108,7 +108,7 @@ fn write_enter(folder: &Path, child: &Child) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Waits for its end, or ends it on Ctrl-C, on SIGTERM, and when who started this process is gone.
+/// Waits for its end, or ends it: on Ctrl-C, on SIGTERM, and when the parent of this process is gone.
 fn supervise(mut child: Child) -> Option<ExitStatus> {
     let ended = Arc::new(AtomicBool::new(false));
     watch_signals(Arc::clone(&ended));
