@@ -19,10 +19,10 @@ use crate::policy::decision::{Decision, Outcome, ReferenceReport};
 use crate::policy::finding::Finding;
 use crate::policy::level::Level;
 use crate::policy::path::Scope;
+use crate::policy::refusal::Refusal;
 use crate::policy::review::{self, Endpoint, ParseError};
 use crate::policy::snapshot::{NamespaceState, Settings, Snapshot};
 use crate::policy::verdict;
-use crate::policy::wishes::Refusal;
 use crate::policy::workload::{Kind, SECRET};
 use crate::world::World;
 

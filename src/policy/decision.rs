@@ -1,7 +1,7 @@
 //! A decision: all that one review comes to.
 
 use super::finding::Finding;
-use super::wishes::Refusal;
+use super::refusal::Refusal;
 
 /// What a review comes to. Nothing else happened; the caller logs it and counts it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -8,6 +8,7 @@ use super::foreign::{Foreign, Reading, annotations};
 use super::judge::Walk;
 use super::leftover;
 use super::message;
+use super::refusal::Cause;
 use super::workload::json::escape;
 use super::workload::volume::{CLASS_ATTRIBUTE, Volume};
 
@@ -82,7 +83,7 @@ impl<'t> Walk<'_, 't> {
             });
         }
         if foreign {
-            self.refuse(pointer(), subject(), message::foreign_secret(name));
+            self.refuse(pointer(), subject(), Cause::OutOfScope, message::foreign_secret(name));
         }
     }
 
@@ -101,7 +102,7 @@ impl<'t> Walk<'_, 't> {
             }
             Reading::Malformed(system) => {
                 if self.world.binding().is_fenced() {
-                    self.refuse(pointer(), subject(), message::malformed(system));
+                    self.refuse(pointer(), subject(), Cause::Undecided, message::malformed(system));
                 }
                 false
             }
@@ -119,7 +120,7 @@ impl<'t> Walk<'_, 't> {
             Ok(()) if self.world.binding().is_fenced() => Verdict::Allowed,
             Ok(()) => Verdict::Unknown,
             Err(why) => {
-                self.refuse(pointer(), subject(), why);
+                self.refuse(pointer(), subject(), reference.cause(self.world), why);
                 Verdict::Denied
             }
         };
@@ -138,7 +139,7 @@ impl<'t> Walk<'_, 't> {
     ) {
         if leftover::may_be(text, signs) && self.world.binding().is_fenced() {
             for mark in leftover::find(text) {
-                self.refuse(pointer(), subject(), mark.what);
+                self.refuse(pointer(), subject(), Cause::Undecided, mark.what);
             }
         }
     }
@@ -154,7 +155,7 @@ impl<'t> Walk<'_, 't> {
         }
         let is_synced = || self.world.state.catalogue.by_secret(value).next().is_some();
         if annotations::fills_a_secret(key) && self.world.binding().is_fenced() && is_synced() {
-            self.refuse(pointer(), subject(), message::overwrites(value));
+            self.refuse(pointer(), subject(), Cause::Conflict, message::overwrites(value));
         }
     }
 }

@@ -18,6 +18,7 @@ use super::carriers::place::{self, Place, System};
 use super::carriers::reach::{How, Identity};
 use super::message;
 use super::path::SecretPath;
+use super::refusal::Cause;
 use super::resolve::World;
 use arn::{Arn, aws};
 use signs::{AT, Signs};
@@ -262,6 +263,15 @@ impl Foreign<'_> {
     /// Whether what it names may be a secret that somebody pasted: then nobody repeats it.
     pub fn may_be_pasted(&self, world: &World<'_>) -> bool {
         self.names(|text| world.may_be_pasted(text))
+    }
+
+    /// The kind of fault where [`Self::judge`] refuses it.
+    pub fn cause(&self, world: &World<'_>) -> Cause {
+        match () {
+            () if self.may_be_pasted(world) => Cause::Pasted,
+            () if world.stale => Cause::Stale,
+            () => Cause::OutOfScope,
+        }
     }
 
     /// Whether a bound namespace may have it, or why not. Unbound namespaces are not asked.

@@ -16,10 +16,11 @@ use super::line::Line;
 use super::message;
 use super::plan::container_pointer;
 use super::reference::{env_value, near_miss};
+use super::refusal::{Cause, Refusal};
 use super::resolve::World;
 use super::rules::{Hit, Place as At};
 use super::spot::{Spot, borrowed, candidate};
-use super::wishes::{Refusal, is_ours};
+use super::wishes::is_ours;
 use super::workload::Kind;
 use super::workload::expand::Expander;
 use super::workload::json::{Text, escape};
@@ -163,6 +164,7 @@ impl<'t> Walk<'_, 't> {
                 Err(_) => self.refuse(
                     pointer("value"),
                     message::env_place(container, &entry.name),
+                    Cause::Limit,
                     message::EXPANSION,
                 ),
             }
@@ -215,7 +217,7 @@ impl<'t> Walk<'_, 't> {
             let written = !by_field && entry.value.as_deref() == Some(&*text);
             if !written {
                 let why = if by_field { message::BY_FIELD } else { message::ASSEMBLED };
-                self.refuse(pointer(), message::env_place(container, &entry.name), why);
+                self.refuse(pointer(), message::env_place(container, &entry.name), Cause::Misplaced, why);
             }
             return;
         }
@@ -296,7 +298,8 @@ impl<'t> Walk<'_, 't> {
             let Ok(text) = text else {
                 let base = base();
                 let field = base.rsplit('/').next().unwrap_or_default();
-                self.refuse(pointer(), format!("container {container}, {field}"), message::EXPANSION);
+                let subject = format!("container {container}, {field}");
+                self.refuse(pointer(), subject, Cause::Limit, message::EXPANSION);
                 return;
             };
             let candidate = candidate(at, None, &text, before.as_deref());
@@ -340,7 +343,7 @@ impl<'t> Walk<'_, 't> {
         for (pointer, name, text) in &volume.attributes {
             let pointer = || format!("{}{pointer}{}", base(), escape(name));
             if let Some(why) = self.attribute(volume, name, text) {
-                self.refuse(pointer(), subject(), why);
+                self.refuse(pointer(), subject(), Cause::OutOfScope, why);
             }
             self.secret(text, None, &pointer, &subject);
             if self.world.entry(text).is_some() {
@@ -364,9 +367,9 @@ impl<'t> Walk<'_, 't> {
         }
     }
 
-    pub(super) fn refuse(&mut self, pointer: String, subject: String, text: impl Into<String>) {
+    pub(super) fn refuse(&mut self, pointer: String, subject: String, cause: Cause, text: impl Into<String>) {
         if self.seen.refusals.len() < MANY {
-            self.seen.refusals.push(Refusal { pointer, subject, text: text.into() });
+            self.seen.refusals.push(Refusal { pointer, subject, text: text.into(), cause });
         } else {
             self.seen.dropped += 1;
         }

@@ -68,38 +68,9 @@ pub fn is_anothers(path: &str, secret: &str, by: &str) -> String {
     )
 }
 
-/// What a pod does without a Secret.
-fn waits(optional: bool) -> &'static str {
-    if optional { "until it is, the pod starts without it" } else { "the pod waits until it is" }
-}
-
-/// No Secret holds the path yet.
-pub fn not_synced(path: &str, optional: bool) -> String {
-    format!("{path} is not synced yet; {}", waits(optional))
-}
-
-/// The secret manager does not have the path.
-pub fn not_known(path: &str, optional: bool, similar: Option<&str>) -> String {
-    let hint = similar.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-    format!("the secret manager does not know {path}, so it is not synced; {}{hint}", waits(optional))
-}
-
 /// A value where the name of a secret belongs.
 pub const PASTED: &str = "what stands here looks like a secret itself, and the name of one is wanted; store the value, \
                           replace it where it was written down, and write its name";
-
-/// The secret has no such property.
-pub fn no_property(path: &str, property: &str, similar: Option<&str>) -> String {
-    let hint = similar.map(|name| format!("; did you mean #{name}?")).unwrap_or_default();
-    format!("{path} has no property {property}, and the pod waits until it has{hint}")
-}
-
-/// A typed Secret without the whole value.
-pub fn no_whole(path: &str) -> String {
-    format!(
-        "the Secret of {path} has no key for the whole value, and the pod waits until it has; name a #property"
-    )
-}
 
 /// Two Secrets hold the same path.
 pub fn two_sources(path: &str, first: &str, second: &str) -> String {
@@ -126,17 +97,6 @@ pub fn no_key_holds(
     let what = property.map_or("the whole value".to_owned(), |property| format!("property {property}"));
     let hint = similar.map(|name| format!("; did you mean #{name}?")).unwrap_or_default();
     format!("{by} fills Secret {secret} from {path}, and no key of it holds {what}{hint}")
-}
-
-/// `env-from` of a secret that is not there yet.
-pub fn env_from_not_synced(path: &str, bare_pod: bool) -> String {
-    let hint = if bare_pod {
-        "; a bare pod is not tried again: have the namespace annotated with refgate.dev/sync: scope, or make the pod once \
-         the Secret is there"
-    } else {
-        "; the controller tries again by itself"
-    };
-    format!("{path} is not synced yet, so its properties are not known{hint}")
 }
 
 /// `env-from` of a secret without properties.

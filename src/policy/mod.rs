@@ -3,6 +3,7 @@
 //! No clock, no I/O, no lock, no log: all that [`decide`] may depend on is in its two arguments, and all that happened
 //! is in what it returns. The server, the commands, the tests, the fuzzers and the benchmarks call it and nothing else.
 
+mod absent;
 pub mod allow;
 mod annotation;
 pub mod bounds;
@@ -24,6 +25,7 @@ pub mod path;
 pub mod plan;
 pub mod reference;
 mod refs;
+pub mod refusal;
 pub mod resolve;
 pub mod review;
 pub mod rules;
@@ -39,12 +41,12 @@ use std::collections::BTreeSet;
 use carriers::Known;
 use decision::{Decision, Outcome};
 use judge::{Seen, judge};
-use plan::{Plan, plan};
+use plan::{Maker, Plan, plan};
+use refusal::{Cause, Refusal};
 use resolve::World;
 use review::{Endpoint, Review};
 use snapshot::{NamespaceState, Snapshot};
 use verdict::{Case, Subject};
-use wishes::Refusal;
 use workload::object::{Object, Template};
 use workload::{CONFIG_MAP, KINDS, Kind};
 
@@ -114,8 +116,12 @@ fn not_seen_yet(namespace: &str) -> Decision {
 }
 
 /// A pod that no controller makes again has a name of its own; a controller's has a `generateName`.
-fn is_bare(review: &Review<'_>, template: &Template<'_>) -> bool {
-    review.kind == "Pod" && template.metadata.generate_name.is_none()
+fn maker(template: &Template<'_>) -> Maker {
+    match (template.pointer.is_empty(), template.metadata.generate_name.is_some()) {
+        (true, false) => Maker::Person,
+        (true, true) => Maker::Controller,
+        (false, _) => Maker::Template,
+    }
 }
 
 /// Injects; refuses what cannot or must not be resolved. Pods are patched when they are made, and never later.
@@ -132,7 +138,7 @@ fn mutate(review: &Review<'_>, object: &Object<'_>, world: &World<'_>) -> Decisi
     if !is_new_pod || is_mirror {
         return Decision::allow();
     }
-    let plan = plan(template, world, is_bare(review, template));
+    let plan = plan(template, world, maker(template));
     let patch = if plan.is_refused() { Ok(None) } else { inject::patch(&plan, template, world) };
     let Plan { refusals, notes, references, dropped, overflow, .. } = plan;
     let overflow = overflow.or(patch.as_ref().err().copied());
@@ -177,14 +183,24 @@ fn examine<'t>(
     verdict::drop_repeats(&mut struck);
     let mut overflow = None;
     if let Some(template) = &object.template {
-        let plan = plan(template, world, is_bare(review, template));
+        let plan = plan(template, world, maker(template));
         if template.pointer.is_empty() {
             refusals.extend(unresolved(&plan, review));
         }
         as_env
             .extend(plan.containers.iter().flat_map(|container| &container.env).map(|set| set.name.clone()));
-        refusals.extend(plan.refusals);
         notes.extend(plan.notes);
+        if template.pointer.is_empty() {
+            refusals.extend(plan.refusals);
+        } else {
+            let (awaited, denied): (Vec<_>, Vec<_>) =
+                plan.refusals.into_iter().partition(|refusal| refusal.cause.is_awaited());
+            refusals.extend(denied);
+            if !awaited.is_empty() {
+                notes.extend(awaited.into_iter().map(|refusal| (refusal.subject, refusal.text)));
+                notes.push(("its pods".to_owned(), absent::pods_wait(retry(review))));
+            }
+        }
         references.extend(plan.references);
         overflow = plan.overflow;
         dropped += plan.dropped;
@@ -203,6 +219,17 @@ fn examine<'t>(
     }
 }
 
+/// How long a controller of Kubernetes that was refused a pod waits at most before it tries again: queues that double their wait
+/// up to 1,000 seconds (client-go, `DefaultTypedControllerRateLimiter`), and the Job controller's own up to a minute
+/// (`MaxJobApiBackOff`). Not known of other controllers.
+fn retry(review: &Review<'_>) -> Option<&'static str> {
+    match (&*review.group, &*review.kind) {
+        ("batch", "Job" | "CronJob") => Some("a minute"),
+        ("" | "apps", _) => Some("17 minutes"),
+        _ => None,
+    }
+}
+
 /// References of a pod that the mutating webhook should have resolved, each once.
 fn unresolved(plan: &Plan<'_, '_>, review: &Review<'_>) -> Vec<Refusal> {
     let why = if review.operation == "CREATE" { message::MADE_LATER } else { message::TOO_LATE };
@@ -217,7 +244,7 @@ fn unresolved(plan: &Plan<'_, '_>, review: &Review<'_>) -> Vec<Refusal> {
         .into_iter()
         .map(|origin| {
             let (pointer, subject) = plan.origins[origin].clone();
-            Refusal { pointer, subject, text: why.to_owned() }
+            Refusal { pointer, subject, text: why.to_owned(), cause: Cause::Unresolved }
         })
         .collect()
 }

@@ -10,9 +10,10 @@ use super::decision::{ReferenceReport, Verdict};
 use super::message;
 use super::path::secret_name;
 use super::reference::{Reference, Use, env_value};
+use super::refusal::{Cause, Refusal};
 use super::resolve::{Found, Resolution, Whole, World};
 use super::shared::Shared;
-use super::wishes::{MOUNT_PATH, Refusal, Wishes, check_file};
+use super::wishes::{MOUNT_PATH, Wishes, check_file};
 use super::workload::object::{Place, Template};
 use super::workload::pod::Env;
 use super::workload::volume::Volume;
@@ -89,8 +90,19 @@ pub struct Plan<'t, 'a> {
     pub overflow: Option<&'static str>,
 }
 
-/// Plans for one pod or template. `bare` is a pod that no controller makes again.
-pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, bare: bool) -> Plan<'t, 'a> {
+/// Who makes the pods that are planned for; the advice differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// A person or a program, once: a bare pod.
+    Person,
+    /// A controller, which tries again.
+    Controller,
+    /// Nobody yet: it is a workload's template.
+    Template,
+}
+
+/// Plans for one pod or template.
+pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, maker: Maker) -> Plan<'t, 'a> {
     let mut plan = Plan { wishes: Wishes::read(template), ..Plan::default() };
     plan.refusals.append(&mut plan.wishes.refusals);
     plan.dropped = plan.wishes.dropped;
@@ -101,7 +113,7 @@ pub fn plan<'t, 'a>(template: &'t Template<'a>, world: &World<'_>, bare: bool) -
         plan.overflow = Some(message::TOO_MANY_REFERENCES);
         return plan;
     }
-    let shared = Shared::resolve(&mut plan, template, world, bare);
+    let shared = Shared::resolve(&mut plan, template, world, maker);
     let selected = template.containers().filter(|place| plan.selects(place, world)).count();
     if shared.len().saturating_mul(selected) > INJECTIONS {
         plan.overflow = Some(message::TOO_MANY_INJECTIONS);
@@ -158,15 +170,15 @@ impl<'t, 'a> Plan<'t, 'a> {
     }
 
     /// Refuses what stands at an origin.
-    pub fn refuse(&mut self, origin: usize, text: impl Into<String>) {
+    pub fn refuse(&mut self, origin: usize, cause: Cause, text: impl Into<String>) {
         let (pointer, subject) = self.origins[origin].clone();
-        self.refuse_at(pointer, subject, text.into());
+        self.refuse_at(Refusal { pointer, subject, text: text.into(), cause });
     }
 
     /// Refuses what stands at a pointer.
-    pub fn refuse_at(&mut self, pointer: String, subject: String, text: String) {
+    pub fn refuse_at(&mut self, refusal: Refusal) {
         if self.refusals.len() < MANY {
-            self.refusals.push(Refusal { pointer, subject, text });
+            self.refusals.push(refusal);
         } else {
             self.dropped += 1;
         }
@@ -179,7 +191,7 @@ impl<'t, 'a> Plan<'t, 'a> {
     }
 
     /// Whether "did you mean" is worth looking for: it stands in notes and in refusals.
-    fn suggests(&self) -> bool {
+    pub fn suggests(&self) -> bool {
         self.notes.len() + self.refusals.len() < SUGGESTIONS
     }
 
@@ -214,9 +226,10 @@ impl<'t, 'a> Plan<'t, 'a> {
         let (path, verdict, found) = match resolution {
             Resolution::Found(found) => (Some(found.path.clone()), Verdict::Allowed, Some(found)),
             Resolution::Unknown(path) => (path, Verdict::Unknown, None),
-            Resolution::Refused { path, why } => {
-                self.refuse(origin, why);
-                (path, Verdict::Denied, None)
+            Resolution::Refused { path, cause, why } => {
+                self.refuse(origin, cause, why);
+                let verdict = if cause.is_awaited() { Verdict::Allowed } else { Verdict::Denied };
+                (path, verdict, None)
             }
         };
         if let Some(found) = &found {
@@ -268,7 +281,7 @@ impl<'t, 'a> Plan<'t, 'a> {
                             container.paths.push((index, entry.name.to_string()));
                             self.claim_file(container, &entry.name, source, origin);
                         }
-                        Err(text) => self.refuse(origin, text),
+                        Err(text) => self.refuse(origin, Cause::Syntax, text),
                     },
                 }
             }
@@ -295,17 +308,17 @@ impl<'t, 'a> Plan<'t, 'a> {
                     verdict: Verdict::Denied,
                 };
                 self.references.push(denied);
-                self.refuse(origin, error.to_string());
+                self.refuse(origin, Cause::Syntax, error.to_string());
                 return None;
             }
         };
         let found = self.resolve(origin, &reference, world)?;
         if place.list == "ephemeralContainers" {
-            self.refuse(origin, message::EPHEMERAL);
+            self.refuse(origin, Cause::Misplaced, message::EPHEMERAL);
             return None;
         }
         if entry.value_from.is_some() {
-            self.refuse(origin, message::BOTH);
+            self.refuse(origin, Cause::Conflict, message::BOTH);
             return None;
         }
         Some((found, reference.optional))
@@ -316,7 +329,7 @@ impl<'t, 'a> Plan<'t, 'a> {
         if !first {
             let text =
                 message::clash("env var", "an earlier entry of the same name", &format!("entry {index}"));
-            self.refuse(origin, text);
+            self.refuse(origin, Cause::Conflict, text);
         }
         first
     }
@@ -331,7 +344,7 @@ impl<'t, 'a> Plan<'t, 'a> {
     ) {
         if let Some((_, other)) = container.files.get(name) {
             let (first, second) = (self.origins[*other].1.clone(), self.origins[origin].1.clone());
-            self.refuse(origin, message::clash(&format!("file {name}"), &first, &second));
+            self.refuse(origin, Cause::Conflict, message::clash(&format!("file {name}"), &first, &second));
         } else {
             container.files.insert(name.to_owned(), (source, origin));
         }
@@ -359,7 +372,7 @@ impl<'t, 'a> Plan<'t, 'a> {
                     "something else is mounted at {path} in container {}; choose another refgate.dev/mount-path",
                     &**name
                 );
-                self.refuse(*origin, text);
+                self.refuse(*origin, Cause::Conflict, text);
             }
         }
     }

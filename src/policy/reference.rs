@@ -123,6 +123,11 @@ impl<'a> Reference<'a> {
         Ok(Self { path, absolute, property, optional })
     }
 
+    /// The path as it was written, with its slash.
+    pub fn written(&self) -> String {
+        format!("{}{}", if self.absolute { "/" } else { "" }, self.path)
+    }
+
     /// The path that it means in a namespace with this scope.
     pub fn path_in(&self, own: &Scope) -> Result<SecretPath<'a>, PathError> {
         if self.absolute { SecretPath::absolute(self.path) } else { SecretPath::relative(own, self.path) }

@@ -1,5 +1,6 @@
 //! From a reference, the scope and the catalogue to a synced Secret and key, or to a refusal.
 
+use super::absent::{self, Absent};
 use super::bounds::{MANY, similar};
 use super::carriers::filled::{Filled, Spread};
 use super::carriers::row::Row;
@@ -7,6 +8,7 @@ use super::finding::Certainty;
 use super::message;
 use super::path::{self, key_property, secret_name};
 use super::reference::Reference;
+use super::refusal::Cause;
 use super::rules::{Candidate, Place};
 use super::snapshot::{Binding, Catalogue, Entry, NamespaceState, Settings};
 
@@ -34,6 +36,8 @@ pub enum Resolution<'s> {
     Refused {
         /// The path.
         path: Option<String>,
+        /// The kind of fault.
+        cause: Cause,
         /// A sentence without its subject.
         why: String,
     },
@@ -93,29 +97,32 @@ impl<'s> World<'s> {
 
     /// The path that a reference means, if the namespace may read it.
     fn path_of(&self, reference: &Reference<'_>) -> Result<(&'s str, String), Resolution<'s>> {
-        let refused = |path: Option<String>, why: String| Err(Resolution::Refused { path, why });
+        let refused =
+            |path: Option<String>, cause: Cause, why: String| Err(Resolution::Refused { path, cause, why });
         let own = match self.binding() {
             Binding::Bound { own, .. } => own,
-            Binding::Unbound => return refused(None, message::unbound(self.namespace)),
-            Binding::Broken(why) => return refused(None, message::broken_binding(self.namespace, why)),
+            Binding::Unbound => return refused(None, Cause::Unbound, message::unbound(self.namespace)),
+            Binding::Broken(why) => {
+                return refused(None, Cause::Unbound, message::broken_binding(self.namespace, why));
+            }
             Binding::Unknown => {
                 return Err(Resolution::Unknown(reference.absolute.then(|| reference.path.to_owned())));
             }
         };
         if self.is_value(reference.path) || reference.property.is_some_and(|property| self.is_value(property))
         {
-            return refused(None, message::PASTED.to_owned());
+            return refused(None, Cause::Pasted, message::PASTED.to_owned());
         }
         let path = match reference.path_in(own) {
             Ok(path) => path.as_str().to_owned(),
-            Err(error) => return refused(None, error.to_string()),
+            Err(error) => return refused(None, Cause::Syntax, error.to_string()),
         };
         if self.stale {
-            return refused(Some(path), message::STALE.to_owned());
+            return refused(Some(path), Cause::Stale, message::STALE.to_owned());
         }
         if !self.binding().contains(&path) {
             let why = message::outside(&path, self.binding());
-            return refused(Some(path), why);
+            return refused(Some(path), Cause::OutOfScope, why);
         }
         Ok((own.as_str(), path))
     }
@@ -148,7 +155,7 @@ impl<'s> World<'s> {
             }
             Spread::Shared(row) => {
                 let why = message::env_from_shared(&path, &row.by(), row.secret());
-                return (Resolution::Refused { path: Some(path), why }, None);
+                return (Resolution::Refused { path: Some(path), cause: Cause::Conflict, why }, None);
             }
             Spread::Plain(row) => return (unknown(&path, row), None),
         };
@@ -175,12 +182,16 @@ impl<'s> World<'s> {
         let other = self.catalogue().by_secret(secret).next()?;
         let shown = self.binding().contains(&other.path).then_some(&*other.path);
         let why = message::holds_something_else(path, secret, shown);
-        Some(Resolution::Refused { path: Some(path.to_owned()), why })
+        Some(Resolution::Refused { path: Some(path.to_owned()), cause: Cause::Conflict, why })
     }
 
     /// What a reference comes to here; `suggest` asks for a "did you mean" besides.
     pub fn resolve(&self, reference: &Reference<'_>, suggest: bool) -> Resolution<'s> {
-        let refused = |path: Option<String>, why: String| Resolution::Refused { path, why };
+        let refused = |path: &str, cause: Cause, why: String| Resolution::Refused {
+            path: Some(path.to_owned()),
+            cause,
+            why,
+        };
         let (own, path) = match self.path_of(reference) {
             Ok(found) => found,
             Err(resolution) => return resolution,
@@ -194,24 +205,24 @@ impl<'s> World<'s> {
             let names = self.state.filled.rows().filter_map(|row| row.path().strip_prefix(own));
             let names = names.filter_map(|name| name.strip_prefix('/'));
             let meant = if suggest { similar(reference.path, names) } else { None };
-            return refused(Some(path.clone()), message::nobody_fills(&path, meant));
+            return refused(&path, Cause::NotFilled, message::nobody_fills(&path, meant));
         }
         let secret =
             entries.first().map_or_else(|| secret_name(&path), |entry| entry.secret.clone().into_string());
         if let Some(other) = self.catalogue().by_secret(&secret).find(|entry| *entry.path != *path) {
             let shown = self.binding().contains(&other.path).then_some(&*other.path);
             let why = message::holds_something_else(&path, &secret, shown);
-            return refused(Some(path), why);
+            return refused(&path, Cause::Conflict, why);
         }
         // The Secret that the sync would make is there, by another system and of another path; it will never be the sync's.
         if let (true, Some(other)) = (entries.is_empty(), self.state.filled.writer(&secret)) {
             let why = message::is_anothers(&path, &secret, &other.by());
-            return refused(Some(path), why);
+            return refused(&path, Cause::Conflict, why);
         }
         let key = reference.key();
         let note = match (entries, filled) {
             ([], _) if self.catalogue().is_unknown() => None,
-            ([], _) => Some(self.missing(&path, own, suggest, reference.optional)),
+            ([], _) => Some(self.absent(&path, suggest).note(reference.optional)),
             ([entry, ..], Some(other)) => Some(message::two_sources(&path, &entry.secret, &other.named())),
             ([entry], None) => missing_key(entry, &key, reference, suggest),
             ([first, second, ..], None) => Some(message::two_sources(&path, &first.secret, &second.secret)),
@@ -227,14 +238,18 @@ impl<'s> World<'s> {
         hits.iter().any(|hit| hit.rule.certainty == Certainty::Certain)
     }
 
-    /// What to say of a path that no Secret holds yet.
-    fn missing(&self, path: &str, own: &str, suggest: bool, optional: bool) -> String {
+    /// Why no Secret holds a path yet; `suggest` asks for a "did you mean" besides.
+    pub fn absent<'p>(&self, path: &'p str, suggest: bool) -> Absent<'p>
+    where
+        's: 'p,
+    {
+        let waits = Absent { path, is_known: true, similar: None };
+        let Binding::Bound { own, .. } = self.binding() else { return waits };
+        let own = own.as_str();
         let name = path.strip_prefix(own).and_then(|rest| rest.strip_prefix('/'));
-        let (Some(name), Some(known)) = (name, self.catalogue().known()) else {
-            return message::not_synced(path, optional);
-        };
+        let (Some(name), Some(known)) = (name, self.catalogue().known()) else { return waits };
         if known.binary_search_by(|other| (**other).cmp(name)).is_ok() {
-            return message::not_synced(path, optional);
+            return waits;
         }
         let synced = self
             .catalogue()
@@ -242,14 +257,14 @@ impl<'s> World<'s> {
             .iter()
             .filter_map(|entry| entry.path.strip_prefix(own)?.strip_prefix('/'));
         let names = known.iter().map(|name| &**name).chain(synced);
-        message::not_known(path, optional, if suggest { similar(name, names) } else { None })
+        Absent { path, is_known: false, similar: if suggest { similar(name, names) } else { None } }
     }
 }
 
 /// All properties of a path are wanted, and none is known.
 fn unknown<'s>(path: &str, row: &Row) -> Resolution<'s> {
     let why = message::env_from_unknown(path, &row.by(), row.secret());
-    Resolution::Refused { path: Some(path.to_owned()), why }
+    Resolution::Refused { path: Some(path.to_owned()), cause: Cause::NoProperties, why }
 }
 
 /// So many keys that should hold what a reference asks for are looked at closely.
@@ -271,7 +286,7 @@ fn by_others<'s>(
         let names = rows.filter_map(Row::property);
         let meant = reference.property.filter(|_| suggest).and_then(|property| similar(property, names));
         let why = message::no_key_holds(path, &first.by(), first.secret(), reference.property, meant);
-        return Resolution::Refused { path: Some(path.to_owned()), why };
+        return Resolution::Refused { path: Some(path.to_owned()), cause: Cause::NotFilled, why };
     };
     let others = rows.filter(|other| other.is_other(row)).filter(fits);
     let other = others.take(TRIES).find_map(sure);
@@ -286,13 +301,13 @@ fn missing_key(entry: &Entry, key: &str, reference: &Reference<'_>, suggest: boo
         return None;
     }
     let Some(property) = reference.property else {
-        return Some(message::no_whole(&entry.path));
+        return Some(absent::no_whole(&entry.path, reference.optional));
     };
     let meant = suggest.then(|| {
         let properties: Vec<String> = entry.keys.iter().filter_map(|key| key_property(key)).collect();
         similar(property, properties.iter().map(String::as_str)).map(str::to_owned)
     });
-    Some(message::no_property(&entry.path, property, meant.flatten().as_deref()))
+    Some(absent::no_property(&entry.path, property, reference.optional, meant.flatten().as_deref()))
 }
 
 /// In place of a key: all of them. No key is called so.

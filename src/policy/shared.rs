@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::absent;
 use super::message;
 use super::path::secret_name;
-use super::plan::{ContainerPlan, EnvSet, Plan, Source, container_pointer};
+use super::plan::{ContainerPlan, EnvSet, Maker, Plan, Source, container_pointer};
 use super::reference::{Reference, env_value};
+use super::refusal::{Cause, Refusal};
 use super::resolve::{Whole, World, env_properties};
 use super::wishes::NamedWish;
 use super::workload::json::escape;
@@ -38,7 +40,12 @@ struct SharedEnv {
 
 impl Shared {
     /// Resolves what the annotations of a pod ask for.
-    pub fn resolve(plan: &mut Plan<'_, '_>, template: &Template<'_>, world: &World<'_>, bare: bool) -> Self {
+    pub fn resolve(
+        plan: &mut Plan<'_, '_>,
+        template: &Template<'_>,
+        world: &World<'_>,
+        maker: Maker,
+    ) -> Self {
         let mut shared = Self::default();
         let annotation = |key: &str| format!("{}/metadata/annotations/{}", template.pointer, escape(key));
         let wishes = std::mem::take(&mut plan.wishes);
@@ -68,7 +75,7 @@ impl Shared {
             let origin =
                 plan.origin(annotation("refgate.dev/env-from"), "annotation refgate.dev/env-from".to_owned());
             first_origin.get_or_insert(origin);
-            shared.env_from(plan, origin, reference, world, bare);
+            shared.env_from(plan, origin, reference, world, maker);
         }
         // Two that want one variable are refused elsewhere; where that cannot be seen, it is said.
         for (origin, path) in std::mem::take(&mut shared.unnamed) {
@@ -82,6 +89,7 @@ impl Shared {
         {
             plan.refuse(
                 origin,
+                Cause::Misplaced,
                 "it means no container: all of them are known proxies; name one in refgate.dev/containers",
             );
         }
@@ -104,7 +112,7 @@ impl Shared {
         origin: usize,
         reference: &Reference<'_>,
         world: &World<'_>,
-        bare: bool,
+        maker: Maker,
     ) {
         let notes = plan.notes.len();
         let Some((found, whole)) = plan.resolve_whole(origin, reference, world) else { return };
@@ -127,14 +135,16 @@ impl Shared {
             if !reference.optional && !world.state.catalogue.is_unknown() {
                 // The note says that the pod waits; it does not, it is refused.
                 plan.notes.truncate(notes);
-                plan.refuse(origin, message::env_from_not_synced(&found.path, bare));
+                let absent = world.absent(&found.path, plan.suggests());
+                let text = absent::env_from_not_synced(&absent, &reference.written(), maker);
+                plan.refuse(origin, Cause::NotSynced, text);
             }
             return;
         };
         let properties = env_properties(entry);
         if properties.is_empty() {
             // Without a whole `value`, or with nothing but it, there is nothing to spread out.
-            plan.refuse(origin, message::env_from_plain(&found.path));
+            plan.refuse(origin, Cause::NoProperties, message::env_from_plain(&found.path));
         }
         for (name, key) in properties {
             let source =
@@ -148,7 +158,11 @@ impl Shared {
         if let Some(other) = self.by_name.get(&name).map(|&position| &self.env[position]) {
             let first = plan.origins[other.origin].1.clone();
             let first = if other.gives_way { format!("an earlier secret of {first}") } else { first };
-            return plan.refuse(origin, message::clash(&format!("env var {name}"), &first, path));
+            return plan.refuse(
+                origin,
+                Cause::Conflict,
+                message::clash(&format!("env var {name}"), &first, path),
+            );
         }
         self.push(SharedEnv { name, source, other_secret: secret_name(path), origin, gives_way: true });
     }
@@ -174,7 +188,8 @@ impl Shared {
                 let other = plan.origins[shared.origin].1.clone();
                 let pointer = container_pointer(template, &container.place);
                 let text = message::clash("env var", "its own value", &other);
-                plan.refuse_at(format!("{pointer}/env/{index}/value"), subject, text);
+                let pointer = format!("{pointer}/env/{index}/value");
+                plan.refuse_at(Refusal { pointer, subject, text, cause: Cause::Conflict });
                 continue;
             }
             let resolved = there.is_some_and(|entry| reads(entry, &shared.source, &shared.other_secret));

@@ -7,8 +7,8 @@ use super::finding::{Certainty, Finding};
 use super::judge::Struck;
 use super::level::{Level, Levels};
 use super::message;
+use super::refusal::{Cause, Refusal};
 use super::resolve::World;
-use super::wishes::Refusal;
 
 /// All that there is to say about one object.
 #[derive(Debug, Default)]
@@ -129,7 +129,12 @@ pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
             Subject::Workload => "workload",
             Subject::Data | Subject::Carrier => "object",
         };
-        refusals.push(Refusal { pointer: String::new(), subject: what.to_owned(), text: text.to_owned() });
+        refusals.push(Refusal {
+            pointer: String::new(),
+            subject: what.to_owned(),
+            text: text.to_owned(),
+            cause: Cause::Limit,
+        });
     }
     refusals.sort();
     refusals.dedup();

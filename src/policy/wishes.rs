@@ -5,23 +5,13 @@ use std::collections::HashSet;
 use super::bounds::{MANY, similar};
 use super::message;
 use super::reference::{Reference, ReferenceError};
+use super::refusal::{Cause, Refusal};
 use super::resolve::is_env_name;
 use super::workload::json::escape;
 use super::workload::object::Template;
 
 /// Where files are mounted unless `refgate.dev/mount-path` says otherwise.
 pub const MOUNT_PATH: &str = "/run/refgate";
-
-/// Why something is refused: where it stands and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Refusal {
-    /// RFC 6901 pointer into the object.
-    pub pointer: String,
-    /// In words: `container web, env DATABASE_URL`.
-    pub subject: String,
-    /// The sentence.
-    pub text: String,
-}
 
 /// A reference in an annotation that names what it wants: `env.refgate.dev/NAME`, `file.refgate.dev/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +76,8 @@ impl<'t> Wishes<'t> {
                     continue;
                 }
                 let pointer = format!("{}/metadata/annotations/{}", template.pointer, escape(key));
-                wishes.refusals.push(Refusal { pointer, subject: format!("annotation {}", &**key), text });
+                let subject = format!("annotation {}", &**key);
+                wishes.refusals.push(Refusal { pointer, subject, text, cause: Cause::Syntax });
             }
         }
         wishes.env.sort_by_key(|wish| wish.name);

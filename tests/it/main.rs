@@ -8,6 +8,7 @@
 mod api;
 mod architecture;
 mod attacks;
+mod awaited;
 mod bind;
 mod carriers;
 mod cases;

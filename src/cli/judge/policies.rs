@@ -8,8 +8,8 @@ use crate::policy::carriers::json::Object;
 use crate::policy::carriers::reach::Pointer;
 use crate::policy::carriers::{Foreign, secret_object};
 use crate::policy::leftover;
+use crate::policy::refusal::{Cause, Refusal};
 use crate::policy::snapshot::Snapshot;
-use crate::policy::wishes::Refusal;
 use crate::policy::workload::SECRET;
 
 /// Judges an object by the policies, and takes back what its file makes up for. Gives whether the refusals are other ones now.
@@ -48,7 +48,11 @@ fn faults(workload: &Workload<'_>) -> Vec<Refusal> {
         true => secret_object::judge(&object),
         false => secret_object::judge_config_map(&object),
     };
-    let refusal =
-        |(at, text): (Pointer, String)| Refusal { pointer: at.to_string(), subject: at.words(), text };
+    let refusal = |(at, text): (Pointer, String)| Refusal {
+        pointer: at.to_string(),
+        subject: at.words(),
+        text,
+        cause: Cause::File,
+    };
     reach.faults.into_iter().map(refusal).collect()
 }

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::{Judge, Judged, Workload, workload_of};
 use crate::policy::finding::Finding;
+use crate::policy::refusal::{Cause, Refusal};
 use crate::policy::verdict;
-use crate::policy::wishes::Refusal;
 use crate::policy::workload::json::escape;
 
 /// What SOPS leaves as it is where a file says nothing else.
@@ -146,6 +146,7 @@ fn refusal(pointer: &str) -> Refusal {
         subject: pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~"),
         text: "the file's own rule has SOPS encrypt this value, and it is not encrypted; take it out, and write it in by sops edit FILE"
             .to_owned(),
+        cause: Cause::File,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::cli::judge::{Judged, Workload};
 use crate::cli::place;
 use crate::policy::decision::{ReferenceReport, Verdict};
 use crate::policy::finding::Finding;
-use crate::policy::wishes;
+use crate::policy::refusal;
 
 /// What one document came to.
 #[derive(Debug, Serialize)]
@@ -128,7 +128,7 @@ impl Entry {
             verdict: reference.verdict.as_str(),
         };
         let refusal =
-            |wishes::Refusal { pointer, text, .. }| Refusal { at: At::new(document, object, &pointer), text };
+            |refusal::Refusal { pointer, text, .. }| Refusal { at: At::new(document, object, &pointer), text };
         let mut refusals: Vec<Refusal> = judged.refusals.into_iter().map(refusal).collect();
         refusals.sort_by_key(|refusal| refusal.at.line);
         Self {

@@ -9,11 +9,11 @@ use super::settings::Mode;
 use super::{Carrier, Handling, Kind, Known};
 use crate::policy::decision::Decision;
 use crate::policy::message;
+use crate::policy::refusal::{Cause, Refusal};
 use crate::policy::resolve::World;
 use crate::policy::review::Review;
 use crate::policy::snapshot::{Binding, NamespaceState, Snapshot};
 use crate::policy::verdict::{self, Case, Subject};
-use crate::policy::wishes::Refusal;
 
 /// Audit annotation of an object outside of bound namespaces.
 const UNBOUND: &str = "carrier-unbound";
@@ -38,7 +38,7 @@ pub fn decide(review: &Review<'_>, known: Known, world: &World<'_>, snapshot: &S
         Binding::Unbound => (unbound(&court, &reach), true),
         Binding::Broken(why) => {
             let text = message::broken_binding(world.namespace, why);
-            (refused(&court, text, &reach), false)
+            (refused(&court, Cause::Unbound, text, &reach), false)
         }
         Binding::Unknown | Binding::Bound { .. } => (in_namespace(&court, review, kind, &reach), false),
     };
@@ -70,17 +70,18 @@ fn unknown_kind(review: &Review<'_>, carrier: &'static Carrier, world: &World<'_
         "this version of RefGate does not know this kind of {}, so whose secrets it reaches cannot be said; a newer one may",
         carrier.title
     );
-    let refusals = vec![Refusal { pointer: String::new(), subject: kind, text }];
+    let refusals = vec![Refusal { pointer: String::new(), subject: kind, text, cause: Cause::Undecided }];
     verdict::decide(Case { refusals, ..Case::default() }, world, Subject::Carrier)
 }
 
-fn refused<'t>(court: &Court<'_>, text: String, reach: &'t Reach) -> Judged<'t> {
+fn refused<'t>(court: &Court<'_>, cause: Cause, text: String, reach: &'t Reach) -> Judged<'t> {
     let mut judged = Judged::default();
     let subject = format!("{} {}", court.kind.kind, message::cut(court.name, 80));
     judged.case.refusals.push(Refusal {
         pointer: String::new(),
         subject: subject.trim_end().to_owned(),
         text,
+        cause,
     });
     court.literals(reach, &mut judged.case);
     judged
@@ -106,7 +107,7 @@ fn of_cluster<'t>(court: &Court<'_>, reach: &'t Reach) -> Judged<'t> {
         Mode::Deny => {
             let text = "it is of the whole cluster, so no scope holds it; where operators make such objects, \
                         carriers.clusterScoped: audit of the configuration lets them, and what reads through them is judged all the same";
-            refused(court, text.to_owned(), reach)
+            refused(court, Cause::OutOfScope, text.to_owned(), reach)
         }
     }
 }
@@ -120,6 +121,7 @@ fn unbound<'t>(court: &Court<'_>, reach: &'t Reach) -> Judged<'t> {
             let text = message::unbound(court.world.namespace);
             refused(
                 court,
+                Cause::Unbound,
                 format!("{text}; carriers.unbound: audit of the configuration lets such objects be"),
                 reach,
             )
@@ -136,7 +138,8 @@ fn in_namespace<'t>(court: &Court<'_>, review: &Review<'_>, kind: &Kind, reach: 
             kind.versions.join(" and ")
         );
         let subject = format!("{}, apiVersion", kind.kind);
-        judged.case.refusals.push(Refusal { pointer: "/apiVersion".to_owned(), subject, text });
+        let (pointer, cause) = ("/apiVersion".to_owned(), Cause::Undecided);
+        judged.case.refusals.push(Refusal { pointer, subject, text, cause });
     }
     judged
 }
@@ -152,7 +155,8 @@ fn readers(
     if court.world.stale {
         let subject = format!("{} {}, spec.provider", court.kind.kind, message::cut(name, 80));
         let text = message::STALE.to_owned();
-        return case.refusals.push(Refusal { pointer: "/spec/provider".to_owned(), subject, text });
+        let (pointer, cause) = ("/spec/provider".to_owned(), Cause::Stale);
+        return case.refusals.push(Refusal { pointer, subject, text, cause });
     }
     let own = [(court.world.namespace, court.world.state)];
     let all = snapshot.namespaces.iter().map(|(name, state)| (&**name, &**state));
@@ -189,7 +193,8 @@ fn readers(
             "what reads through it would then be outside of its scope: {first}{more}; leave provider and prefix as they are, \
              change what reads through it first, or make a store of another name"
         );
-        case.refusals.push(Refusal { pointer: "/spec/provider".to_owned(), subject, text: court.said(text) });
+        let (pointer, cause) = ("/spec/provider".to_owned(), Cause::OutOfScope);
+        case.refusals.push(Refusal { pointer, subject, text: court.said(text), cause });
     }
 }
 

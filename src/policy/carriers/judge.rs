@@ -10,10 +10,10 @@ use super::{Carrier, Kind};
 use crate::policy::bounds::MANY;
 use crate::policy::decision::{ReferenceReport, Verdict};
 use crate::policy::message;
+use crate::policy::refusal::{Cause, Refusal};
 use crate::policy::resolve::World;
 use crate::policy::snapshot::Binding;
 use crate::policy::verdict::Case;
-use crate::policy::wishes::Refusal;
 
 /// Audit annotation of what is allowed though it cannot be decided.
 pub const UNDECIDED: &str = "carrier-undecided";
@@ -169,19 +169,19 @@ impl<'w> Court<'w> {
             {
                 continue;
             }
-            self.refuse(&mut judged.case, at, || message::overwrites(secret));
+            self.refuse(&mut judged.case, at, Cause::Conflict, || message::overwrites(secret));
         }
     }
 
     /// All but the paths.
     fn rest(&self, reach: &Reach, judged: &mut Judged<'_>) {
         for (at, text) in &reach.faults {
-            self.refuse(&mut judged.case, at, || text.clone());
+            self.refuse(&mut judged.case, at, Cause::OutOfScope, || text.clone());
         }
         judged.case.dropped += reach.faults.further();
         for (at, identity, text) in &reach.identities {
             if let Err(why) = identity.judge(text, self.world.settings) {
-                self.refuse(&mut judged.case, at, || why.to_owned());
+                self.refuse(&mut judged.case, at, Cause::OutOfScope, || why.to_owned());
             }
         }
         for (at, name) in &reach.classes {
@@ -189,7 +189,7 @@ impl<'w> Court<'w> {
         }
         for (at, name) in &reach.secrets {
             if self.world.is_foreign(name) {
-                self.refuse(&mut judged.case, at, || message::foreign_secret(name));
+                self.refuse(&mut judged.case, at, Cause::OutOfScope, || message::foreign_secret(name));
             }
         }
         for (at, text) in &reach.doubts {
@@ -223,7 +223,8 @@ impl<'w> Court<'w> {
                 let is_advised = is_path || *access.source == Source::Claim;
                 let advice = if is_advised && why != message::PASTED { advice(access.how) } else { "" };
                 self.reference(&mut judged.case, access, path, Verdict::Denied);
-                self.refuse(&mut judged.case, access.at, || why + advice);
+                let cause = self.cause(&why);
+                self.refuse(&mut judged.case, access.at, cause, || why + advice);
             }
         }
     }
@@ -288,7 +289,8 @@ impl<'w> Court<'w> {
             return self.reference(&mut judged.case, access, None, Verdict::Unknown);
         };
         self.reference(&mut judged.case, access, path, Verdict::Denied);
-        self.refuse(&mut judged.case, access.at, || match why == message::PASTED {
+        let cause = self.cause(&why);
+        self.refuse(&mut judged.case, access.at, cause, || match why == message::PASTED {
             true => why,
             false => format!("{why} (whichever store is selected){}", advice(access.how)),
         });
@@ -318,7 +320,7 @@ impl<'w> Court<'w> {
     fn class(&self, at: &Pointer, name: &str, judged: &mut Judged<'_>) {
         let Some(class) = self.world.state.carried.class(name) else {
             if self.world.may_be_pasted(name) {
-                return self.refuse(&mut judged.case, at, || message::PASTED.to_owned());
+                return self.refuse(&mut judged.case, at, Cause::Pasted, || message::PASTED.to_owned());
             }
             let text = format!(
                 "SecretProviderClass {} is not there, so what it reads cannot be said; make the class first",
@@ -330,7 +332,7 @@ impl<'w> Court<'w> {
         // A class names no class, so this ends.
         self.held(class, &mut inner);
         if let Some(first) = inner.case.refusals.first() {
-            self.refuse(&mut judged.case, at, || {
+            self.refuse(&mut judged.case, at, Cause::OutOfScope, || {
                 format!("SecretProviderClass {name} reaches what this namespace may not read: {}", first.text)
             });
         }
@@ -360,12 +362,27 @@ impl<'w> Court<'w> {
         })
     }
 
-    pub(super) fn refuse(&self, case: &mut Case<'_>, at: &Pointer, text: impl FnOnce() -> String) {
+    pub(super) fn refuse(
+        &self,
+        case: &mut Case<'_>,
+        at: &Pointer,
+        cause: Cause,
+        text: impl FnOnce() -> String,
+    ) {
         if case.refusals.len() < MANY {
             let text = message::cut(&self.said(text()), TEXT_CHARACTERS);
-            case.refusals.push(Refusal { pointer: at.to_string(), subject: self.subject(at), text });
+            case.refusals.push(Refusal { pointer: at.to_string(), subject: self.subject(at), text, cause });
         } else {
             case.dropped += 1;
+        }
+    }
+
+    /// The kind of fault of a path that is outside, by the sentence that says why.
+    fn cause(&self, why: &str) -> Cause {
+        match () {
+            () if why == message::PASTED => Cause::Pasted,
+            () if self.world.stale => Cause::Stale,
+            () => Cause::OutOfScope,
         }
     }
 
@@ -373,7 +390,7 @@ impl<'w> Court<'w> {
     fn doubt(&self, at: &Pointer, text: &str, judged: &mut Judged<'_>) {
         match self.world.settings.carriers.undecided(self.carrier.id) {
             Mode::Deny => {
-                self.refuse(&mut judged.case, at, || {
+                self.refuse(&mut judged.case, at, Cause::Undecided, || {
                     format!(
                         "{text} (the setting carriers.undecided.{} says what becomes of that)",
                         self.carrier.id

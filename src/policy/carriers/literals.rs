@@ -10,6 +10,7 @@ use crate::policy::bounds::MANY;
 use crate::policy::foreign::{self, Reading};
 use crate::policy::judge::Struck;
 use crate::policy::message;
+use crate::policy::refusal::Cause;
 use crate::policy::rules::{Candidate, Extent, Place as At};
 use crate::policy::spot::{finding, part};
 use crate::policy::verdict::Case;
@@ -51,19 +52,21 @@ impl Court<'_> {
         let key = literal.name.as_deref().unwrap_or_default();
         let said = secret_object::reference(key, literal.text.as_bytes());
         if let Some(why) = said.filter(|_| self.world.binding().is_fenced()) {
-            self.refuse(case, &literal.at, || why.to_owned());
+            self.refuse(case, &literal.at, Cause::OutOfScope, || why.to_owned());
             return is_one;
         }
         for reading in foreign::inline(&literal.text).into_iter().chain([whole]) {
             let why = match reading {
                 Reading::None => continue,
-                Reading::Reference(reference) => reference.judge(self.world).err(),
+                Reading::Reference(reference) => {
+                    reference.judge(self.world).err().map(|why| (reference.cause(self.world), why))
+                }
                 Reading::Malformed(system) => {
-                    self.world.binding().is_fenced().then(|| message::malformed(system))
+                    self.world.binding().is_fenced().then(|| (Cause::Undecided, message::malformed(system)))
                 }
             };
-            if let Some(why) = why {
-                self.refuse(case, &literal.at, || why);
+            if let Some((cause, why)) = why {
+                self.refuse(case, &literal.at, cause, || why);
             }
         }
         is_one
