@@ -1,11 +1,13 @@
 //! From a plan to the JSON Patch that carries it out: the only place that makes operations.
 //!
 //! The patch is made against the raw JSON and touches nothing but what it sets: an env entry keeps fields that nobody
-//! here has heard of, lists are appended to, a missing list or map is made once. It names Secrets and holds no value.
+//! here has heard of, lists are appended to, a missing list or map is made once. A variable that an entry uses by `$(NAME)` comes before it.
+//! The patch names Secrets and holds no value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::{self, Arguments, Display, Write as _};
 
+use super::order::first_uses;
 use super::plan::{ContainerPlan, EnvSet, Plan, Source};
 use super::refs::{self, REFS};
 use super::resolve::World;
@@ -100,11 +102,22 @@ impl Display for KeyRef<'_> {
 
 fn set_env(patch: &mut Patch, pointer: &str, container: &ContainerPlan<'_, '_>, mount_path: &str) {
     let env = container.place.container.env.as_deref().unwrap_or_default();
-    let mut added = Vec::new();
+    let (mut added, mut inserted) = (Vec::new(), BTreeMap::<usize, Vec<String>>::new());
+    let first_uses = match container.env.iter().any(|set| set.index.is_none()) {
+        true => {
+            let replaced: BTreeSet<usize> = container.env.iter().filter_map(|set| set.index).collect();
+            first_uses(env, |index| replaced.contains(&index))
+        }
+        false => HashMap::new(),
+    };
     for EnvSet { index, name, source, .. } in &container.env {
         let from = KeyRef(source);
         let Some(index) = index else {
-            added.push(format!(r#"{{"name":{},"valueFrom":{from}}}"#, Json(name)));
+            let entry = format!(r#"{{"name":{},"valueFrom":{from}}}"#, Json(name));
+            match first_uses.get(&**name) {
+                Some(first) => inserted.entry(*first).or_default().push(entry),
+                None => added.push(entry),
+            }
             continue;
         };
         if env[*index].value.is_some() {
@@ -117,6 +130,12 @@ fn set_env(patch: &mut Patch, pointer: &str, container: &ContainerPlan<'_, '_>, 
         let file = format!("{mount_path}/{name}");
         let value = format_args!("{pointer}/env/{index}/value");
         patch.operation("replace", value, Some(format_args!("{}", Json(&file))));
+    }
+    // From the end, so that no index before it moves.
+    for (index, entries) in inserted.into_iter().rev() {
+        for entry in entries.iter().rev() {
+            patch.operation("add", format_args!("{pointer}/env/{index}"), Some(format_args!("{entry}")));
+        }
     }
     patch.append(&format!("{pointer}/env"), container.place.container.env.is_some(), &added);
     let whole = |(secret, is_optional): &(String, bool)| {

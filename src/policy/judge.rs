@@ -14,6 +14,7 @@ use super::foreign::signs::{DOLLAR, Signs};
 use super::foreign::{self, annotations};
 use super::line::Line;
 use super::message;
+use super::order::early_uses;
 use super::plan::container_pointer;
 use super::reference::{env_value, near_miss};
 use super::refusal::{Cause, Refusal};
@@ -155,6 +156,9 @@ impl<'t> Walk<'_, 't> {
     fn env(&mut self, template: &Template<'_>, place: Place<'t, '_>, expander: &mut Expander<'t>) {
         let container = &*place.container.name;
         let env = place.container.env.as_deref().unwrap_or_default();
+        for (index, name) in early_uses(env) {
+            self.note(message::env_place(container, &env[index].name), message::early_use(name));
+        }
         for (index, entry) in env.iter().enumerate() {
             let pointer =
                 |field: &str| format!("{}/env/{index}/{field}", container_pointer(template, &place));

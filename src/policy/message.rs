@@ -149,6 +149,11 @@ pub const ASSEMBLED: &str = "the text becomes a reference only once $(VAR) is ex
 pub const BY_FIELD: &str = "the annotation that this variable reads holds a reference, and those are not resolved; write the reference \
                             as the value of the variable";
 
+/// A variable that is used before it is there.
+pub fn early_use(name: &str) -> String {
+    format!("$({name}) does not get the value of {name}, which stands behind it; move {name} before it")
+}
+
 /// An entry with both a reference and another source.
 pub const BOTH: &str = "the variable has a reference as its value and valueFrom besides; leave one out";
 

@@ -20,6 +20,7 @@ pub mod leftover;
 pub mod level;
 mod line;
 pub mod message;
+mod order;
 mod pasted;
 pub mod path;
 pub mod plan;

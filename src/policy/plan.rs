@@ -40,7 +40,7 @@ pub struct Source {
 /// An env var to set.
 #[derive(Debug)]
 pub struct EnvSet {
-    /// The entry that is there, or none: then one is added at the end.
+    /// The entry that is there, or none: then one is added, before the first entry that uses the variable.
     pub index: Option<usize>,
     /// Name of the variable.
     pub name: String,

@@ -24,6 +24,7 @@ mod lease;
 mod managers;
 mod manifests;
 mod oracle;
+mod order;
 mod plaintext;
 mod properties;
 mod put;

@@ -146,9 +146,11 @@ impl Injection<'_> {
         let mut container = self.pod["spec"][list][index].clone();
         let mut wanted = self.env_values(&mut container)?;
         if self.wishes.selected.contains(container["name"].as_str().unwrap()) {
-            for wish in env {
-                set(&mut container, wish);
-            }
+            let is_there =
+                |wish: &&Wanted| members(&container["env"]).any(|entry| entry["name"] == *wish.name);
+            let (there, missing): (Vec<&Wanted>, Vec<&Wanted>) = env.iter().partition(is_there);
+            there.into_iter().for_each(|wish| replace(&mut container, wish));
+            missing.into_iter().for_each(|wish| add(&mut container, wish));
             for (name, source) in files {
                 if wanted.insert(name.clone(), source.clone()).is_some() {
                     return Err(format!("two want file {name}"));
@@ -314,13 +316,20 @@ impl Injection<'_> {
     }
 }
 
-/// Adds or replaces one env var that an annotation asks for.
-fn set(container: &mut Value, wish: &Wanted) {
+/// Adds one env var that an annotation asks for, before the first entry that uses it, or at the end.
+fn add(container: &mut Value, wish: &Wanted) {
+    let entry = json!({"name": wish.name, "valueFrom": wish.source.secret_key_ref()});
+    let uses = |entry: &Value| entry["value"].as_str().is_some_and(|text| pod::uses(text, &wish.name));
+    match members(&container["env"]).position(uses) {
+        Some(at) => container["env"].as_array_mut().unwrap().insert(at, entry),
+        None => push(container, "env", entry),
+    }
+}
+
+/// Replaces the last of the env vars of a name by what an annotation asks for.
+fn replace(container: &mut Value, wish: &Wanted) {
     let entries = container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten();
-    let Some(entry) = entries.filter(|entry| entry["name"] == *wish.name).last() else {
-        push(container, "env", json!({"name": wish.name, "valueFrom": wish.source.secret_key_ref()}));
-        return;
-    };
+    let entry = entries.filter(|entry| entry["name"] == *wish.name).last().unwrap();
     let selector = &entry["valueFrom"]["secretKeyRef"];
     let reads = matches!(entry["value"].as_str(), None | Some(""))
         && wish.source.is(&selector["name"], &selector["key"]);

@@ -111,26 +111,12 @@ impl<'a> Expander<'a> {
             return Err(TooLong);
         }
         let mut out = String::new();
-        let mut rest = text;
-        // Once no bracket closes any more, none will: looking for it at each `$(` would be quadratic.
-        let mut closes = true;
-        while let Some(dollar) = memchr::memchr(b'$', rest.as_bytes()) {
-            out.push_str(&rest[..dollar]);
-            let after = &rest[dollar + 1..];
-            let variable = after.strip_prefix('(').filter(|_| closes).map(|inner| inner.split_once(')'));
-            closes &= variable != Some(None);
-            match variable {
-                Some(Some((name, tail))) => {
-                    self.variable(&mut out, name)?;
-                    rest = tail;
-                }
-                _ => {
-                    out.push('$');
-                    rest = after.strip_prefix('$').unwrap_or(after);
-                }
+        for piece in pieces(text) {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Variable(name) => self.variable(&mut out, name)?,
             }
         }
-        out.push_str(rest);
         Ok(Cow::Owned(out))
     }
 
@@ -149,6 +135,44 @@ impl<'a> Expander<'a> {
         out.push_str(value);
         Ok(())
     }
+}
+
+/// A part of a text, as the kubelet reads it.
+enum Piece<'t> {
+    Text(&'t str),
+    Variable(&'t str),
+}
+
+/// The parts of a text, in their order.
+fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    // Once no bracket closes any more, none will: looking for it at each `$(` would be quadratic.
+    let mut closes = true;
+    std::iter::from_fn(move || {
+        let plain = memchr::memchr(b'$', rest.as_bytes()).unwrap_or(rest.len());
+        if plain > 0 {
+            let (text, tail) = rest.split_at(plain);
+            rest = tail;
+            return Some(Piece::Text(text));
+        }
+        let after = rest.strip_prefix('$')?;
+        let variable = after.strip_prefix('(').filter(|_| closes).map(|inner| inner.split_once(')'));
+        closes &= variable != Some(None);
+        let (piece, tail) = match variable {
+            Some(Some((name, tail))) => (Piece::Variable(name), tail),
+            _ => (Piece::Text("$"), after.strip_prefix('$').unwrap_or(after)),
+        };
+        rest = tail;
+        Some(piece)
+    })
+}
+
+/// The variables that a text uses by `$(NAME)`, in their order.
+pub fn variables(text: &str) -> impl Iterator<Item = &str> {
+    pieces(text).filter_map(|piece| match piece {
+        Piece::Variable(name) => Some(name),
+        Piece::Text(_) => None,
+    })
 }
 
 fn has_dollar(text: &str) -> bool {

@@ -8,6 +8,26 @@ pub(super) fn members(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
+/// Whether the kubelet puts a variable into a text. `$$` is a dollar, and whatever follows is plain text.
+pub(super) fn uses(text: &str, name: &str) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        rest = &rest[at + 1..];
+        match rest.chars().next() {
+            Some('$') => rest = &rest[1..],
+            Some('(') => {
+                let Some(end) = rest.find(')') else { return false };
+                if &rest[1..end] == name {
+                    return true;
+                }
+                rest = &rest[end + 1..];
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Appends to a list that may be null or not there at all.
 pub(super) fn push(parent: &mut Value, list: &str, element: Value) {
     if parent[list].is_null() {
