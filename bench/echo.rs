@@ -118,6 +118,7 @@ async fn answer(State((intake, rest)): State<Shared>, request: Request) -> Respo
         paths: &[],
         verdict: if received.body.is_empty() { "deny" } else { "allow" },
         rules: &[],
+        reasons: &[],
         allowed: &[],
         duration: started.elapsed(),
     }

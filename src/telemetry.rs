@@ -118,7 +118,7 @@ impl JsonFields<'_> {
 
 impl Visit for JsonFields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if self.review && matches!(field.name(), "groups" | "paths" | "rules") {
+        if self.review && matches!(field.name(), "groups" | "paths" | "rules" | "reasons" | "allowed") {
             self.put(field, format_args!("{value:?}"));
         } else {
             self.put_text(field, format_args!("{value:?}"));
@@ -161,6 +161,9 @@ impl<W: fmt::Write> fmt::Write for Escape<'_, W> {
     }
 }
 
+/// The members of one object in a log line: names and texts.
+pub type Members<'a> = Vec<(&'static str, &'a str)>;
+
 /// What the one line of a review says.
 #[derive(Debug, Clone)]
 pub struct ReviewLine<'a> {
@@ -188,8 +191,10 @@ pub struct ReviewLine<'a> {
     pub verdict: &'static str,
     /// Ids of the rules that counted.
     pub rules: &'a [&'static str],
+    /// Why it was denied.
+    pub reasons: &'a [Members<'a>],
     /// What the configuration lets pass, and why.
-    pub allowed: &'a [String],
+    pub allowed: &'a [Members<'a>],
     /// From the first byte of the request to the answer.
     pub duration: Duration,
 }
@@ -211,7 +216,8 @@ impl ReviewLine<'_> {
             paths = %JsonList(self.paths),
             verdict = self.verdict,
             rules = %JsonList(self.rules),
-            allowed = %JsonList(self.allowed),
+            reasons = %JsonObjects(self.reasons),
+            allowed = %JsonObjects(self.allowed),
             duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
         );
     }
@@ -232,6 +238,25 @@ impl<T: AsRef<str>> fmt::Display for JsonList<'_, T> {
             out.write_str(if index == 0 { "\"" } else { ",\"" })?;
             Escape(out).write_str(cut(text.as_ref()))?;
             out.write_char('"')?;
+        }
+        out.write_char(']')
+    }
+}
+
+/// A list of objects, displayed as JSON.
+struct JsonObjects<'a>(&'a [Members<'a>]);
+
+impl fmt::Display for JsonObjects<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_char('[')?;
+        for (index, members) in self.0.iter().take(MAX_LIST).enumerate() {
+            out.write_str(if index == 0 { "{" } else { ",{" })?;
+            for (position, (name, text)) in members.iter().enumerate() {
+                write!(out, "{}\"{name}\":\"", if position == 0 { "" } else { "," })?;
+                Escape(out).write_str(cut(text))?;
+                out.write_char('"')?;
+            }
+            out.write_char('}')?;
         }
         out.write_char(']')
     }

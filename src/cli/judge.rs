@@ -15,7 +15,7 @@ use crate::config;
 use crate::policy::carriers::held::Held;
 use crate::policy::carriers::{self, Known};
 use crate::policy::decide;
-use crate::policy::decision::{Decision, Outcome, ReferenceReport};
+use crate::policy::decision::{Decision, Exempt, Outcome, ReferenceReport};
 use crate::policy::finding::Finding;
 use crate::policy::level::Level;
 use crate::policy::path::Scope;
@@ -96,7 +96,7 @@ pub struct Judged {
     /// What the person at the keyboard would be told besides.
     pub warnings: Vec<String>,
     /// What the configuration lets pass, and why.
-    pub allowed: Vec<String>,
+    pub allowed: Vec<Exempt>,
 }
 
 /// Why a document could not be judged.

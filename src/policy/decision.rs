@@ -1,5 +1,7 @@
 //! A decision: all that one review comes to.
 
+use std::fmt;
+
 use super::finding::Finding;
 use super::refusal::Refusal;
 
@@ -10,8 +12,10 @@ pub struct Decision {
     pub outcome: Outcome,
     /// The JSON Patch (RFC 6902), as the text of a JSON array; `None` where there is nothing to change.
     pub patch: Option<String>,
-    /// For the person at the keyboard; empty when denied.
+    /// For the person at the keyboard. Of a denial, all that does not deny.
     pub warnings: Vec<String>,
+    /// Why it was denied, refusals and findings, as the log has it: without sentences, bounded.
+    pub reasons: Vec<Reason>,
     /// Why it was denied, findings apart: each reference, Secret or limit that stands in the way.
     pub refusals: Vec<Refusal>,
     /// Every finding, whatever level it counts at, ordered by pointer, then rule.
@@ -21,7 +25,7 @@ pub struct Decision {
     /// Ids of the rules that count at the audit level or denied, sorted.
     pub rules: Vec<&'static str>,
     /// What the configuration lets pass though a rule strikes: where, which rule, and the reason.
-    pub allowed: Vec<String>,
+    pub allowed: Vec<Exempt>,
     /// Whether the validating webhook has the last word: it was the mutating one that was asked.
     pub is_first_look: bool,
 }
@@ -44,6 +48,38 @@ pub enum Outcome {
         /// The sentence that kubectl shows.
         message: String,
     },
+}
+
+/// One reason of a denial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The word of a [`Cause`](super::refusal::Cause), `plaintext`, or `unreadable`.
+    pub kind: &'static str,
+    /// Id of the rule that found a plaintext.
+    pub rule: Option<&'static str>,
+    /// RFC 6901 pointer into the object.
+    pub pointer: String,
+}
+
+/// Plaintext that the configuration lets pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exempt {
+    /// Where it stands, in words.
+    pub place: String,
+    /// Id of the rule that found it.
+    pub rule: &'static str,
+    /// The reason that the configuration gives.
+    pub reason: String,
+    /// Whether the workload asked for it by `refgate.dev/allow-plaintext`.
+    pub by_annotation: bool,
+}
+
+impl fmt::Display for Exempt {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, rule, reason, by_annotation } = self;
+        let how = if *by_annotation { "by annotation, " } else { "" };
+        write!(out, "{place} ({rule}): {how}{reason}")
+    }
 }
 
 /// What became of one reference.

@@ -390,7 +390,13 @@ impl<'t> Walk<'_, 't> {
         let by_mark = |struck: &Struck<'_>| struck.allowed.as_ref().is_some_and(|pass| pass.by_mark);
         if !self.marked.is_empty() && !self.seen.struck.iter().any(by_mark) {
             let pointer = object.template.as_ref().map(|template| &*template.pointer).unwrap_or_default();
-            self.note(format!("{pointer}/metadata"), message::IDLE_MARK.to_owned());
+            let is_named = |struck: &Struck<'_>| {
+                let name = struck.finding.name.as_deref();
+                struck.allowed.is_none() && name.is_some_and(|name| self.marked.contains(&name))
+            };
+            let is_wanted = self.seen.struck.iter().any(is_named);
+            let why = if is_wanted { message::MARK_NOT_PERMITTED } else { message::IDLE_MARK };
+            self.note(format!("{pointer}/metadata"), why.to_owned());
         }
     }
 

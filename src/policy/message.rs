@@ -229,8 +229,12 @@ pub const NOT_IN_CONFIG_MAPS: &str = "references are not resolved in ConfigMaps,
                                       the value of the container's env var";
 
 /// `refgate.dev/allow-plaintext` without effect.
-pub const IDLE_MARK: &str = "annotation refgate.dev/allow-plaintext lets nothing pass: the configuration does not permit it here, or \
-                             nothing that is found has one of its names";
+pub const IDLE_MARK: &str = "annotation refgate.dev/allow-plaintext lets nothing pass: no plaintext is found under the names in it; \
+                             take those names out";
+
+/// `refgate.dev/allow-plaintext` that names what is found, where no row of the configuration lets it count.
+pub const MARK_NOT_PERMITTED: &str = "annotation refgate.dev/allow-plaintext lets nothing pass: the configuration does not permit it \
+                                      here; ask an operator for a row of allow with annotation: true, or store the value";
 
 /// Plaintext that passes because its workload says so.
 pub fn passes_by_mark(rule: &str) -> String {

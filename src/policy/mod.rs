@@ -79,7 +79,7 @@ pub fn decide(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
     let kind =
         world.settings.judged.iter().find(|kind| kind.kind == review.kind && kind.group == review.group);
     match review.endpoint {
-        Endpoint::Mutate => Decision { is_first_look: true, ..mutate(review, object, &world) },
+        Endpoint::Mutate => Decision { is_first_look: true, ..mutate(review, object, kind, &world) },
         Endpoint::Validate => validate(review, object, kind, &world),
     }
 }
@@ -126,7 +126,7 @@ fn maker(template: &Template<'_>) -> Maker {
 }
 
 /// Injects; refuses what cannot or must not be resolved. Pods are patched when they are made, and never later.
-fn mutate(review: &Review<'_>, object: &Object<'_>, world: &World<'_>) -> Decision {
+fn mutate(review: &Review<'_>, object: &Object<'_>, kind: Option<&Kind>, world: &World<'_>) -> Decision {
     let Some(template) = &object.template else { return Decision::allow() };
     let is_new_pod =
         template.pointer.is_empty() && review.operation == "CREATE" && review.sub_resource.is_empty();
@@ -140,11 +140,19 @@ fn mutate(review: &Review<'_>, object: &Object<'_>, world: &World<'_>) -> Decisi
         return Decision::allow();
     }
     let plan = plan(template, world, maker(template));
-    let patch = if plan.is_refused() { Ok(None) } else { inject::patch(&plan, template, world) };
-    let Plan { refusals, notes, references, dropped, overflow, .. } = plan;
-    let overflow = overflow.or(patch.as_ref().err().copied());
-    let case = Case { refusals, notes, references, dropped, overflow, ..Case::default() };
-    Decision { patch: patch.ok().flatten(), ..verdict::decide(case, world, Subject::Pod) }
+    let patch =
+        if plan.is_refused() { Err(None) } else { inject::patch(&plan, template, world).map_err(Some) };
+    match patch {
+        Ok(patch) => {
+            let case = Case { notes: plan.notes, references: plan.references, ..Case::default() };
+            Decision { patch, ..verdict::decide(case, world, Subject::Pod) }
+        }
+        // A pod that is denied here never reaches the validating webhook, so all that it would say is said now.
+        Err(overflow) => {
+            let case = examine(review, object, kind, world);
+            verdict::decide(Case { overflow: case.overflow.or(overflow), ..case }, world, Subject::Pod)
+        }
+    }
 }
 
 /// Judges what all mutators left: the whole of what is new, and of an update what it changes.
@@ -185,7 +193,7 @@ fn examine<'t>(
     let mut overflow = None;
     if let Some(template) = &object.template {
         let plan = plan(template, world, maker(template));
-        if template.pointer.is_empty() {
+        if template.pointer.is_empty() && review.endpoint == Endpoint::Validate {
             refusals.extend(unresolved(&plan, review));
         }
         as_env

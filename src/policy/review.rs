@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::carriers::Foreign;
 use super::carriers::json::{self, Root};
-use super::decision::{Decision, Outcome};
+use super::decision::{Decision, Outcome, Reason};
 use super::envelope::{Envelope, EnvelopeSeed, GroupKind, Slot};
 use super::message;
 use super::workload::Kind;
@@ -298,7 +298,8 @@ fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
 pub fn unreadable(pointer: &str, problem: &str) -> Decision {
     let pointer = message::cut(&message::printable(pointer), 500);
     let message = format!("the object cannot be read: {pointer}: {problem}");
-    Decision { outcome: Outcome::Deny { code: 400, message }, ..Decision::default() }
+    let reasons = vec![Reason { kind: "unreadable", rule: None, pointer }];
+    Decision { outcome: Outcome::Deny { code: 400, message }, reasons, ..Decision::default() }
 }
 
 /// The AdmissionReview that answers: the body of an HTTP 200. A decision that is `Unavailable` has no such answer; the
@@ -327,7 +328,8 @@ pub fn respond(uid: &str, decision: &Decision) -> Vec<u8> {
     }
     out.extend_from_slice(br#","auditAnnotations":{"#);
     let (paths, rules) = (joined(&decision.paths(), ","), decision.rules.join(","));
-    let allowed: Vec<&str> = decision.allowed.iter().map(String::as_str).collect();
+    let allowed: Vec<String> = decision.allowed.iter().map(ToString::to_string).collect();
+    let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
     let allowed = message::printable(&joined(&allowed, "; "));
     let annotations = [
         ("verdict", decision.verdict_on_record()),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::decision::{Decision, Outcome, ReferenceReport};
+use super::decision::{Decision, Exempt, Outcome, Reason, ReferenceReport};
 use super::finding::{Certainty, Finding};
 use super::judge::Struck;
 use super::level::{Level, Levels};
@@ -152,9 +152,15 @@ pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
     let denying: Vec<&Finding> =
         findings.iter().filter(|finding| levels.enforce.counts(finding.certainty)).collect();
     let outcome = outcome(&refusals, &denying);
-    let warnings = match outcome {
-        Outcome::Allow => warnings(&findings, &notes, &as_env, &unchanged, world, levels, subject),
-        _ => Vec::new(),
+    // What is denied is not warned of besides; all else is, so that one round trip is enough.
+    let warned = |finding: &&Finding| {
+        levels.warn.counts(finding.certainty) && !levels.enforce.counts(finding.certainty)
+    };
+    let warned: Vec<&Finding> = findings.iter().filter(warned).collect();
+    let warnings = warnings(&warned, &notes, &as_env, &unchanged, world, levels, subject);
+    let reasons = match outcome {
+        Outcome::Deny { .. } => reasons_of(&refusals, &denying),
+        Outcome::Allow | Outcome::Unavailable { .. } => Vec::new(),
     };
     let mut rules: Vec<&'static str> = findings
         .iter()
@@ -163,15 +169,41 @@ pub fn decide(case: Case<'_>, world: &World<'_>, subject: Subject) -> Decision {
         .collect();
     rules.sort_unstable();
     rules.dedup();
-    let allowed = passed.iter().map(allowed_line).collect();
-    Decision { outcome, warnings, refusals, findings, references, rules, allowed, ..Decision::default() }
+    let allowed = passed.iter().filter_map(exempt).collect();
+    Decision {
+        outcome,
+        reasons,
+        warnings,
+        refusals,
+        findings,
+        references,
+        rules,
+        allowed,
+        ..Decision::default()
+    }
 }
 
-/// What the configuration lets pass: where it stands, which rule struck, and why it may.
-fn allowed_line(struck: &Struck<'_>) -> String {
-    let reason = struck.allowed.as_ref().map_or("", |pass| &*pass.reason);
-    let how = if struck.allowed.as_ref().is_some_and(|pass| pass.by_mark) { "by annotation, " } else { "" };
-    format!("{} ({}): {how}{reason}", place_of(&struck.finding), struck.finding.rule)
+/// Why an object is denied, for the log.
+fn reasons_of(refusals: &[Refusal], denying: &[&Finding]) -> Vec<Reason> {
+    let refusals = refusals.iter().map(|refusal| Reason {
+        kind: refusal.cause.as_str(),
+        rule: None,
+        pointer: refusal.pointer.clone(),
+    });
+    let findings = denying.iter().map(|finding| Reason {
+        kind: "plaintext",
+        rule: Some(finding.rule),
+        pointer: finding.pointer.clone(),
+    });
+    refusals.chain(findings).take(REASONS_LOGGED).collect()
+}
+
+/// What the configuration lets pass.
+fn exempt(struck: &Struck<'_>) -> Option<Exempt> {
+    let pass = struck.allowed.as_ref()?;
+    let Finding { rule, .. } = struck.finding;
+    let (place, reason) = (place_of(&struck.finding), pass.reason.to_string());
+    Some(Exempt { place, rule, reason, by_annotation: pass.by_mark })
 }
 
 fn line(refusal: &Refusal) -> String {
@@ -214,6 +246,8 @@ fn unescape(token: &str) -> String {
 
 /// So many reasons are listed in a denial; more are counted.
 const REASONS: usize = 20;
+/// So many reasons are in the log line of a denial.
+const REASONS_LOGGED: usize = 64;
 /// So many places are listed of one reason; more are counted.
 const PLACES: usize = 20;
 /// A denial is cut after so many bytes; kubectl prints it on one line.
@@ -281,7 +315,7 @@ const WARNING_CHARACTERS: usize = 256;
 const WARNINGS_CHARACTERS: usize = 2_048;
 
 fn warnings(
-    findings: &[Finding],
+    findings: &[&Finding],
     notes: &[(String, String)],
     as_env: &[String],
     unchanged: &[String],
@@ -290,7 +324,7 @@ fn warnings(
     subject: Subject,
 ) -> Vec<String> {
     let mut all: Vec<String> = world.state.namespace.problems.clone();
-    all.extend(findings.iter().filter(|finding| levels.warn.counts(finding.certainty)).map(finding_line));
+    all.extend(findings.iter().map(|finding| finding_line(finding)));
     all.extend(notes.iter().map(|(subject, text)| format!("{subject}: {text}")));
     let left_alone = match subject {
         Subject::Pod => None,

@@ -10,10 +10,10 @@ use axum::body::Bytes;
 use tokio::time::Instant;
 
 use crate::policy::carriers::{self, Known};
-use crate::policy::decision::{Decision, Outcome};
+use crate::policy::decision::{Decision, Exempt, Outcome, Reason};
 use crate::policy::review::{self, Endpoint, ParseError, Review};
 use crate::policy::snapshot::Snapshot;
-use crate::telemetry::{FindingLabels, Metrics, ReviewLabels, ReviewLine};
+use crate::telemetry::{FindingLabels, Members, Metrics, ReviewLabels, ReviewLine};
 
 /// The decision itself; tests put others in its place, ones that panic for example.
 pub type Decide = fn(&Review<'_>, &Snapshot) -> Decision;
@@ -39,6 +39,29 @@ pub(super) struct Job {
     pub last_look: bool,
 }
 
+/// The lists of objects in a log line.
+struct Lists<'d> {
+    reasons: Vec<Members<'d>>,
+    allowed: Vec<Members<'d>>,
+}
+
+impl<'d> Lists<'d> {
+    fn of(decision: &'d Decision) -> Self {
+        let reason = |reason: &'d Reason| {
+            let rule = reason.rule.map(|rule| ("rule", rule));
+            [("kind", reason.kind)].into_iter().chain(rule).chain([("pointer", &*reason.pointer)]).collect()
+        };
+        let exempt = |exempt: &'d Exempt| {
+            let by = if exempt.by_annotation { "annotation" } else { "configuration" };
+            vec![("place", &*exempt.place), ("rule", exempt.rule), ("by", by), ("reason", &*exempt.reason)]
+        };
+        Self {
+            reasons: decision.reasons.iter().map(reason).collect(),
+            allowed: decision.allowed.iter().map(exempt).collect(),
+        }
+    }
+}
+
 impl Job {
     /// Nothing that is shared is changed before the decision is made, so a panic leaves nothing half done.
     pub fn judge(&self) -> Judged {
@@ -52,7 +75,7 @@ impl Job {
             Err(ParseError::Object { uid, pointer, problem }) => {
                 let decision = review::unreadable(&pointer, &problem);
                 self.count("other", Cow::Borrowed("other"), decision.verdict());
-                self.line(&uid, &decision).log();
+                self.line(&uid, &decision, &Lists::of(&decision)).log();
                 return Judged::Answer(review::respond(&uid, &decision));
             }
         };
@@ -69,7 +92,7 @@ impl Job {
         Judged::Answer(answer)
     }
 
-    fn line<'a>(&self, uid: &'a str, decision: &'a Decision) -> ReviewLine<'a> {
+    fn line<'a>(&self, uid: &'a str, decision: &'a Decision, lists: &'a Lists<'_>) -> ReviewLine<'a> {
         ReviewLine {
             uid,
             endpoint: self.endpoint.as_str(),
@@ -83,7 +106,8 @@ impl Job {
             paths: &[],
             verdict: decision.verdict(),
             rules: &decision.rules,
-            allowed: &decision.allowed,
+            reasons: &lists.reasons,
+            allowed: &lists.allowed,
             duration: self.started.elapsed(),
         }
     }
@@ -118,7 +142,7 @@ impl Job {
             name: &review.name,
             dry_run: review.dry_run,
             paths: &decision.paths(),
-            ..self.line(&review.uid, decision)
+            ..self.line(&review.uid, decision, &Lists::of(decision))
         }
         .log();
     }

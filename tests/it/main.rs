@@ -37,6 +37,7 @@ mod status;
 mod sync;
 mod telemetry;
 mod tls;
+mod together;
 mod traps;
 mod watch;
 mod world;

@@ -56,6 +56,7 @@ fn line<'a>(text: &'a str, groups: &'a [Cow<'a, str>], paths: &'a [&'a str]) -> 
         paths,
         verdict: "allow",
         rules: &["token", "url-password"],
+        reasons: &[],
         allowed: &[],
         duration: Duration::from_micros(42),
     }
@@ -82,6 +83,7 @@ fn a_review_is_one_line_with_the_promised_fields() {
         "paths",
         "verdict",
         "rules",
+        "reasons",
         "allowed",
         "duration_us",
     ];
@@ -92,6 +94,30 @@ fn a_review_is_one_line_with_the_promised_fields() {
     assert_eq!(line["rules"], json!(["token", "url-password"]));
     assert_eq!((&line["dry_run"], &line["duration_us"]), (&json!(true), &json!(42)));
     assert!(line["time"].as_str().unwrap().ends_with('Z'));
+}
+
+#[test]
+fn reasons_and_what_passes_are_objects() {
+    let hostile = "\"},{\n\u{1b}[31m\\";
+    let reasons = [
+        vec![("kind", "out-of-scope"), ("pointer", "/spec/containers/0/env/0/value")],
+        vec![("kind", "plaintext"), ("rule", "token"), ("pointer", hostile)],
+    ];
+    let allowed = [vec![("place", "container web, env A"), ("reason", "tests")]];
+    let lines = logged(|| ReviewLine { reasons: &reasons, allowed: &allowed, ..line("u", &[], &[]) }.log());
+    assert_eq!(
+        lines[0]["reasons"],
+        json!([
+            {"kind": "out-of-scope", "pointer": "/spec/containers/0/env/0/value"},
+            {"kind": "plaintext", "rule": "token", "pointer": hostile},
+        ])
+    );
+    assert_eq!(lines[0]["allowed"], json!([{"place": "container web, env A", "reason": "tests"}]));
+    let long = "x".repeat(1 << 16);
+    let many = vec![vec![("kind", "plaintext"), ("pointer", &*long)]; 1_000];
+    let lines = logged(|| ReviewLine { reasons: &many, ..line("u", &[], &[]) }.log());
+    assert_eq!(lines[0]["reasons"].as_array().unwrap().len(), 64);
+    assert!(lines[0].to_string().len() < 32_768);
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Entry {
             findings: judged.findings.into_iter().map(finding).collect(),
             references: judged.references.into_iter().map(reference).collect(),
             warnings: judged.warnings,
-            allowed: judged.allowed,
+            allowed: judged.allowed.iter().map(ToString::to_string).collect(),
         }
     }
 

@@ -60,7 +60,6 @@ fn heeds_budgets(decision: &Decision) -> Result<(), TestCaseError> {
         prop_assert!(!text.contains(char::is_control), "{:?}", text);
         prop_assert!(!text.is_empty());
     }
-    prop_assert!(denial(decision).is_none() || decision.warnings.is_empty(), "a denial with warnings");
     prop_assert!(denial(decision).is_none_or(|message| message.len() < 8192));
     Ok(())
 }
