@@ -225,6 +225,19 @@ fn describe(character: char) -> &'static str {
     }
 }
 
+/// The first character of a property that is not seen where somebody writes it, as its one-based position and its kind: a
+/// pod would wait for good for a property that differs from the real one by nothing visible.
+pub fn unseen(property: &str) -> Option<(usize, &'static str)> {
+    let is_seen = |character: char| character.is_ascii_graphic() || character.is_alphanumeric();
+    let (index, character) = property.chars().enumerate().find(|(_, character)| !is_seen(*character))?;
+    let what = match character {
+        ' ' | '\n' | '\r' | '\t' => describe(character),
+        _ if character.is_control() => describe(character),
+        _ => "neither a letter nor visible ASCII",
+    };
+    Some((index + 1, what))
+}
+
 /// Name of the Secret that the sync makes for a path: `slug-hash`.
 ///
 /// The slug is for eyes: lower-case, every run of other characters one hyphen, at most 46 characters. The hash, the

@@ -37,6 +37,17 @@ pub enum ReferenceError {
         path::MAX_KEY_BYTES
     )]
     LongProperty,
+    /// A property with a character that is no letter and is not seen.
+    #[error(
+        "character {position} of the property is {what}; a property that is referred to has letters, digits and visible ASCII: \
+         take the character out, or rename the property in the secret"
+    )]
+    Property {
+        /// One-based, in characters.
+        position: usize,
+        /// What kind of character it is.
+        what: &'static str,
+    },
     /// Something other than `optional` behind `?`.
     #[error("{0} behind ?; the only one is ?optional")]
     Option(String),
@@ -112,6 +123,9 @@ impl<'a> Reference<'a> {
             Some((_, "")) => return Err(ReferenceError::EmptyProperty),
             Some((path, property)) => (path, Some(property)),
         };
+        if let Some((position, what)) = property.and_then(path::unseen) {
+            return Err(ReferenceError::Property { position, what });
+        }
         if property.is_some_and(|property| path::property_key(property).is_none()) {
             return Err(ReferenceError::LongProperty);
         }
@@ -162,7 +176,7 @@ mod tests {
         assert_eq!(read("database_url"), Ok(("database_url", false, None, false)));
         assert_eq!(read("smtp#password"), Ok(("smtp", false, Some("password"), false)));
         assert_eq!(read("/a/b/c/d?optional"), Ok(("a/b/c/d", true, None, true)));
-        assert_eq!(read("deep/name#a.b/c d?optional"), Ok(("deep/name", false, Some("a.b/c d"), true)));
+        assert_eq!(read("deep/name#a.b/c:d?optional"), Ok(("deep/name", false, Some("a.b/c:d"), true)));
     }
 
     #[test]
@@ -187,6 +201,28 @@ mod tests {
         }
         assert_eq!(read("a#"), Err(ReferenceError::EmptyProperty));
         assert_eq!(read("secret:a"), Err(ReferenceError::Prefixed));
+        for (text, at) in [
+            ("a#b\n", 2),
+            ("a#b\nc", 2),
+            ("a# b", 1),
+            ("a#b c", 2),
+            ("a#b ?optional", 2),
+            ("a#b\t", 2),
+            ("a#b\u{a0}", 2),
+            ("a#b\u{200b}", 2),
+            ("a#\u{feff}b", 1),
+            ("a#b\u{2028}c", 2),
+            ("a#b\0", 2),
+        ] {
+            let error = read(text);
+            assert!(
+                matches!(error, Err(ReferenceError::Property { position, .. }) if position == at),
+                "{text:?}"
+            );
+        }
+        for text in ["a#b.c", "a#\u{e4}", "a#\u{43a}\u{43b}", "a#b/c:d[0]", "a#$b"] {
+            assert!(read(text).is_ok(), "{text}");
+        }
         assert_eq!(read("a?optinal"), Err(ReferenceError::Option("unknown option \"optinal\"".into())));
         assert_eq!(read("a?Hunter2"), Err(ReferenceError::Option("no known option".into())));
         assert_eq!(read("a?"), Err(ReferenceError::Option("no known option".into())));

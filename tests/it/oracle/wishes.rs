@@ -30,7 +30,10 @@ impl Reference {
             None => (text, None),
             Some(at) => (&text[..at], Some(&text[at + 1..])),
         };
-        if property.is_some_and(|property| property.is_empty() || names::key(property).len() > 253) {
+        let is_seen = |letter: char| letter.is_alphanumeric() || ('!'..='~').contains(&letter);
+        if property.is_some_and(|property| {
+            property.is_empty() || names::key(property).len() > 253 || !property.chars().all(is_seen)
+        }) {
             return refuse();
         }
         let absolute = path.starts_with('/');

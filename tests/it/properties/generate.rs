@@ -71,7 +71,7 @@ fn good_reference() -> impl Strategy<Value = String> {
         "/mozmeao/snippets/stage/database_url",
         "/mozmeao/snippets/stage/smtp",
     ];
-    const PROPERTIES: &[&str] = &["", "", "", "#password", "#user", "#value", "#tls.crt", "#a/b c", "#ä"];
+    const PROPERTIES: &[&str] = &["", "", "", "#password", "#user", "#value", "#tls.crt", "#a/b:c", "#ä"];
     (text(PATHS), text(PROPERTIES), prop::bool::weighted(0.2)).prop_map(|(path, property, is_optional)| {
         format!("{path}{property}{}", if is_optional { "?optional" } else { "" })
     })
@@ -84,6 +84,9 @@ fn bad_reference() -> impl Strategy<Value = String> {
         "/",
         "#password",
         "smtp#",
+        "smtp#a b",
+        "smtp#user\u{200b}",
+        "smtp#user\n",
         "smtp?optinal",
         "smtp?optional?optional",
         "../prod/database_url",
