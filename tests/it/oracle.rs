@@ -320,7 +320,8 @@ impl Injection<'_> {
 fn add(container: &mut Value, wish: &Wanted) {
     let entry = json!({"name": wish.name, "valueFrom": wish.source.secret_key_ref()});
     let uses = |entry: &Value| entry["value"].as_str().is_some_and(|text| pod::uses(text, &wish.name));
-    match members(&container["env"]).position(uses) {
+    let at = members(&container["env"]).position(uses);
+    match at {
         Some(at) => container["env"].as_array_mut().unwrap().insert(at, entry),
         None => push(container, "env", entry),
     }
