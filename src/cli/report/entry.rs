@@ -127,8 +127,10 @@ impl Entry {
             key: reference.key,
             verdict: reference.verdict.as_str(),
         };
-        let refusal =
-            |refusal::Refusal { pointer, text, .. }| Refusal { at: At::new(document, object, &pointer), text };
+        let refusal = |refusal::Refusal { pointer, text, .. }| Refusal {
+            at: At::new(document, object, &pointer),
+            text,
+        };
         let mut refusals: Vec<Refusal> = judged.refusals.into_iter().map(refusal).collect();
         refusals.sort_by_key(|refusal| refusal.at.line);
         Self {
