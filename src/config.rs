@@ -55,24 +55,51 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Reads a configuration. An empty file changes nothing.
+/// Reads a configuration: the file itself, or the ConfigMap that holds it, as it is installed. An empty file changes nothing.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
-    let mut documents = yaml::documents(text);
-    let document = match documents.next() {
-        None => return Ok(Config::default()),
-        Some(Ok(document)) => document,
-        Some(Err(error)) => return Err(ConfigError { problems: vec![(error.line, error.message)] }),
-    };
-    let mut reader = Reader { document: &document, problems: Vec::new() };
-    let config = reader.config();
-    let more = match documents.next() {
-        Some(Ok(second)) => Some(second.line),
-        Some(Err(error)) => Some(error.line),
-        None => None,
-    };
-    if let Some(line) = more {
-        reader.problems.push((line, "a second document; the configuration is one".to_owned()));
+    let Some(document) = one(text)? else { return Ok(Config::default()) };
+    if document.value.get("kind").and_then(Value::as_str) != Some("ConfigMap") {
+        return read(&document);
     }
+    let line = document.line_of(INSTALLED);
+    let Some(text) = document.value.pointer(INSTALLED).and_then(Value::as_str) else {
+        return Err(problem(
+            line,
+            "this ConfigMap has no key config.yaml in data, where the configuration stands",
+        ));
+    };
+    // The text begins in the line behind its key.
+    let inside = |mut error: ConfigError| {
+        error.problems.iter_mut().for_each(|(inner, _)| *inner += line);
+        error
+    };
+    let inner = one(text).map_err(inside)?;
+    inner.map_or_else(|| Ok(Config::default()), |document| read(&document).map_err(inside))
+}
+
+/// Where the ConfigMap of `manifests/` holds the configuration.
+const INSTALLED: &str = "/data/config.yaml";
+
+fn problem(line: usize, message: &str) -> ConfigError {
+    ConfigError { problems: vec![(line, message.to_owned())] }
+}
+
+/// The one document of a text.
+fn one(text: &str) -> Result<Option<Document>, ConfigError> {
+    let unreadable = |error: yaml::YamlError| problem(error.line, &error.message);
+    let mut documents = yaml::documents(text);
+    let Some(first) = documents.next() else { return Ok(None) };
+    let first = first.and_then(Document::with_single_keys).map_err(unreadable)?;
+    let second = documents.next().map(|read| read.map_or_else(|error| error.line, |document| document.line));
+    match second {
+        Some(line) => Err(problem(line, "a second document; the configuration is one")),
+        None => Ok(Some(first)),
+    }
+}
+
+fn read(document: &Document) -> Result<Config, ConfigError> {
+    let mut reader = Reader { document, problems: Vec::new() };
+    let config = reader.config();
     if reader.problems.is_empty() { Ok(config) } else { Err(ConfigError { problems: reader.problems }) }
 }
 
@@ -154,7 +181,10 @@ impl<'a> Reader<'a> {
         if value.as_str().is_none() {
             self.say(
                 pointer,
-                format!("{} must be text; put it in quotes if it looks like a number", name(pointer)),
+                format!(
+                    "{} must be text; put it in quotes if YAML reads it as a number or a boolean",
+                    name(pointer)
+                ),
             );
         }
         value.as_str()
@@ -179,7 +209,13 @@ impl<'a> Reader<'a> {
     fn defaults(&mut self, pointer: &str, value: &'a Value, levels: &mut Levels) {
         for (key, value) in self.map(pointer, value, &["enforce", "warn", "audit"]).into_iter().flatten() {
             let pointer = format!("{pointer}/{key}");
-            let Some(level) = value.as_str().and_then(Level::parse) else {
+            // YAML reads `off` without quotes as false, and nothing else can be meant.
+            let level = if *value == Value::Bool(false) {
+                Some(Level::Off)
+            } else {
+                value.as_str().and_then(Level::parse)
+            };
+            let Some(level) = level else {
                 self.say(&pointer, format!("{} must be off, baseline or restricted", name(&pointer)));
                 continue;
             };

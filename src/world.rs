@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_path_to_error::Segment;
 
 use crate::policy::carriers::held::{Carried, Held};
 use crate::policy::carriers::{self, Kind, Known};
@@ -105,7 +107,16 @@ pub fn catalogue(object: &ConfigMap) -> Result<Part<Catalogue>, Problem> {
     }
     let known = match data("known").map(serde_json::from_str::<Vec<Box<str>>>) {
         None => None,
-        Some(Ok(known)) => Some(known),
+        Some(Ok(mut known)) => {
+            let all = known.len();
+            known.retain(|name| SecretPath::absolute(name).is_ok());
+            if known.len() < all {
+                let message =
+                    format!("key `known`: {} that no secret can have left out", names(all - known.len()));
+                problems.push(problem(&label, &message));
+            }
+            Some(known)
+        }
         Some(Err(_)) => {
             problems.push(problem(&label, "key `known` is left out: it is no JSON list of names"));
             None
@@ -148,8 +159,38 @@ fn entry(raw: &RawValue) -> Result<Entry, String> {
     let written: WrittenEntry =
         serde_json::from_str(raw.get()).map_err(|_| "path, secret, keys or version is missing or no text")?;
     SecretPath::absolute(&written.path).map_err(|error| error.to_string())?;
+    if written.path.split('/').count() < 4 {
+        return Err("its path must be group/app/env/name".to_owned());
+    }
     let WrittenEntry { path, secret, keys, version } = written;
     Ok(Entry { path, secret, keys, version })
+}
+
+fn names(count: usize) -> String {
+    if count == 1 { "1 name".to_owned() } else { format!("{count} names") }
+}
+
+/// Reads an object of the Kubernetes types; the problem says where it does not read, and what is wrong there.
+fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
+    let text = |pointer| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut found = Some(value);
+        for segment in error.path().iter() {
+            found = match segment {
+                Segment::Seq { index } => found.and_then(|value| value.get(index)),
+                Segment::Map { key } => found.and_then(|value| value.get(key)),
+                _ => found,
+            };
+        }
+        let fault = match found {
+            Some(Value::Bool(_) | Value::Number(_)) => "this must be text; put it in quotes",
+            Some(Value::String(_)) => "this must not be text",
+            Some(Value::Array(_)) => "this must not be a list",
+            _ => "this must not be a map",
+        };
+        let object = format!("{} {}", text("/kind"), text("/metadata/name"));
+        problem(object.trim_end(), &format!("{}: {fault}", error.path()))
+    })
 }
 
 fn problem(object: &str, message: &str) -> Problem {
@@ -165,6 +206,8 @@ pub struct World {
     pub catalogues: HashMap<Box<str>, Arc<Catalogue>>,
     /// Objects of other sync systems, by namespace; those of the whole cluster have none.
     foreign: Vec<(Box<str>, Arc<Held>)>,
+    /// Where each catalogue stands.
+    lines: HashMap<Box<str>, usize>,
     /// What could not be read.
     pub problems: Vec<Problem>,
 }
@@ -174,6 +217,7 @@ impl World {
     pub fn read(text: &str) -> Self {
         let mut world = Self::default();
         world.extend(text, 1);
+        world.end();
         world
     }
 
@@ -197,12 +241,26 @@ impl World {
             line += 1;
         }
         world.extend(&piece, first_line);
+        world.end();
         Ok(world)
+    }
+
+    /// Says which catalogues belong to no Namespace of the file, which may stand in any order.
+    fn end(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        let mut lost: Vec<_> =
+            lines.into_iter().filter(|(name, _)| !self.namespaces.contains_key(name)).collect();
+        lost.sort_unstable_by_key(|(_, line)| *line);
+        for (name, line) in lost {
+            let message =
+                format!("speaks of Namespace {name}, which is not in this file; add it, or correct the name");
+            self.say(line, problem(&format!("ConfigMap {CATALOGUE_PREFIX}{name}"), &message));
+        }
     }
 
     fn extend(&mut self, text: &str, first_line: usize) {
         for document in yaml::documents_from(text, first_line) {
-            match document {
+            match document.and_then(yaml::Document::with_single_keys) {
                 Ok(document) => {
                     let line = document.line;
                     self.object(document.value, line);
@@ -217,23 +275,37 @@ impl World {
     fn object(&mut self, mut value: Value, line: usize) {
         let text = |pointer| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         match (text("/apiVersion"), text("/kind")) {
-            ("v1", "Namespace") => match serde_json::from_value(value) {
+            ("v1", "Namespace") => match typed(&value) {
                 Ok(object) => self.take(namespace(&object), line, |world| &mut world.namespaces),
-                Err(_) => self.say(line, problem("a Namespace", "cannot be read")),
+                Err(problem) => self.say(line, problem),
             },
             ("v1", "ConfigMap") => {
                 let pointer = "/metadata/labels/refgate.dev~1catalogue";
+                let is_ours = text("/metadata/namespace") == OWN_NAMESPACE;
+                let name = text("/metadata/name");
                 if value.pointer(pointer).is_none_or(|label| *label != "true") {
+                    if is_ours && name.starts_with(CATALOGUE_PREFIX) {
+                        let message = format!(
+                            "lacks the label {CATALOGUE_LABEL}: \"true\", without which it is not read"
+                        );
+                        self.say(line, problem(&format!("ConfigMap {name}"), &message));
+                    }
                     return;
                 }
-                if text("/metadata/namespace") != OWN_NAMESPACE {
+                if !is_ours {
                     let message =
                         format!("is labelled as a catalogue but not in {OWN_NAMESPACE}: passed over");
                     return self.say(line, problem("a ConfigMap", &message));
                 }
-                match serde_json::from_value(value) {
-                    Ok(object) => self.take(catalogue(&object), line, |world| &mut world.catalogues),
-                    Err(_) => self.say(line, problem("a ConfigMap", "cannot be read")),
+                match typed(&value) {
+                    Ok(object) => {
+                        let read = catalogue(&object);
+                        if let Ok(part) = &read {
+                            self.lines.insert(part.namespace.clone(), line);
+                        }
+                        self.take(read, line, |world| &mut world.catalogues);
+                    }
+                    Err(problem) => self.say(line, problem),
                 }
             }
             (_, kind) if kind.ends_with("List") || kind == "List" => {

@@ -258,7 +258,7 @@ pub fn documents(file: &str, text: &str, each: &mut dyn FnMut(Result<Document, P
     let mut hint = if text.contains("{{") { TEMPLATE } else { "" };
     for (piece, lines_before) in pieces(text) {
         for read in yaml::documents(piece) {
-            match read {
+            match read.and_then(yaml::Document::with_single_keys) {
                 Ok(source) => items(file, source, lines_before, each),
                 Err(error) => each(Err(Problem {
                     file: Some(file.to_owned()),
@@ -383,11 +383,11 @@ mod tests {
         let stream = "{\"kind\": \"A\"}\n{\n\"kind\": \"B\",\n\"metadata\": {\n\"name\": \"x\"}}\n";
         assert_eq!(read(stream), ["1 A 1", "2 B 5"]);
         assert_eq!(read("{\"kind\": \"A\"}\n---\n{\"kind\": \"B\"}\n"), ["1 A 1", "3 B 3"]);
-        assert_eq!(read("{\"kind\": \"A\"}\n{\"kind\": \"B\"}\n{\"kind\"\n"), ["1 A 1", "2 B 2", "4 broken"]);
+        assert_eq!(read("{\"kind\": \"A\"}\n{\"kind\": \"B\"}\n{\"kind\"\n"), ["1 A 1", "2 B 2", "3 broken"]);
     }
 
     #[test]
     fn a_broken_document_leaves_the_rest() {
-        assert_eq!(read("kind: A\n---\na: [\n---\nkind: B\n"), ["1 A 1", "4 broken", "5 B 5"]);
+        assert_eq!(read("kind: A\n---\na: [\n---\nkind: B\n"), ["1 A 1", "3 broken", "5 B 5"]);
     }
 }

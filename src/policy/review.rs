@@ -227,7 +227,11 @@ fn describe(error: &serde_json::Error) -> String {
                 "floating" => "number",
                 _ => "another type",
             };
-            format!("expected {expected}, found {met}")
+            let quotes = expected == "a string" && matches!(met, "integer" | "boolean" | "number");
+            format!(
+                "expected {expected}, found {met}{}",
+                if quotes { "; put the value in quotes" } else { "" }
+            )
         }
         _ if text.starts_with("invalid length") => {
             format!("too long: expected {}", text.rsplit_once(", expected ").map_or("less", |(_, most)| most))

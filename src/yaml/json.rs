@@ -1,10 +1,12 @@
 //! JSON, which is YAML but for surrogate pairs and tabs: read by `serde_json`, then walked once for its lines.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Document, Lines, YamlError};
+use super::build::MAX_READINGS;
+use super::lines::{Entry, Lines};
+use super::{Document, YamlError};
 
 /// Reads a document that is JSON; `None` where it is not, so that it is read as YAML.
 pub(super) fn read(piece: &str, first_line: usize) -> Option<Result<Document, YamlError>> {
@@ -29,25 +31,26 @@ impl Walk<'_> {
         let line = self.line;
         match first {
             b'{' => {
-                let (mut entries, mut seen) = (Vec::new(), HashSet::new());
+                let (mut entries, mut seen) = (Vec::<Entry>::new(), HashMap::new());
                 self.at += 1;
                 while self.peek() == b'"' {
                     let key_line = self.line;
-                    let key: String = serde_json::from_str(self.string()).unwrap_or_default();
-                    if !seen.insert(key.clone()) {
-                        let message = "this key is in the same map twice".to_owned();
-                        return Err(YamlError { line: key_line, message });
-                    }
+                    let key: Box<str> = serde_json::from_str(self.string()).unwrap_or_default();
                     self.skip(b':');
+                    self.peek();
+                    let start = self.at;
                     let inner = match self.value()? {
                         Lines::Leaf(_) => Lines::Leaf(key_line),
                         nested => nested,
                     };
-                    entries.push((key.into(), inner));
+                    if let Some((index, old)) = seen.insert(key.clone(), (entries.len(), start..self.at)) {
+                        entries[index].replaced = serde_json::from_str(&self.text[old]).ok();
+                    }
+                    entries.push(Entry { key, line: key_line, inner, replaced: None });
                     self.skip(b',');
                 }
                 self.skip(b'}');
-                Ok(Lines::Map(line, entries))
+                self.bounded(Lines::map(line, entries))
             }
             b'[' => {
                 let mut items = Vec::new();
@@ -57,7 +60,7 @@ impl Walk<'_> {
                     self.skip(b',');
                 }
                 self.skip(b']');
-                Ok(Lines::List(line, items))
+                Ok(Lines::list(line, items))
             }
             b'"' => {
                 self.string();
@@ -70,6 +73,13 @@ impl Walk<'_> {
                 Ok(Lines::Leaf(line))
             }
         }
+    }
+
+    fn bounded(&self, lines: Lines) -> Result<Lines, YamlError> {
+        if lines.readings() <= MAX_READINGS {
+            return Ok(lines);
+        }
+        Err(YamlError { line: lines.line(), message: "a key is in the same map too often".to_owned() })
     }
 
     /// The next byte that is no white space; zero at the end.

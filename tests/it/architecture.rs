@@ -31,7 +31,7 @@ const OWN_CRATES: [(&str, &[&str]); 12] = [
     ("k8s_openapi", &["world", "cluster", "serve", "sync"]),
     ("kube", &["cluster", "serve", "sync"]),
     ("rustls", &["serve"]),
-    ("saphyr_parser", &["policy", "yaml"]),
+    ("granit_parser", &["policy", "yaml"]),
     ("tokio_rustls", &["serve"]),
 ];
 

@@ -78,6 +78,31 @@ fn nothing_said_is_the_defaults() {
 }
 
 #[test]
+fn the_configmap_that_holds_it_is_as_good() {
+    let file = include_str!("../../manifests/base/30-config.yaml");
+    assert!(file.contains("kind: ConfigMap"));
+    let installed = parse(file).unwrap();
+    assert_eq!(installed.settings.defaults.warn, Level::Restricted);
+    assert!(installed.settings.kinds.iter().any(|kind| kind.kind == "Rollout"));
+    let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: refgate-config}\n";
+    assert_eq!(
+        parse(&format!("{head}data: {{config.yaml: ''}}\n")).unwrap().max_age,
+        Duration::from_secs(600)
+    );
+    let own =
+        format!("{head}data:\n  config.yaml: |\n    defaults:\n      enforce: off\n    foo: 1\n    # text\n");
+    assert!(
+        problems(&own)[0].starts_with("8: unknown key `foo` in the configuration"),
+        "{:?}",
+        problems(&own)
+    );
+    let broken = format!("{head}data:\n  config.yaml: |\n    a: [\n");
+    assert!(problems(&broken)[0].starts_with("7: ") || problems(&broken)[0].starts_with("6: "));
+    let other = format!("{head}data:\n  config.yml: ''\n");
+    assert!(problems(&other)[0].contains("no key config.yaml in data"));
+}
+
+#[test]
 fn each_problem_is_said_with_its_line() {
     for (text, expected) in [
         ("defaults:\n  enforce: strcit\n", "2: defaults.enforce must be off, baseline or restricted"),
@@ -180,11 +205,11 @@ fn each_problem_is_said_with_its_line() {
         ),
         (
             "skipContainers: [a,\n 7]\n",
-            "2: skipContainers[1] must be text; put it in quotes if it looks like a number",
+            "2: skipContainers[1] must be text; put it in quotes if YAML reads it as a number or a boolean",
         ),
         (
             "aws:\n  accounts: [123456789012]\n",
-            "2: aws.accounts[0] must be text; put it in quotes if it looks like a number",
+            "2: aws.accounts[0] must be text; put it in quotes if YAML reads it as a number or a boolean",
         ),
         ("aws:\n  accounts: ['12345']\n", "2: aws.accounts[0] is not an account: twelve digits, in quotes"),
         ("aws:\n  regions: [US]\n", "2: aws.regions[0] is not a region, such as us-west-2"),
@@ -202,7 +227,7 @@ fn each_problem_is_said_with_its_line() {
         assert_eq!(problems(text), [expected], "{text}");
     }
     for (text, expected) in [
-        ("rules:\n  configMaps: no\n", "2: rules.configMaps must be true or false"),
+        ("rules:\n  configMaps: \"no\"\n", "2: rules.configMaps must be true or false"),
         ("rules:\n  names:\n  - ab\n", "3: rules.names[0] must be one word of letters, at least three bytes"),
         (
             "rules:\n  tokens:\n  - {name: a, prefix: abc, alphabet: hex}\n",
@@ -257,7 +282,7 @@ fn each_problem_is_said_with_its_line() {
 
 #[test]
 fn all_problems_are_said_at_once() {
-    let all = problems("defaults: {enforce: no}\nfoo: 1\nsnapshot: {maxAge: soon}\n");
+    let all = problems("defaults: {enforce: maybe}\nfoo: 1\nsnapshot: {maxAge: soon}\n");
     assert_eq!(all.len(), 3, "{all:?}");
 }
 

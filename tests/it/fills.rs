@@ -248,57 +248,57 @@ fn what_may_hold_something_else_is_no_filler() {
         ("data: [{secretKey: k, remoteRef: {key: x, decodingStrategy: Auto}}]", "x", none),
         ("data: [{secretKey: k, remoteRef: {key: x, metadataPolicy: Fetch}}]", "x", none),
         // Two entries of one key: one of them is lost.
-        ("data: [{secretKey: k, remoteRef: {key: x}}, {secretKey: k, remoteRef: {key: y}}]", "x", none),
-        ("data: [{secretKey: k, remoteRef: {key: x}}, {secretKey: k, remoteRef: {key: y}}]", "y", none),
+        ("data: [{secretKey: k, remoteRef: {key: x}}, {secretKey: k, remoteRef: {key: 'y'}}]", "x", none),
+        ("data: [{secretKey: k, remoteRef: {key: x}}, {secretKey: k, remoteRef: {key: 'y'}}]", "y", none),
         // `data` goes before `dataFrom`.
-        ("data: [{secretKey: k, remoteRef: {key: y}}]\ndataFrom: [{extract: {key: x}}]", "x#k", none),
+        ("data: [{secretKey: k, remoteRef: {key: 'y'}}]\ndataFrom: [{extract: {key: x}}]", "x#k", none),
         (
-            "data: [{secretKey: k, remoteRef: {key: y}}]\ndataFrom: [{extract: {key: x}}]",
+            "data: [{secretKey: k, remoteRef: {key: 'y'}}]\ndataFrom: [{extract: {key: x}}]",
             "x#other",
             "A=w/other",
         ),
-        ("data: [{secretKey: k, remoteRef: {key: y}}]\ndataFrom: [{extract: {key: x}}]", "y", "A=w/k"),
+        ("data: [{secretKey: k, remoteRef: {key: 'y'}}]\ndataFrom: [{extract: {key: x}}]", "y", "A=w/k"),
         // Which of two has a property, nobody knows.
-        ("dataFrom: [{extract: {key: x}}, {extract: {key: y}}]", "x#k", none),
-        ("dataFrom: [{extract: {key: x}}, {extract: {key: y}}]", "y#k", none),
+        ("dataFrom: [{extract: {key: x}}, {extract: {key: 'y'}}]", "x#k", none),
+        ("dataFrom: [{extract: {key: x}}, {extract: {key: 'y'}}]", "y#k", none),
         (
-            "data: [{secretKey: k, remoteRef: {key: y}}]\ndataFrom: [{extract: {key: x}}, {extract: {key: z}}]",
+            "data: [{secretKey: k, remoteRef: {key: 'y'}}]\ndataFrom: [{extract: {key: x}}, {extract: {key: z}}]",
             "y",
             "A=w/k",
         ),
         (
-            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: '{{ .k }}'}}}",
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {'n': '{{ .k }}'}}}",
             "x",
             "A=w/n",
         ),
         (
-            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {engineVersion: v1, data: {n: '{{ .k }}'}}}",
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {engineVersion: v1, data: {'n': '{{ .k }}'}}}",
             "x",
             nobody,
         ),
         // Blanks around an action stay in what is made.
         (
-            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: '{{ .k }} '}}}",
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {'n': '{{ .k }} '}}}",
             "x",
             nobody,
         ),
         (
-            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: \"{{ .k }}\\n\"}}}",
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {'n': \"{{ .k }}\\n\"}}}",
             "x",
             nobody,
         ),
         (
-            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: \"{{ .k -}}\\n\"}}}",
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {'n': \"{{ .k -}}\\n\"}}}",
             "x",
             "A=w/n",
         ),
         (
-            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: 'a{{ .k }}'}}}",
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {'n': 'a{{ .k }}'}}}",
             "x",
             nobody,
         ),
         (
-            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {mergePolicy: Merge, data: {n: 'a{{ .k }}'}}}",
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {mergePolicy: Merge, data: {'n': 'a{{ .k }}'}}}",
             "x",
             "A=w/k",
         ),
@@ -314,17 +314,17 @@ fn what_may_hold_something_else_is_no_filler() {
             none,
         ),
         (
-            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: '{{ .k }}'}, templateFrom: [{configMap: {name: c}}]}}",
+            "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {'n': '{{ .k }}'}, templateFrom: [{configMap: {name: c}}]}}",
             "x",
             "A=w/n",
         ),
         (
-            "dataFrom: [{extract: {key: x}}]\ntarget: {template: {data: {n: '{{ .user }}'}}}",
+            "dataFrom: [{extract: {key: x}}]\ntarget: {template: {data: {'n': '{{ .user }}'}}}",
             "x#user",
             "A=w/n",
         ),
         (
-            "dataFrom: [{extract: {key: x}}, {extract: {key: y}}]\ntarget: {template: {data: {n: '{{ .user }}'}}}",
+            "dataFrom: [{extract: {key: x}}, {extract: {key: 'y'}}]\ntarget: {template: {data: {'n': '{{ .user }}'}}}",
             "x",
             nobody,
         ),
@@ -418,7 +418,7 @@ fn each_system_fills_in_its_own_way() {
     table(&kes(", dataFrom: [g/a/stage/smtp]"), &[("from smtp", "*=k")]);
     table(
         &kes(
-            ", data: [{key: g/a/stage/x, name: x}, {key: g/a/stage/y, name: y}], template: {stringData: {x: plain}}",
+            ", data: [{key: g/a/stage/x, name: 'x'}, {key: g/a/stage/y, name: 'y'}], template: {stringData: {x: plain}}",
         ),
         &[("x", "!no object of"), ("y", "A=k/y")],
     );

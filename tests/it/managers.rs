@@ -43,7 +43,7 @@ async fn what_is_wrong_with_a_file_is_said_by_line_and_never_by_value() {
         (format!("a/b/c/d:\n  tags: [{PLANTED}]\n"), 2, "tags must be"),
         (format!("a/b/../{PLANTED}: {{}}\n"), 1, "segment 3"),
         (format!("- {PLANTED}\n"), 1, "a map from paths"),
-        (format!("a: [{PLANTED}\n"), 2, ""),
+        (format!("a: [{PLANTED}\n"), 1, ""),
         (format!("a/b/c/d: {{}}\n---\n{PLANTED}: {{}}\n"), 3, "a second document"),
         (format!("a/b/c/d:\n  value: {}\n", "x".repeat(65_537)), 2, "more than 65536 bytes"),
     ] {

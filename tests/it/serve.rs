@@ -264,7 +264,7 @@ async fn what_is_wrong_at_the_start_is_said_by_name() {
     let said = error(&|folder, _| std::fs::remove_file(folder.path("world.yaml")).unwrap()).await;
     assert!(said.starts_with("cannot read the world file DIR/world.yaml: "), "{said}");
     for (world, why) in [
-        ("a: [\n", "line 2: "),
+        ("a: [\n", "line 1: "),
         ("", "it holds no Namespace"),
         ("apiVersion: v1\nkind: Namespace\nmetadata: {}\n", "line 1: a Namespace: has no name"),
     ] {

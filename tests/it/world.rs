@@ -16,6 +16,9 @@ fn catalogue(namespace: &str, own: &str, label: &str, data: &str) -> String {
 
 const GOOD: &str = r#"{"catalogue": '[{"path": "g/a/e/x", "secret": "s", "keys": ["value"]}]'}"#;
 
+/// A Namespace for a catalogue.
+const N: &str = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: \"n\"}\n";
+
 fn problems(text: &str) -> Vec<String> {
     World::read(text).problems.iter().map(ToString::to_string).collect()
 }
@@ -50,7 +53,8 @@ fn what_kubectl_prints_is_read_as_well() {
 
 #[test]
 fn labels_that_cannot_be_read_stay_with_their_namespace() {
-    let text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, labels: {refgate.dev/enforce: strcit}}";
+    let text =
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: 'n', labels: {refgate.dev/enforce: strcit}}";
     let world = World::read(text);
     assert_eq!(world.problems, []);
     assert_eq!(world.namespaces["n"].levels.enforce, Some(Level::Restricted));
@@ -67,7 +71,14 @@ fn only_refgates_own_namespace_holds_catalogues() {
         ["line 1: a ConfigMap: is labelled as a catalogue but not in refgate-system: passed over"]
     );
     // Without the label it is somebody's ConfigMap, wherever it is.
-    assert_eq!(problems(&catalogue("n", "refgate-system", "false", GOOD)), Vec::<String>::new());
+    assert_eq!(problems(&catalogue("n", "elsewhere", "false", GOOD)), Vec::<String>::new());
+    // In that namespace and of that name it lacks the label by mistake.
+    assert_eq!(
+        problems(&catalogue("n", "refgate-system", "false", GOOD)),
+        [
+            "line 1: ConfigMap catalogue.n: lacks the label refgate.dev/catalogue: \"true\", without which it is not read"
+        ]
+    );
     assert!(World::read(&catalogue("n", "refgate-system", "false", GOOD)).catalogues.is_empty());
 }
 
@@ -77,15 +88,31 @@ fn one_bad_object_takes_nobody_with_it() {
         ("kind: [\n---\n", "line "),
         (
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: 7}\n---\n",
-            "line 1: a Namespace: cannot be read",
+            "line 1: Namespace: metadata.name: this must be text; put it in quotes",
         ),
         ("apiVersion: v1\nkind: Namespace\n---\n", "line 1: a Namespace: "),
         (
-            "apiVersion: v1\nkind: Namespace\nmetadata: {name: x, labels: {a: true}}\n---\n",
-            "line 1: a Namespace: cannot be read",
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: x, labels: {refgate.dev/enforce: off}}\n---\n",
+            "line 1: Namespace x: metadata.labels.refgate.dev/enforce: this must be text; put it in quotes",
         ),
         ("- a list\n---\n", "line 1: a document: has no apiVersion or no kind"),
-        (&catalogue("x", "refgate-system", "true", "{catalogue: 7}"), "line 1: a ConfigMap: cannot be read"),
+        (
+            &catalogue("x", "refgate-system", "true", "{catalogue: 7}"),
+            "line 1: ConfigMap catalogue.x: data.catalogue: this must be text; put it in quotes",
+        ),
+        (
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: [x]}\n---\n",
+            "line 1: Namespace: metadata.name: this must not be a list",
+        ),
+        (
+            "apiVersion: v1\nkind: Namespace\nmetadata: text\n---\n",
+            "line 1: Namespace: metadata: this must not be text",
+        ),
+        ("kind: A\nkind: B\n---\n", "line 2: this key is in the same map twice"),
+        (
+            &catalogue("lost", "refgate-system", "true", GOOD),
+            "line 1: ConfigMap catalogue.lost: speaks of Namespace lost, which is not in this file",
+        ),
         (
             &catalogue("x", "refgate-system", "true", "{catalogue: '{}'}"),
             "line 1: ConfigMap catalogue.x: key `catalogue` is no JSON list",
@@ -109,8 +136,8 @@ fn one_bad_object_takes_nobody_with_it() {
 
 #[test]
 fn one_bad_entry_goes_alone() {
-    let list = r#"{"catalogue": '[{"path": "g/a/e/x", "secret": "s", "keys": []}, {"path": "g/a/e/y"}, 7, {"path": "g/a/../y", "secret": "t", "keys": ["k"]}]', "known": '{"no": "list"}'}"#;
-    let text = catalogue("n", "refgate-system", "true", list);
+    let list = r#"{"catalogue": '[{"path": "g/a/e/x", "secret": "s", "keys": []}, {"path": "g/a/e/y"}, 7, {"path": "g/a/../y", "secret": "t", "keys": ["k"]}, {"path": "short", "secret": "t", "keys": ["k"]}]', "known": '{"no": "list"}'}"#;
+    let text = catalogue("n", "refgate-system", "true", list) + N;
     let world = World::read(&text);
     assert_eq!(world.catalogues["n"].entries().len(), 1);
     assert_eq!(
@@ -119,11 +146,17 @@ fn one_bad_entry_goes_alone() {
             "line 1: ConfigMap catalogue.n: entry 1 is left out: path, secret, keys or version is missing or no text",
             "line 1: ConfigMap catalogue.n: entry 2 is left out: path, secret, keys or version is missing or no text",
             "line 1: ConfigMap catalogue.n: entry 3 is left out: segment 3 of the path is . or ..; a path is never resolved, write it out",
+            "line 1: ConfigMap catalogue.n: entry 4 is left out: its path must be group/app/env/name",
             "line 1: ConfigMap catalogue.n: key `known` is left out: it is no JSON list of names",
         ]
     );
-    let known = r#"{"catalogue": "[]", "known": '["b", "a", "b"]'}"#;
-    let world = World::read(&catalogue("n", "refgate-system", "true", known));
+    let known = r#"{"catalogue": "[]", "known": '["b", "a", "b", "no name"]'}"#;
+    let text = catalogue("n", "refgate-system", "true", known) + N;
+    assert_eq!(
+        problems(&text),
+        ["line 1: ConfigMap catalogue.n: key `known`: 1 name that no secret can have left out"]
+    );
+    let world = World::read(&text);
     let known: Vec<_> = world.catalogues["n"].known().unwrap().iter().map(AsRef::as_ref).collect();
     assert_eq!(known, ["a", "b"]);
 }

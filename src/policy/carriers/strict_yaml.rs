@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use saphyr_parser::{Event, Parser, StrInput};
+use granit_parser::{Event, Parser};
 
 use super::json::Json;
 
@@ -28,8 +28,8 @@ pub fn read(text: &str) -> Result<Json<'static>, &'static str> {
         return Err("it has more brackets and commas than are read");
     }
     let mut builder = Builder { stack: Vec::new(), root: None, values: 0 };
-    let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(text);
-    while let Some(next) = parser.next_event() {
+    let options = granit_parser::options! { strict_indentation: true, emit_comments: false };
+    for next in Parser::new_from_str_with_options(text, options) {
         let Ok((event, _)) = next else { return Err("it does not read as YAML") };
         builder.event(event)?;
     }
@@ -52,13 +52,13 @@ impl Builder {
     fn event(&mut self, event: Event<'_>) -> Result<(), &'static str> {
         const MARKS: &str = "it has an anchor or a tag";
         match event {
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
-            Event::DocumentStart(_) if self.root.is_some() => Err("it holds more than one document"),
-            Event::DocumentStart(_) => Ok(()),
+            Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            Event::DocumentStart(..) if self.root.is_some() => Err("it holds more than one document"),
+            Event::DocumentStart(..) => Ok(()),
             Event::Alias(_) => Err("it has an alias"),
             Event::Scalar(_, _, anchor, tag) if anchor > 0 || tag.is_some() => Err(MARKS),
-            Event::SequenceStart(anchor, tag) if anchor > 0 || tag.is_some() => Err(MARKS),
-            Event::MappingStart(anchor, tag) if anchor > 0 || tag.is_some() => Err(MARKS),
+            Event::SequenceStart(_, anchor, tag) if anchor > 0 || tag.is_some() => Err(MARKS),
+            Event::MappingStart(_, anchor, tag) if anchor > 0 || tag.is_some() => Err(MARKS),
             Event::Scalar(text, ..) if text == "<<" => Err("it has a merge key"),
             Event::Scalar(text, ..) => self.place(Json::Text(Cow::Owned(text.into_owned()))),
             Event::SequenceStart(..) => self.push(Frame::List(Vec::new())),
@@ -68,6 +68,8 @@ impl Builder {
                 Some(Frame::Map(fields, _)) => self.place(Json::Map(fields)),
                 None => Err("it does not read as YAML"),
             },
+            // What is not asked for, such as comments.
+            _ => Err("it does not read as YAML"),
         }
     }
 

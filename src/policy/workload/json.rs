@@ -86,7 +86,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
             type Value = Annotations<'de>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(out, "a map of at most {ENTRIES} strings")
+                out.write_str("a map of strings")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::new();
@@ -94,7 +94,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
                     bounded(&key)?;
                     let value: Option<Text<'de>> = map.next_value()?;
                     if pairs.len() == ENTRIES {
-                        return Err(serde::de::Error::invalid_length(ENTRIES + 1, &self));
+                        let most = format!("a map of at most {ENTRIES} strings");
+                        return Err(serde::de::Error::invalid_length(ENTRIES + 1, &&*most));
                     }
                     pairs.push((key, value.unwrap_or_default()));
                 }
@@ -157,9 +158,10 @@ pub fn boxed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(object(deserializer)?.map(Box::new))
 }
 
-/// A list of strings that reads `null` as empty.
+/// A list of strings that reads `null` as empty, both in its place and in it: so does the API server.
 pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Text<'de>>, D::Error> {
-    Ok(elements::<D, Text<'de>, ENTRIES>(deserializer)?.unwrap_or_default())
+    let texts = elements::<D, Option<Text<'de>>, ENTRIES>(deserializer)?.unwrap_or_default();
+    Ok(texts.into_iter().map(Option::unwrap_or_default).collect())
 }
 
 /// A list of objects that reads `null` as empty, of at most `MOST` elements.
@@ -194,7 +196,7 @@ where
         type Value = Option<Vec<T>>;
 
         fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(out, "a list of at most {MOST}")
+            out.write_str("a list")
         }
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
             Ok(None)
@@ -209,7 +211,8 @@ where
             let mut all = Vec::new();
             while let Some(item) = items.next_element()? {
                 if all.len() == MOST {
-                    return Err(serde::de::Error::invalid_length(MOST + 1, &self));
+                    let most = format!("a list of at most {MOST}");
+                    return Err(serde::de::Error::invalid_length(MOST + 1, &&*most));
                 }
                 if all.is_empty() {
                     all.reserve((512 / size_of::<T>().max(1)).clamp(1, 8));

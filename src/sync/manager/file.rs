@@ -128,6 +128,7 @@ impl File {
         let text = self.text()?;
         let mut documents = yaml::documents(&text);
         let Some(first) = documents.next() else { return Ok(None) };
+        let first = first.and_then(Document::with_single_keys);
         let first = first.map_err(|error| self.invalid(error.line, &error.message))?;
         match documents.next() {
             None => Ok(Some(first)),

@@ -158,8 +158,9 @@ fn what_is_not_judged_is_named_and_counted() {
 
 #[test]
 fn labels_of_a_namespace_are_read_as_admission_reads_them() {
-    let manifest =
-        |labels: &str| format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: n\n  labels: {labels}\n");
+    let manifest = |labels: &str| {
+        format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: plain\n  labels: {labels}\n")
+    };
     let bound = "{refgate.dev/group: a, refgate.dev/app: b, refgate.dev/env: c}";
     for (labels, warnings) in [
         ("{team: x}", &[][..]),
@@ -205,7 +206,7 @@ fn labels_of_a_namespace_are_read_as_admission_reads_them() {
     );
     let said = run_with(&["check", "-"], &manifest("{refgate.dev/enforce: strcit}")).out;
     assert!(
-        said.contains("Namespace/n") && said.contains("1 object: 1 allowed, 0 refused, 1 warning"),
+        said.contains("Namespace/plain") && said.contains("1 object: 1 allowed, 0 refused, 1 warning"),
         "{said}"
     );
 }

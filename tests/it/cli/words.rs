@@ -138,7 +138,7 @@ fn causes_are_said_once() {
 fn lists_that_run_into_each_other_are_said_to() {
     let list = |kind: &str| {
         format!(
-            "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: {kind}\n  metadata: {{name: n}}\nkind: List\n"
+            "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: {kind}\n  metadata: {{name: one}}\nkind: List\n"
         )
     };
     let world = folder("world").join("world.yaml");

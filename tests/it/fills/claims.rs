@@ -113,7 +113,7 @@ fn whatever_leaves_keys_unsaid_can_be_told() {
     let find = "dataFrom: [{find: {path: g/a/stage/, name: {regexp: x}}, rewrite: [{regexp: {source: 'g/a/stage/(.*)', target: '$1'}}]}]";
     let found = annotated(&external_secret("web", find), "database_url=database_url");
     table(&found, &[("database_url", "A=web/database_url"), ("other", "!no object of the sync systems")]);
-    let made = "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {n: '{{ .k | trim }}', m: '{{ .k }}'}}}";
+    let made = "data: [{secretKey: k, remoteRef: {key: x}}]\ntarget: {template: {data: {'n': '{{ .k | trim }}', m: '{{ .k }}'}}}";
     let made = external_secret("web", made);
     table(&annotated(&made, "n=y"), &[("y", "A=web/n"), ("x", "A=web/m")]);
     // What the object says itself is not to be said otherwise.
