@@ -2,17 +2,19 @@
 //!
 //! `resolve` finds out what is missing. What it means for a pod depends on `?optional`, and on who makes the pod.
 
+use std::borrow::Cow;
+
 use super::plan::Maker;
 
 /// A path that no Secret holds yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absent<'a> {
     /// The path.
     pub path: &'a str,
     /// Whether the secret manager has it, or was not asked yet.
     pub is_known: bool,
     /// A name that it was perhaps meant to be.
-    pub similar: Option<&'a str>,
+    pub similar: Option<Cow<'a, str>>,
 }
 
 impl Absent<'_> {
@@ -24,7 +26,7 @@ impl Absent<'_> {
     }
 
     fn hint(&self) -> String {
-        self.similar.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+        self.similar.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default()
     }
 
     /// For a pod that is let in, and whose containers wait or start without it.

@@ -9,6 +9,7 @@ use super::judge::{Struck, Walk, judge};
 use super::refs::{REFS, texts_of_refs};
 use super::rules::Place as At;
 use super::spot::{Spot, borrowed, candidate, finding};
+use super::stray::Form;
 use super::wishes::is_ours;
 use super::workload::Kind;
 use super::workload::json::{Annotations, escape};
@@ -33,6 +34,7 @@ impl<'t> Walk<'_, 't> {
             }
             let name = (!is_ours(key)).then_some(&**key);
             let candidate = candidate(At::Annotation, name, value, None);
+            let found = self.seen.struck.len();
             self.scan(&Spot {
                 candidate,
                 text: borrowed(value),
@@ -40,6 +42,10 @@ impl<'t> Walk<'_, 't> {
                 key: None,
                 pointer: &pointer,
             });
+            // Ours say themselves what does not read, and a manifest that is kept in one is judged where it is applied.
+            if name.is_some() && &**key != LAST_APPLIED {
+                self.stray(value, Form::Nowhere, found, &[], &|| format!("annotation {}", &**key));
+            }
         }
     }
 
@@ -71,7 +77,7 @@ impl<'t> Walk<'_, 't> {
         for hit in std::mem::take(&mut self.hits) {
             if !struck.iter().any(|struck| struck.finding.rule == hit.rule.id) {
                 let allowed = self.allowed(&hit, &candidate);
-                let finding = finding(hit, &candidate, None, pointer(), self.world.binding());
+                let finding = finding(hit, &candidate, None, pointer(), self.world);
                 struck.push(Struck {
                     finding,
                     text: Cow::Owned(value.to_owned()),

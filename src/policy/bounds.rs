@@ -17,7 +17,11 @@ pub fn similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option<
     others
         .filter(|other| *other != name && other.len().abs_diff(name.len()) <= 3)
         .take(SIMILAR_NAMES)
-        .map(|other| (strsim::osa_distance(name, other), other))
+        // What differs in case alone is nearer than any other.
+        .map(|other| match other.eq_ignore_ascii_case(name) {
+            true => (0, other),
+            false => (strsim::osa_distance(name, other), other),
+        })
         .filter(|(distance, _)| *distance <= 1 + name.len() / 5)
         .min()
         .map(|(_, other)| other)

@@ -14,6 +14,7 @@ use super::message;
 use super::reference::env_value;
 use super::rules::Place as At;
 use super::spot::{Spot, borrowed, candidate};
+use super::stray::Form;
 use super::workload::object::{Entry, Object};
 
 /// What an entry is once it is decoded.
@@ -63,6 +64,7 @@ impl<'t> Walk<'_, 't> {
             }
             let name = name(&entry.key, &text);
             let candidate = candidate(at, name, &text, None);
+            let found = self.seen.struck.len();
             self.scan_file(&Spot {
                 candidate,
                 text: text.clone(),
@@ -70,6 +72,9 @@ impl<'t> Walk<'_, 't> {
                 key: Some(&entry.key),
                 pointer: &pointer,
             });
+            if at == At::ConfigMap {
+                self.stray(&text, Form::Data, found, &[], &pointer);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::judge::Walk;
 use super::leftover;
 use super::message;
 use super::refusal::Cause;
+use super::stray::Named;
 use super::workload::json::escape;
 use super::workload::volume::{CLASS_ATTRIBUTE, Volume};
 
@@ -52,6 +53,20 @@ impl<'t> Walk<'_, 't> {
             Some(message::cut(&why, CLASS_CHARACTERS))
         };
         self.classes.entry(name).or_insert_with(judge).clone()
+    }
+
+    /// The name of a Secret in a field that holds nothing else: a reference of ours cannot stand there.
+    pub(super) fn named(
+        &mut self,
+        name: &str,
+        key: Option<&str>,
+        of: Named,
+        pointer: &dyn Fn() -> String,
+        subject: &dyn Fn() -> String,
+    ) {
+        if !self.stray_name(name, of, pointer, subject) {
+            self.secret(name, key, pointer, subject);
+        }
     }
 
     /// A Secret that the pod names, by whatever means: it may not hold a path that the namespace may not read.

@@ -21,6 +21,7 @@ use super::refusal::{Cause, Refusal};
 use super::resolve::World;
 use super::rules::{Hit, Place as At};
 use super::spot::{Spot, borrowed, candidate};
+use super::stray::{Form, Named};
 use super::wishes::is_ours;
 use super::workload::Kind;
 use super::workload::expand::Expander;
@@ -142,8 +143,12 @@ impl<'t> Walk<'_, 't> {
         for (index, secret) in template.spec.image_pull_secrets.iter().enumerate() {
             if let Some(name) = &secret.name {
                 let pointer = || format!("{}/spec/imagePullSecrets/{index}/name", template.pointer);
-                self.secret(name, None, &pointer, &|| "imagePullSecrets".to_owned());
+                self.named(name, None, Named::Secret, &pointer, &|| "imagePullSecrets".to_owned());
             }
+        }
+        if let Some(name) = &template.spec.service_account_name {
+            let pointer = || format!("{}/spec/serviceAccountName", template.pointer);
+            self.stray_name(name, Named::Account, &pointer, &|| "serviceAccountName".to_owned());
         }
         if let Some(annotations) = &template.metadata.annotations {
             for (key, value) in &annotations.0 {
@@ -164,7 +169,7 @@ impl<'t> Walk<'_, 't> {
                 |field: &str| format!("{}/env/{index}/{field}", container_pointer(template, &place));
             self.value_from(container, entry, &pointer);
             match expander.env(env, index) {
-                Ok(text) => self.env_text(container, entry, text, &|| pointer("value")),
+                Ok(text) => self.env_text(container, env, entry, text, &|| pointer("value")),
                 Err(_) => self.refuse(
                     pointer("value"),
                     message::env_place(container, &entry.name),
@@ -177,7 +182,14 @@ impl<'t> Walk<'_, 't> {
             if let Some(name) = from.secret_ref.as_ref().and_then(|secret| secret.name.as_ref()) {
                 let pointer =
                     || format!("{}/envFrom/{index}/secretRef/name", container_pointer(template, &place));
-                self.secret(name, None, &pointer, &|| format!("container {container}, envFrom"));
+                let subject = || format!("container {container}, envFrom");
+                self.named(name, None, Named::EnvFrom, &pointer, &subject);
+            }
+            if let Some(name) = from.config_map_ref.as_ref().and_then(|map| map.name.as_ref()) {
+                let pointer =
+                    || format!("{}/envFrom/{index}/configMapRef/name", container_pointer(template, &place));
+                let subject = || format!("container {container}, envFrom");
+                self.stray_name(name, Named::EnvFrom, &pointer, &subject);
             }
         }
     }
@@ -188,10 +200,15 @@ impl<'t> Walk<'_, 't> {
         if let Some(secret) = &from.secret
             && let Some(name) = &secret.name
         {
-            self.secret(name, secret.key.as_deref(), &|| pointer("valueFrom/secretKeyRef/name"), &subject);
+            let pointer = || pointer("valueFrom/secretKeyRef/name");
+            self.named(name, secret.key.as_deref(), Named::ValueFrom, &pointer, &subject);
             if self.seen.as_env.len() < MANY && self.world.entry(name).is_some() {
                 self.seen.as_env.push(entry.name.to_string());
             }
+        }
+        if let Some(name) = &from.config_map {
+            let pointer = || pointer("valueFrom/configMapKeyRef/name");
+            self.stray_name(name, Named::ValueFrom, &pointer, &subject);
         }
         for key in &from.unknown {
             let note = format!(
@@ -206,6 +223,7 @@ impl<'t> Walk<'_, 't> {
     fn env_text(
         &mut self,
         container: &str,
+        env: &[Env<'_>],
         entry: &Env<'_>,
         text: Cow<'t, str>,
         pointer: &dyn Fn() -> String,
@@ -226,7 +244,8 @@ impl<'t> Walk<'_, 't> {
             return;
         }
         let subject = || message::env_place(container, &entry.name);
-        if is_perhaps_ours && let Some(prefix) = near_miss(&text) {
+        let missed = near_miss(&text).filter(|_| is_perhaps_ours);
+        if let Some(prefix) = missed {
             self.note(subject(), message::near_miss(prefix));
         }
         let signs = Signs::of(&text);
@@ -248,7 +267,12 @@ impl<'t> Walk<'_, 't> {
             key: None,
             pointer,
         };
+        let found = self.seen.struck.len();
         self.scan(&spot);
+        // What a variable brings stands in that variable; only what is written here is misplaced.
+        if let (Some(written), None) = (&entry.value, missed) {
+            self.stray(written, Form::Value, found, env, &subject);
+        }
     }
 
     /// Command and arguments, and the commands of probes and of the lifecycle. The kubelet expands those of probes too
@@ -315,6 +339,10 @@ impl<'t> Walk<'_, 't> {
                 key: None,
                 pointer: &pointer,
             });
+            let subject =
+                || format!("container {container}, {}", base().rsplit('/').next().unwrap_or_default());
+            let form = if expander.is_some() { Form::Word } else { Form::Shell };
+            self.stray(word, form, found, env, &subject);
             line.push(index, &text, self.seen.struck.len() > found);
             before = Some(text);
         }
@@ -327,14 +355,19 @@ impl<'t> Walk<'_, 't> {
             let pointer = || format!("{}/path", base());
             let candidate = candidate(At::UrlPath, None, path, None);
             let text = borrowed(path);
+            let found = self.seen.struck.len();
             self.scan(&Spot { candidate, text, container: Some(container), key: None, pointer: &pointer });
+            self.stray(path, Form::Nowhere, found, &[], &|| format!("container {container}, path"));
         }
         for (index, header) in request.http_headers.iter().enumerate() {
             let Some(value) = &header.value else { continue };
             let pointer = || format!("{}/httpHeaders/{index}/value", base());
             let candidate = candidate(At::Header, Some(&header.name), value, None);
             let text = borrowed(value);
+            let found = self.seen.struck.len();
             self.scan(&Spot { candidate, text, container: Some(container), key: None, pointer: &pointer });
+            let subject = || format!("container {container}, header {}", &*header.name);
+            self.stray(value, Form::Nowhere, found, &[], &subject);
         }
     }
 
@@ -342,7 +375,15 @@ impl<'t> Walk<'_, 't> {
         let base = || format!("{}/spec/volumes/{index}", template.pointer);
         let subject = || format!("volume {}", &*volume.name);
         for (pointer, name) in &volume.secrets {
-            self.secret(name, None, &|| format!("{}{pointer}", base()), &subject);
+            let of = match &**pointer {
+                "/secret/secretName" => Named::Files,
+                pointer if pointer.starts_with("/projected/") => Named::Files,
+                _ => Named::Secret,
+            };
+            self.named(name, None, of, &|| format!("{}{pointer}", base()), &subject);
+        }
+        if let Some(name) = &volume.config_map {
+            self.stray_name(name, Named::Files, &|| format!("{}/configMap/name", base()), &subject);
         }
         for (pointer, name, text) in &volume.attributes {
             let pointer = || format!("{}{pointer}{}", base(), escape(name));
@@ -355,6 +396,7 @@ impl<'t> Walk<'_, 't> {
                 continue;
             }
             let candidate = candidate(At::VolumeAttribute, Some(name), text, None);
+            let found = self.seen.struck.len();
             self.scan(&Spot {
                 candidate,
                 text: borrowed(text),
@@ -362,6 +404,7 @@ impl<'t> Walk<'_, 't> {
                 key: None,
                 pointer: &pointer,
             });
+            self.stray(text, Form::Nowhere, found, &[], &subject);
         }
         for pointer in &volume.unknown {
             let note = format!(

@@ -10,12 +10,28 @@ use super::snapshot::Binding;
 pub const STALE: &str = "RefGate has not heard from the API server for longer than snapshot.maxAge, so no reference is \
                          resolved; ask the operators of the cluster, and try again";
 
+/// Segments of the shortest path of a secret.
+const FEWEST_SEGMENTS: usize = 4;
+
 /// A namespace without a scope.
 pub fn unbound(namespace: &str) -> String {
     format!(
         "namespace {namespace} is not bound to a group/app/env, so it has no secrets; ask an operator to bind it: \
          refgate bind {namespace} GROUP/APP/ENV"
     )
+}
+
+/// What has to be done before any reference is of use, in front of the advice to write one; nothing where the namespace is bound,
+/// or where that is not known.
+pub fn bind_first(binding: &Binding, namespace: &str) -> String {
+    match binding {
+        Binding::Bound { .. } | Binding::Unknown => String::new(),
+        Binding::Unbound | Binding::Broken(_) => {
+            format!(
+                "have an operator bind the namespace first, refgate bind {namespace} GROUP/APP/ENV, then "
+            )
+        }
+    }
 }
 
 /// A namespace whose labels do not read.
@@ -38,6 +54,28 @@ pub fn outside(path: &str, binding: &Binding) -> String {
         }
         _ => format!("{path} is outside of what this namespace may read: it is bound to nothing"),
     }
+}
+
+/// A path from the root that a reference names and that lies outside: what was meant, where that shows.
+pub fn outside_from_the_root(path: &str, binding: &Binding) -> String {
+    let Binding::Bound { own, shared } = binding else { return outside(path, binding) };
+    if [own].into_iter().chain(shared).any(|scope| scope.as_str() == path) {
+        return format!("{path} is a scope and no secret; write the name of one behind it: /{path}/NAME");
+    }
+    if path.split('/').count() < FEWEST_SEGMENTS {
+        return format!(
+            "/{path} is too short for a path from the root, /group/app/env/name; for a name of {own} leave the slash out: {path}"
+        );
+    }
+    outside(path, binding)
+}
+
+/// A relative path that begins with what is no part of a name.
+pub fn no_slash(path: &str, binding: &Binding) -> String {
+    let Binding::Bound { own, shared } = binding else { return outside(path, binding) };
+    let scope = [own].into_iter().chain(shared).find(|scope| scope.begins(path));
+    let name = if scope.is_some_and(|scope| scope.as_str() == path) { "/NAME" } else { "" };
+    format!("without a slash before it {path} is a name within {own}; write it from the root: /{path}{name}")
 }
 
 /// A Secret of the sync, and an object by which something else would fill it.
@@ -242,7 +280,7 @@ pub fn passes_by_mark(rule: &str) -> String {
 }
 
 /// What to write instead of a plaintext, and how to store the value without the shell or the process list seeing it.
-pub fn instead(place: Place, name: Option<&str>, binding: &Binding) -> String {
+pub fn instead(place: Place, name: Option<&str>, binding: &Binding, namespace: &str) -> String {
     let mut secret = name.map_or_else(|| "NAME".to_owned(), secret_for);
     if matches!(place, Place::Argument | Place::Command) {
         // Options have hyphens where names of secrets and variables have underscores.
@@ -253,12 +291,13 @@ pub fn instead(place: Place, name: Option<&str>, binding: &Binding) -> String {
         _ => "GROUP/APP/ENV",
     };
     let put = format!("store the value: refgate put {scope}/{secret} < FILE");
+    let first = bind_first(binding, namespace);
     match place {
-        Place::Env => format!("write value: \"secret:{secret}\", and {put}"),
+        Place::Env => format!("{first}write value: \"secret:{secret}\", and {put}"),
         Place::Argument | Place::Command => {
             let variable = name.map_or_else(|| "VAR".to_owned(), |_| variable_for(&secret));
             format!(
-                "write $({variable}), with an env var {variable} whose value is \"secret:{secret}\", and {put}"
+                "{first}write $({variable}), with an env var {variable} whose value is \"secret:{secret}\", and {put}"
             )
         }
         Place::Header | Place::UrlPath => {
@@ -275,10 +314,12 @@ pub fn instead(place: Place, name: Option<&str>, binding: &Binding) -> String {
                 Some(name) => format!("env {name} of the pod with value: \"secret:{secret}\""),
                 None => format!("the annotation file.refgate.dev/{file}: {secret} of the pod"),
             };
-            format!("take it out and write {env}, and {put}")
+            format!("{first}take it out and write {env}, and {put}")
         }
         Place::Secret => {
-            format!("take it out of the file and write references, and {put}; the sync makes the Secret")
+            format!(
+                "{first}take it out of the file and write references, and {put}; the sync makes the Secret"
+            )
         }
     }
 }

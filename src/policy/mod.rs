@@ -33,6 +33,7 @@ pub mod rules;
 mod shared;
 pub mod snapshot;
 mod spot;
+mod stray;
 pub mod verdict;
 pub mod wishes;
 pub mod workload;

@@ -21,7 +21,7 @@ const MAX_SLUG_BYTES: usize = 46;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// Nothing stands where the path should.
-    #[error("the path is empty")]
+    #[error("the path is empty; write the name of a secret")]
     Empty,
     /// Longer than a name may be in AWS Secrets Manager.
     #[error("the path has {0} bytes; a name in the secret manager has at most {MAX_PATH_BYTES}")]
@@ -38,10 +38,13 @@ pub enum PathError {
         what: &'static str,
     },
     /// `a//b`, or a leading slash too many.
-    #[error("segment {0} of the path is empty")]
+    #[error("segment {0} of the path is empty; write one slash between two segments")]
     EmptySegment(usize),
+    /// A slash at the beginning, where the path starts at the root anyway.
+    #[error("the path begins with /; leave that slash out: group/app/env/name")]
+    LeadingSlash,
     /// A slash at the end.
-    #[error("the path ends in /; the name of a secret is missing")]
+    #[error("the path ends in /; leave that slash out, or write the name of the secret behind it")]
     TrailingSlash,
     /// `.` or `..`.
     #[error("segment {0} of the path is . or ..; a path is never resolved, write it out")]
@@ -60,6 +63,9 @@ pub enum ScopeError {
     /// Fewer or more segments than wanted.
     #[error("it has {0} segments; a scope is group/app/env")]
     Segments(usize),
+    /// A slash before or behind it.
+    #[error("it has a slash before or behind it; leave that out: group/app/env")]
+    Slash,
     /// A shared path that is too wide.
     #[error("it has {0} segments; a shared path has at least three")]
     TooWide(usize),
@@ -87,6 +93,9 @@ impl Scope {
     /// From `group/app/env`.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
         let segments: Vec<&str> = text.split('/').collect();
+        if text.starts_with('/') || text.ends_with('/') {
+            return Err(ScopeError::Slash);
+        }
         match segments[..] {
             [group, app, env] => Self::new(group, app, env),
             _ => Err(ScopeError::Segments(segments.len())),
@@ -95,6 +104,9 @@ impl Scope {
 
     /// From one entry of `refgate.dev/shared-paths`: three segments or more.
     pub fn shared(text: &str) -> Result<Self, ScopeError> {
+        if text.starts_with('/') || text.ends_with('/') {
+            return Err(ScopeError::Slash);
+        }
         check(text)?;
         let segments = text.split('/').count();
         if segments < 3 {
@@ -106,6 +118,11 @@ impl Scope {
     /// Whether `path` lies inside, by whole segments: `stage` is no prefix of `stage2`, and a scope does not hold itself.
     pub fn contains(&self, path: &str) -> bool {
         path.len() > self.0.len() + 1 && path.as_bytes()[self.0.len()] == b'/' && path.starts_with(&*self.0)
+    }
+
+    /// Whether `path` is the scope itself, or begins with all of its segments.
+    pub fn begins(&self, path: &str) -> bool {
+        path == &*self.0 || self.contains(path)
     }
 
     /// The scope as it is written: `group/app/env`.
@@ -184,6 +201,9 @@ fn check(text: &str) -> Result<(), PathError> {
             _ => PathError::Character { position, what: describe(character) },
         });
     }
+    if text.starts_with('/') {
+        return Err(PathError::LeadingSlash);
+    }
     if text.ends_with('/') {
         return Err(PathError::TrailingSlash);
     }
@@ -216,8 +236,9 @@ fn describe(character: char) -> &'static str {
         '\n' | '\r' => "a line break",
         '\t' => "a tab",
         '$' | '(' | ')' | '{' | '}' => "of the $(VAR) kind, and references are not expanded",
-        ':' => "a colon",
-        '\\' => "a backslash",
+        ':' => "a colon, and a property of a JSON secret stands behind #",
+        '\\' => "a backslash, and segments are divided by /",
+        '"' | '\'' | '`' => "a quote, and the text is taken as it is written",
         '*' | '[' | ']' => "a wildcard",
         _ if character.is_control() => "a control character",
         _ if !character.is_ascii() => "not ASCII",

@@ -51,9 +51,23 @@ pub enum ReferenceError {
     /// Something other than `optional` behind `?`.
     #[error("{0} behind ?; the only one is ?optional")]
     Option(String),
-    /// `secret:` where the reference alone is wanted.
-    #[error("write the reference alone, without secret: before it")]
+    /// `secret:` where the reference alone is wanted, or twice.
+    #[error("write secret: once before the value of an env var, and not at all before that of an annotation")]
     Prefixed,
+    /// `//`, as in a URL.
+    #[error("it begins with two slashes; a path from the root begins with one: /group/app/env/name")]
+    TwoSlashes,
+    /// `./`, as in a shell.
+    #[error(
+        "it begins with ./; leave that out, a name without a slash before it is one of the namespace's own scope"
+    )]
+    Here,
+    /// Blanks or line breaks around it.
+    #[error("a blank or a line break stands before or behind it; leave that out, and write it on one line")]
+    Blank,
+    /// `?optional#property`.
+    #[error("the #property stands before the ?optional: name#property?optional")]
+    Order,
     /// A property where the whole secret is wanted.
     #[error("refgate.dev/env-from takes whole secrets; leave the #property out")]
     PropertyOfWhole,
@@ -110,12 +124,13 @@ pub fn near_miss(value: &str) -> Option<&'static str> {
 impl<'a> Reference<'a> {
     /// Reads `name`, `name#property`, `/absolute/path`, each with `?optional` or without.
     pub fn parse(text: &'a str) -> Result<Self, ReferenceError> {
-        if text.starts_with(ENV_PREFIX) || text.starts_with(FILE_PREFIX) {
+        if is_meant(text.trim_start()) {
             return Err(ReferenceError::Prefixed);
         }
         let (text, optional) = match text.split_once('?') {
             None => (text, false),
             Some((text, "optional")) => (text, true),
+            Some((_, option)) if option.starts_with("optional#") => return Err(ReferenceError::Order),
             Some((_, option)) => return Err(ReferenceError::Option(unknown(option))),
         };
         let (path, property) = match text.split_once('#') {
@@ -128,6 +143,15 @@ impl<'a> Reference<'a> {
         }
         if property.is_some_and(|property| path::property_key(property).is_none()) {
             return Err(ReferenceError::LongProperty);
+        }
+        if path.trim() != path && !path.trim().is_empty() {
+            return Err(ReferenceError::Blank);
+        }
+        if path.starts_with("//") {
+            return Err(ReferenceError::TwoSlashes);
+        }
+        if path.starts_with("./") {
+            return Err(ReferenceError::Here);
         }
         let (path, absolute) = match path.strip_prefix('/') {
             Some(rest) => (rest, true),
@@ -151,6 +175,14 @@ impl<'a> Reference<'a> {
     pub fn key(&self) -> String {
         self.property.and_then(path::property_key).unwrap_or_else(|| path::WHOLE.to_owned())
     }
+}
+
+/// Whether a text begins with one of the prefixes, in whatever case.
+pub fn is_meant(text: &str) -> bool {
+    let starts = |prefix: &str| {
+        text.as_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    starts(ENV_PREFIX) || starts(FILE_PREFIX)
 }
 
 /// An option is repeated only where it looks like one.
@@ -181,26 +213,13 @@ mod tests {
 
     #[test]
     fn what_does_not_read_says_why_and_repeats_nothing() {
-        for text in [
-            "",
-            "/",
-            "//a/b/c/d",
-            "a//b",
-            "a/",
-            "a/../b",
-            "./a",
-            "a%2Fb",
-            "a b",
-            "a\n",
-            "$(A)",
-            "ключ",
-            "a:b",
-        ] {
+        for text in
+            ["", "/", "a//b", "a/", "a/../b", "a/./b", "a%2Fb", "a b", "a\\b", "\"a\"", "$(A)", "ключ", "a:b"]
+        {
             let error = read(text).unwrap_err();
             assert!(matches!(error, ReferenceError::Path(_)), "{text}: {error}");
         }
         assert_eq!(read("a#"), Err(ReferenceError::EmptyProperty));
-        assert_eq!(read("secret:a"), Err(ReferenceError::Prefixed));
         for (text, at) in [
             ("a#b\n", 2),
             ("a#b\nc", 2),
@@ -223,6 +242,15 @@ mod tests {
         for text in ["a#b.c", "a#\u{e4}", "a#\u{43a}\u{43b}", "a#b/c:d[0]", "a#$b"] {
             assert!(read(text).is_ok(), "{text}");
         }
+        for text in ["secret:a", "Secret:a", " secret+file:a"] {
+            assert_eq!(read(text), Err(ReferenceError::Prefixed), "{text}");
+        }
+        for text in [" a", "a ", "a\n", "\ta#b"] {
+            assert_eq!(read(text), Err(ReferenceError::Blank), "{text}");
+        }
+        assert_eq!(read("//a/b/c/d"), Err(ReferenceError::TwoSlashes));
+        assert_eq!(read("./a"), Err(ReferenceError::Here));
+        assert_eq!(read("a?optional#b"), Err(ReferenceError::Order));
         assert_eq!(read("a?optinal"), Err(ReferenceError::Option("unknown option \"optinal\"".into())));
         assert_eq!(read("a?Hunter2"), Err(ReferenceError::Option("no known option".into())));
         assert_eq!(read("a?"), Err(ReferenceError::Option("no known option".into())));

@@ -1,12 +1,14 @@
 //! From a reference, the scope and the catalogue to a synced Secret and key, or to a refusal.
 
+use std::borrow::Cow;
+
 use super::absent::{self, Absent};
 use super::bounds::{MANY, similar};
 use super::carriers::filled::{Filled, Spread};
 use super::carriers::row::Row;
 use super::finding::Certainty;
 use super::message;
-use super::path::{self, key_property, secret_name};
+use super::path::{self, Scope, key_property, secret_name};
 use super::reference::Reference;
 use super::refusal::Cause;
 use super::rules::{Candidate, Place};
@@ -96,7 +98,7 @@ impl<'s> World<'s> {
     }
 
     /// The path that a reference means, if the namespace may read it.
-    fn path_of(&self, reference: &Reference<'_>) -> Result<(&'s str, String), Resolution<'s>> {
+    fn path_of(&self, reference: &Reference<'_>) -> Result<(&'s Scope, String), Resolution<'s>> {
         let refused =
             |path: Option<String>, cause: Cause, why: String| Err(Resolution::Refused { path, cause, why });
         let own = match self.binding() {
@@ -121,10 +123,36 @@ impl<'s> World<'s> {
             return refused(Some(path), Cause::Stale, message::STALE.to_owned());
         }
         if !self.binding().contains(&path) {
-            let why = message::outside(&path, self.binding());
+            let why = match reference.absolute {
+                true => message::outside_from_the_root(&path, self.binding()),
+                false => message::outside(&path, self.binding()),
+            };
             return refused(Some(path), Cause::OutOfScope, why);
         }
-        Ok((own.as_str(), path))
+        if !reference.absolute && self.binding().begins(reference.path) && !self.is_known(own, &path) {
+            let why = message::no_slash(reference.path, self.binding());
+            return refused(Some(path), Cause::Syntax, why);
+        }
+        Ok((own, path))
+    }
+
+    /// Whether a path is synced, filled by another system, or one that the secret manager has.
+    fn is_known(&self, own: &Scope, path: &str) -> bool {
+        let name = path.strip_prefix(own.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        let is_listed = |name: &str| {
+            self.catalogue()
+                .known()
+                .is_some_and(|all| all.binary_search_by(|other| (**other).cmp(name)).is_ok())
+        };
+        !self.catalogue().by_path(path).is_empty()
+            || self.state.filled.by_path(path).next().is_some()
+            || name.is_some_and(is_listed)
+    }
+
+    /// Whether a reference names what is there, or what the secret manager has, inside of what the namespace may read.
+    pub fn names_what_is_there(&self, reference: &Reference<'_>) -> bool {
+        let is_there = |(own, path): (&Scope, String)| self.is_known(own, &path);
+        self.path_of(reference).is_ok_and(is_there)
     }
 
     /// What all properties of a secret come to as env vars: as `resolve` has it, or, where another system fills it, by its keys.
@@ -202,10 +230,17 @@ impl<'s> World<'s> {
             return self.sole(by_others(reference, &path, &self.state.filled, first, suggest));
         }
         if entries.is_empty() && self.catalogue().is_absent() && !self.state.filled.is_empty() {
-            let names = self.state.filled.rows().filter_map(|row| row.path().strip_prefix(own));
+            let names = self.state.filled.rows().filter_map(|row| row.path().strip_prefix(own.as_str()));
             let names = names.filter_map(|name| name.strip_prefix('/'));
-            let meant = if suggest { similar(reference.path, names) } else { None };
-            return refused(&path, Cause::NotFilled, message::nobody_fills(&path, meant));
+            let meant = suggest.then(|| {
+                let property = self.property_behind(&path, reference);
+                property.or_else(|| similar(reference.path, names).map(str::to_owned))
+            });
+            return refused(
+                &path,
+                Cause::NotFilled,
+                message::nobody_fills(&path, meant.flatten().as_deref()),
+            );
         }
         let secret =
             entries.first().map_or_else(|| secret_name(&path), |entry| entry.secret.clone().into_string());
@@ -222,7 +257,7 @@ impl<'s> World<'s> {
         let key = reference.key();
         let note = match (entries, filled) {
             ([], _) if self.catalogue().is_unknown() => None,
-            ([], _) => Some(self.absent(&path, suggest).note(reference.optional)),
+            ([], _) => Some(self.absent(&path, suggest, Some(reference)).note(reference.optional)),
             ([entry, ..], Some(other)) => Some(message::two_sources(&path, &entry.secret, &other.named())),
             ([entry], None) => missing_key(entry, &key, reference, suggest),
             ([first, second, ..], None) => Some(message::two_sources(&path, &first.secret, &second.secret)),
@@ -238,26 +273,53 @@ impl<'s> World<'s> {
         hits.iter().any(|hit| hit.rule.certainty == Certainty::Certain)
     }
 
-    /// Why no Secret holds a path yet; `suggest` asks for a "did you mean" besides.
-    pub fn absent<'p>(&self, path: &'p str, suggest: bool) -> Absent<'p>
+    /// Why no Secret holds a path yet; `suggest` asks for a "did you mean" besides, of a `reference` that may have a property.
+    pub fn absent<'p>(&self, path: &'p str, suggest: bool, reference: Option<&Reference<'_>>) -> Absent<'p>
     where
         's: 'p,
     {
-        let waits = Absent { path, is_known: true, similar: None };
-        let Binding::Bound { own, .. } = self.binding() else { return waits };
-        let own = own.as_str();
-        let name = path.strip_prefix(own).and_then(|rest| rest.strip_prefix('/'));
-        let (Some(name), Some(known)) = (name, self.catalogue().known()) else { return waits };
-        if known.binary_search_by(|other| (**other).cmp(name)).is_ok() {
-            return waits;
+        let mut absent = Absent { path, is_known: true, similar: None };
+        let Binding::Bound { own, .. } = self.binding() else { return absent };
+        if self.is_known(own, path) {
+            return absent;
         }
-        let synced = self
-            .catalogue()
-            .entries()
-            .iter()
-            .filter_map(|entry| entry.path.strip_prefix(own)?.strip_prefix('/'));
+        let name = path.strip_prefix(own.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        let in_scope = |entry: &'s Entry| entry.path.strip_prefix(own.as_str())?.strip_prefix('/');
+        let mut synced = self.catalogue().entries().iter().filter_map(in_scope);
+        let property = reference.filter(|_| suggest).and_then(|written| self.property_behind(path, written));
+        let (Some(name), Some(known)) = (name, self.catalogue().known()) else {
+            // What the secret manager has is not known, so that only what is surely meant is said.
+            let by_case = name.filter(|_| suggest && property.is_none());
+            let by_case = by_case.and_then(|name| synced.find(|other| other.eq_ignore_ascii_case(name)));
+            absent.similar = property.map(Cow::Owned).or(by_case.map(Cow::Borrowed));
+            return absent;
+        };
         let names = known.iter().map(|name| &**name).chain(synced);
-        Absent { path, is_known: false, similar: if suggest { similar(name, names) } else { None } }
+        absent.is_known = false;
+        absent.similar = match property {
+            Some(property) => Some(property.into()),
+            None => suggest.then(|| similar(name, names)).flatten().map(Cow::Borrowed),
+        };
+        absent
+    }
+
+    /// The reference that somebody meant who wrote another character than `#` before a property: `smtp.port` for `smtp#port`.
+    fn property_behind(&self, path: &str, reference: &Reference<'_>) -> Option<String> {
+        if reference.property.is_some() {
+            return None;
+        }
+        let written = reference.path;
+        let root = if reference.absolute { "/" } else { "" };
+        let separators = written.char_indices().filter(|(_, character)| "./@_-".contains(*character));
+        separators.take(SEPARATORS).find_map(|(at, _)| {
+            let (name, property) = (&written[..at], &written[at + 1..]);
+            let of = path.get(..path.len() - written.len() + at)?;
+            let key = path::property_key(property)?;
+            let is_synced = |entry: &Entry| entry.keys.binary_search_by(|known| (**known).cmp(&*key)).is_ok();
+            let is_there = self.catalogue().by_path(of).iter().any(is_synced)
+                || self.state.filled.by_path(of).take(MANY).any(|row| row.key_of(Some(property)).is_some());
+            (is_there && !property.is_empty()).then(|| format!("{root}{name}#{property}"))
+        })
     }
 }
 
@@ -266,6 +328,9 @@ fn unknown<'s>(path: &str, row: &Row) -> Resolution<'s> {
     let why = message::env_from_unknown(path, &row.by(), row.secret());
     Resolution::Refused { path: Some(path.to_owned()), cause: Cause::NoProperties, why }
 }
+
+/// So many characters of a name are tried as one that stands in place of `#`.
+const SEPARATORS: usize = 16;
 
 /// So many keys that should hold what a reference asks for are looked at closely.
 const TRIES: usize = 16;

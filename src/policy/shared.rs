@@ -135,7 +135,7 @@ impl Shared {
             if !reference.optional && !world.state.catalogue.is_unknown() {
                 // The note says that the pod waits; it does not, it is refused.
                 plan.notes.truncate(notes);
-                let absent = world.absent(&found.path, plan.suggests());
+                let absent = world.absent(&found.path, plan.suggests(), None);
                 let text = absent::env_from_not_synced(&absent, &reference.written(), maker);
                 plan.refuse(origin, Cause::NotSynced, text);
             }

@@ -188,6 +188,11 @@ impl Binding {
         }
     }
 
+    /// Whether a text begins with all segments of a scope that the namespace may read.
+    pub fn begins(&self, text: &str) -> bool {
+        matches!(self, Self::Bound { own, shared } if own.begins(text) || shared.iter().any(|scope| scope.begins(text)))
+    }
+
     /// Whether a path lies inside the own scope, which is all that a namespace may write.
     pub fn owns(&self, path: &str) -> bool {
         matches!(self, Self::Bound { own, .. } if SecretPath::absolute(path).is_ok() && own.contains(path))

@@ -8,8 +8,8 @@ use super::finding::{Certainty, Finding};
 use super::judge::{Struck, Walk};
 use super::line::Line;
 use super::message;
+use super::resolve::World;
 use super::rules::{Candidate, Extent, Hit, Place};
-use super::snapshot::Binding;
 use super::workload::json::Text;
 
 /// A text, where it stands, and what to call it.
@@ -64,7 +64,7 @@ impl<'t> Walk<'_, 't> {
                 }
             }
             let named = Candidate { name: candidate.name.or(*key), ..*candidate };
-            let finding = finding(hit, &named, *container, pointer(), self.world.binding());
+            let finding = finding(hit, &named, *container, pointer(), self.world);
             self.seen.struck.push(Struck { finding, text: struck, is_applied: false, allowed });
         }
     }
@@ -92,7 +92,7 @@ impl<'t> Walk<'_, 't> {
             }
             let allowed = self.allowed(&hit, &candidate);
             let pointer = format!("{}/{index}", base());
-            let finding = finding(hit, &candidate, Some(container), pointer, self.world.binding());
+            let finding = finding(hit, &candidate, Some(container), pointer, self.world);
             let text = Cow::Owned(word.to_owned());
             self.seen.struck.push(Struck { finding, text, is_applied: false, allowed });
         }
@@ -133,8 +133,9 @@ pub(super) fn finding(
     candidate: &Candidate<'_>,
     container: Option<&str>,
     pointer: String,
-    binding: &Binding,
+    world: &World<'_>,
 ) -> Finding {
+    let name = candidate.name.or_else(|| option(candidate));
     Finding {
         rule: hit.rule.id,
         pointer,
@@ -143,7 +144,7 @@ pub(super) fn finding(
         certainty: hit.rule.certainty,
         reason: hit.rule.reason,
         detail: hit.detail,
-        instead: message::instead(candidate.place, candidate.name.or_else(|| option(candidate)), binding),
+        instead: message::instead(candidate.place, name, world.binding(), world.namespace),
     }
 }
 

@@ -23,6 +23,7 @@ mod iam;
 mod lease;
 mod managers;
 mod manifests;
+mod meant;
 mod oracle;
 mod order;
 mod plaintext;

@@ -99,7 +99,7 @@ fn what_cannot_be_stored_is_said_and_nothing_is_stored() {
         (PATH, "\n", "holds no value"),
         (PATH, &*large, "more than 65536 bytes"),
         ("mozmeao/snippets/stage", PLANTED, "group/app/env/name"),
-        ("/mozmeao/snippets/stage/x", PLANTED, "segment 1"),
+        ("/mozmeao/snippets/stage/x", PLANTED, "begins with /"),
         ("mozmeao/snippets/../prod/x", PLANTED, "segment 3"),
     ] {
         let arguments = [path, "--file", file.to_str().unwrap(), "--trim-newline"];

@@ -38,7 +38,7 @@ impl Court<'_> {
                 let texts = [candidate.value, &*part];
                 let mut rows = self.world.settings.allow.iter();
                 let allowed = rows.find_map(|row| row.passes(&context, hit.rule.id, name, &texts));
-                let finding = finding(hit, &candidate, None, literal.at.to_string(), self.world.binding());
+                let finding = finding(hit, &candidate, None, literal.at.to_string(), self.world);
                 Struck { finding, text: Cow::Borrowed(&literal.text), is_applied: false, allowed }
             }));
         }

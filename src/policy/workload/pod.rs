@@ -141,6 +141,8 @@ pub struct Env<'a> {
 pub struct ValueFrom<'a> {
     /// `secretKeyRef`.
     pub secret: Option<SecretKey<'a>>,
+    /// `configMapKeyRef.name`.
+    pub config_map: Option<Text<'a>>,
     /// `fieldRef.fieldPath`.
     pub field_path: Option<Text<'a>>,
     /// Keys that this version has never heard of.
@@ -188,7 +190,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for ValueFrom<'a> {
                                 .0
                                 .and_then(|field| field.field_path);
                         }
-                        "configMapKeyRef" | "resourceFieldRef" | "fileKeyRef" => {
+                        "configMapKeyRef" => {
+                            let Nullable(map) = map.next_value::<Nullable<Named<'de>>>()?;
+                            source.config_map = map.and_then(|map| map.name);
+                        }
+                        "resourceFieldRef" | "fileKeyRef" => {
                             map.next_value::<IgnoredAny>()?;
                         }
                         _ => {
@@ -211,6 +217,9 @@ pub struct EnvFrom<'a> {
     /// `secretRef`: all keys of a Secret.
     #[serde(borrow, deserialize_with = "object")]
     pub secret_ref: Option<Named<'a>>,
+    /// `configMapRef`: all keys of a ConfigMap.
+    #[serde(deserialize_with = "object")]
+    pub config_map_ref: Option<Named<'a>>,
     /// What stands before the name of each variable.
     pub prefix: Option<Text<'a>>,
 }

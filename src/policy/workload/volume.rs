@@ -23,6 +23,8 @@ pub struct Volume<'a> {
     pub name: Text<'a>,
     /// Secrets that it names: pointer under the volume, name of the Secret.
     pub secrets: Vec<(Cow<'static, str>, Text<'a>)>,
+    /// `configMap.name`.
+    pub config_map: Option<Text<'a>>,
     /// `projected`: only its Secret sources, with their items.
     pub projected: Vec<ProjectedSecret<'a>>,
     /// Whether the volume is projected from Secrets alone.
@@ -180,6 +182,10 @@ impl<'a> Volume<'a> {
                 self.names("/secret/secretName", volume.and_then(|volume| volume.secret_name));
             }
             "projected" => self.project(map.next_value::<Nullable<Projected<'a>>>()?.0.unwrap_or_default()),
+            "configMap" => {
+                let Nullable(volume) = map.next_value::<Nullable<Named<'a>>>()?;
+                self.config_map = volume.and_then(|volume| volume.name);
+            }
             "csi" => {
                 let csi: CsiVolume<'a> = map.next_value::<Nullable<_>>()?.0.unwrap_or_default();
                 self.driver = csi.driver;
@@ -241,9 +247,8 @@ impl<'a> Volume<'a> {
 struct Name<'a>(#[serde(borrow, deserialize_with = "name")] Text<'a>);
 
 /// Volume types that name no Secret (Kubernetes API reference, `Volume`).
-const HARMLESS_VOLUMES: [&str; 18] = [
+const HARMLESS_VOLUMES: [&str; 17] = [
     "emptyDir",
-    "configMap",
     "downwardAPI",
     "hostPath",
     "persistentVolumeClaim",
