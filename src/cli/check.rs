@@ -87,11 +87,41 @@ fn beside<'a>(judge: &Judge, document: &'a Document) -> Result<Option<(Judged, W
     Ok(judged.map(|(workload, judged)| (judged, workload)))
 }
 
-/// Judges one document into the report.
+/// What one document came to.
+enum Came {
+    Judged(Box<Entry>),
+    Skipped(Why, Option<String>),
+    Unread(Problem),
+}
+
+/// Judges one document into the report, and with it the values that kubectl leaves out: they are in the file all the same.
 pub fn add<W: io::Write>(report: &mut Report<W>, judge: &mut Judge, document: &Document) {
     if let Form::Encrypted(by) = document.form {
         return report.skip_encrypted(&document.file, by);
     }
+    let mut own = judged(judge, document);
+    for earlier in &document.earlier {
+        match (judged(judge, earlier), &mut own) {
+            (Came::Judged(other), Came::Judged(own)) if own.is_of(&other) => own.absorb(*other),
+            (Came::Judged(mut other), _) => {
+                other.warn(&document.notes);
+                report.entry(&other);
+            }
+            // What no cluster gets and no rule knows.
+            _ => {}
+        }
+    }
+    match own {
+        Came::Judged(mut entry) => {
+            entry.warn(&document.notes);
+            report.entry(&entry);
+        }
+        Came::Skipped(why, kind) => report.skip(why, kind.as_deref()),
+        Came::Unread(problem) => report.problem(&problem),
+    }
+}
+
+fn judged(judge: &mut Judge, document: &Document) -> Came {
     let object = &document.value;
     let mut why = None;
     let judged = judge.workload(object).and_then(|workload| match workload {
@@ -102,17 +132,17 @@ pub fn add<W: io::Write>(report: &mut Report<W>, judge: &mut Judge, document: &D
         }
     });
     match judged {
-        Ok(Some((judged, workload))) => report.entry(&Entry::new(document, workload, judged)),
+        Ok(Some((judged, workload))) => Came::Judged(Box::new(Entry::new(document, workload, judged))),
         Ok(None) => {
             let kind = kind_of(object);
             let why = why.unwrap_or(match kind {
                 _ if sops::is_kept(object) => Why::Encrypted,
-                Some(_) => Why::Kind,
-                None => Why::NoObject,
+                Some(_) if object.get("apiVersion").is_some_and(Value::is_string) => Why::Kind,
+                _ => Why::NoObject,
             });
-            report.skip(why, kind.as_deref());
+            Came::Skipped(why, kind)
         }
-        Err(unjudged) => report.problem(&Problem {
+        Err(unjudged) => Came::Unread(Problem {
             file: Some(document.file.clone()),
             line: Some(document.line_of(&unjudged.pointer)),
             message: unjudged.to_string(),

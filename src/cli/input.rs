@@ -3,7 +3,7 @@
 //! Nothing here knows what a workload is. What cannot be read is a [`Problem`], and the rest goes on.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::SpooledTempFile;
 
 use super::form::{Form, MAX_KEY_FILE_BYTES, is_named_like_key};
+use super::repeated;
 use crate::yaml;
 
 /// The name that findings in standard input are reported under.
@@ -31,6 +32,10 @@ pub struct Document {
     pub value: Value,
     /// What its file is. `value` is the text of a private key, and nothing of a file that is encrypted.
     pub form: Form,
+    /// What there is to say of keys that stand more than once in it.
+    pub notes: Vec<String>,
+    /// The same manifest with the values that kubectl leaves out, since a later one of the same key replaces them.
+    pub earlier: Vec<Document>,
     /// What knows the lines of a manifest.
     source: Option<Rc<yaml::Document>>,
     /// Where in `source` the manifest stands: empty, or the item of a List.
@@ -43,7 +48,12 @@ impl Document {
     /// A file that is no manifest.
     fn of_file(file: &str, form: Form, text: String) -> Self {
         let value = if form == Form::PrivateKey { Value::String(text) } else { Value::Null };
-        Self { file: file.to_owned(), line: 1, value, form, source: None, at: String::new(), lines_before: 0 }
+        Self::new(file.to_owned(), value, form, None)
+    }
+
+    fn new(file: String, value: Value, form: Form, source: Option<Rc<yaml::Document>>) -> Self {
+        let (notes, earlier, at) = (Vec::new(), Vec::new(), String::new());
+        Self { file, line: 1, value, form, notes, earlier, source, at, lines_before: 0 }
     }
 
     /// The line of the value that an RFC 6901 pointer into the manifest names, or of the nearest value around it.
@@ -258,7 +268,7 @@ pub fn documents(file: &str, text: &str, each: &mut dyn FnMut(Result<Document, P
     let mut hint = if text.contains("{{") { TEMPLATE } else { "" };
     for (piece, lines_before) in pieces(text) {
         for read in yaml::documents(piece) {
-            match read.and_then(yaml::Document::with_single_keys) {
+            match read {
                 Ok(source) => items(file, source, lines_before, each),
                 Err(error) => each(Err(Problem {
                     file: Some(file.to_owned()),
@@ -295,27 +305,36 @@ fn pieces(text: &str) -> Vec<(&str, usize)> {
     pieces
 }
 
-/// A List is its items; each is a document of its own.
+/// A List is its items; each is a document of its own. What is replaced in one goes with it, or behind all where the whole is.
 fn items(
     file: &str,
-    mut source: yaml::Document,
+    source: yaml::Document,
     lines_before: usize,
     each: &mut dyn FnMut(Result<Document, Problem>),
 ) {
+    let repeated = source.repeated();
+    let mut earlier: BTreeMap<String, Vec<Document>> = BTreeMap::new();
+    for reading in source.earlier() {
+        split(file, reading, lines_before, &mut |document| {
+            earlier.entry(document.at.clone()).or_default().push(document);
+        });
+    }
+    split(file, source, lines_before, &mut |mut document| {
+        document.notes = repeated::notes(&repeated, &document.at, lines_before);
+        document.earlier = earlier.remove(&document.at).unwrap_or_default();
+        each(Ok(document));
+    });
+    earlier.into_values().flatten().for_each(|document| each(Ok(document)));
+}
+
+fn split(file: &str, mut source: yaml::Document, lines_before: usize, each: &mut dyn FnMut(Document)) {
     // Of what is handed on the lines alone are needed.
     let value = std::mem::take(&mut source.value);
     let source = Rc::new(source);
     flatten(value, String::new(), &mut |at, value| {
         let line = lines_before + source.line_of(&at);
-        each(Ok(Document {
-            file: file.to_owned(),
-            line,
-            value,
-            form: Form::Manifests,
-            source: Some(Rc::clone(&source)),
-            at,
-            lines_before,
-        }));
+        let document = Document::new(file.to_owned(), value, Form::Manifests, Some(Rc::clone(&source)));
+        each(Document { line, at, lines_before, ..document });
     });
 }
 

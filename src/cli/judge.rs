@@ -170,15 +170,8 @@ impl Judge {
         let text = |key: &str| object.get(key).and_then(Value::as_str);
         let Some(kind) = text("kind") else { return Ok(None) };
         let same_kind = |known: &&Kind| known.kind == kind;
-        let Some(api_version) = text("apiVersion") else {
-            // A workload all the same, as far as one can tell: passing it over would hide it.
-            return match self.snapshot.settings.judged.iter().find(same_kind) {
-                Some(_) => {
-                    Err(Unjudged::new("", format!("apiVersion is missing in what looks like a {kind}")))
-                }
-                None => Ok(None),
-            };
-        };
+        // The values of a chart, or a patch of kustomize: no cluster takes it as it is.
+        let Some(api_version) = text("apiVersion") else { return Ok(None) };
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let known = self.snapshot.settings.judged.iter().filter(same_kind).find(|known| known.group == group);
         let carried = carriers::known(group, kind);

@@ -27,6 +27,7 @@ pub mod judge;
 pub mod place;
 pub mod put;
 pub mod render;
+mod repeated;
 pub mod report;
 pub mod rules;
 mod scalar;

@@ -110,6 +110,9 @@ struct Renderer {
 impl Renderer {
     fn document(&mut self, document: &Document) -> anyhow::Result<()> {
         let place = format!("{}:{}", document.file, document.line);
+        for note in &document.notes {
+            self.complain(CLEAN, &format!("{}: warning: {note}", document.file));
+        }
         match self.render(document) {
             Ok(Rendered::Admitted { after, what, warnings, unresolved }) => {
                 for warning in warnings {

@@ -12,6 +12,7 @@ mod files;
 mod input;
 mod memory;
 mod words;
+mod written;
 
 struct Ran {
     code: Option<i32>,
@@ -356,8 +357,6 @@ fn what_cannot_be_judged_is_an_error_with_its_line() {
             "/spec/containers/0/env/0/value",
         ),
         ("apiVersion: v1\nkind: Pod\nspec:\n  containers: 5\n", 4, "/spec/containers"),
-        ("kind: Deployment\nspec: {}\n", 1, "apiVersion"),
-        ("a: 1\na: 2\n", 2, "twice"),
     ] {
         let ran = check(manifest, &[]);
         let report = ran.json();

@@ -1,6 +1,6 @@
 //! What one document, or one object of a cluster, came to: its row in JSON, and its lines in text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -159,6 +159,35 @@ impl Entry {
         totals.warnings += self.warnings.len();
         let is_unknown = |reference: &&ReferenceEntry| reference.verdict == Verdict::Unknown.as_str();
         totals.unknown += self.references.iter().filter(is_unknown).count();
+    }
+
+    /// Whether another entry speaks of the same object.
+    pub fn is_of(&self, other: &Self) -> bool {
+        let object = |entry: &Self| {
+            (entry.api_version.clone(), entry.kind.clone(), entry.namespace.clone(), entry.name.clone())
+        };
+        object(self) == object(other)
+    }
+
+    /// Adds sentences about the whole that are not there yet.
+    pub fn warn(&mut self, warnings: &[String]) {
+        let known: HashSet<String> = self.warnings.iter().cloned().collect();
+        self.warnings.extend(warnings.iter().filter(|warning| !known.contains(*warning)).cloned());
+    }
+
+    /// Takes in what another reading of the same object says besides.
+    pub fn absorb(&mut self, other: Self) {
+        let place = |finding: &FindingEntry| (finding.rule, finding.at.line, finding.pointer.clone());
+        let known: HashSet<_> = self.findings.iter().map(place).collect();
+        self.findings.extend(other.findings.into_iter().filter(|finding| !known.contains(&place(finding))));
+        let place = |refusal: &Refusal| (refusal.at.line, refusal.text.clone());
+        let known: HashSet<_> = self.refusals.iter().map(place).collect();
+        self.refusals.extend(other.refusals.into_iter().filter(|refusal| !known.contains(&place(refusal))));
+        self.refusals.sort_by_key(|refusal| refusal.at.line);
+        if self.message.is_none() {
+            (self.message, self.decision) = (other.message, other.decision);
+        }
+        self.warn(&other.warnings);
     }
 
     /// Where it belongs.

@@ -97,7 +97,7 @@ fn what_admission_does_not_judge_is_skipped() {
         }
     }
     let both = format!(
-        "{}---\nkind: Service\n---\nkind: Service\n",
+        "{}---\napiVersion: v1\nkind: Service\n---\napiVersion: v1\nkind: Service\n",
         everything.replace("snippets-stage", "kube-system")
     );
     let said = run_with(&["check", "-"], &both).out;
