@@ -67,11 +67,27 @@ pub fn explain(path: &str, settings: &Settings) -> anyhow::Result<String> {
     Ok(out)
 }
 
+/// The carrier that a name other than its id stands for: the initials or a word of its title, or one of its kinds.
+fn called(name: &str) -> Option<&'static Carrier> {
+    let name = name.to_lowercase();
+    let is_called = |carrier: &&&'static Carrier| {
+        let words =
+            || carrier.title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let initials = words().filter_map(|word| word.chars().next()).collect::<String>();
+        let kinds = || carrier.kinds.iter();
+        initials.to_lowercase() == name
+            || kinds()
+                .any(|kind| kind.kind.to_lowercase() == name || kind.resource == name || kind.group == name)
+            || (name.len() > 2 && words().any(|word| word.to_lowercase() == name))
+    };
+    CARRIERS.iter().find(is_called).copied()
+}
+
 fn similar(id: &str) -> String {
     let alike = |carrier: &&&Carrier| strsim::jaro_winkler(carrier.id, id);
-    let best = CARRIERS.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
-    match best.filter(|carrier| alike(carrier) >= ALIKE) {
-        Some(carrier) => format!(", did you mean {}?", carrier.id),
+    let nearest = || CARRIERS.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    match called(id).or_else(|| nearest().filter(|carrier| alike(carrier) >= ALIKE).copied()) {
+        Some(carrier) => format!("; did you mean {}?", carrier.id),
         None => String::new(),
     }
 }

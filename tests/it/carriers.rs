@@ -26,9 +26,26 @@ fn carriers_are_listed_shown_and_a_path_is_explained() {
         let shown = run(&["carriers", "show", carrier.id]);
         assert_eq!((shown.code, shown.out), (Some(0), doc::page(carrier)));
     }
-    let typo = run(&["carriers", "show", "external-secret"]);
-    assert_eq!(typo.code, Some(2));
-    assert!(typo.err.contains("did you mean external-secrets"), "{}", typo.err);
+    for (name, meant) in [
+        ("external-secret", Some("external-secrets")),
+        ("eso", Some("external-secrets")),
+        ("ESO", Some("external-secrets")),
+        ("vso", Some("vault-secrets-operator")),
+        ("ClusterSecretStore", Some("external-secrets")),
+        ("secretproviderclasses", Some("secrets-store-csi")),
+        ("isindir.github.com", Some("sops")),
+        ("berglas", Some("env-values")),
+        ("reflector", Some("replicators")),
+        ("csi", Some("secrets-store-csi")),
+        ("1passwrd", Some("1password")),
+        ("etcd", None),
+    ] {
+        let typo = run(&["carriers", "show", name]);
+        let said = meant.map(|meant| format!("there is no carrier {name}; did you mean {meant}?"));
+        assert_eq!(typo.code, Some(2));
+        assert_eq!(typo.err.contains("did you mean"), meant.is_some(), "{}", typo.err);
+        assert!(typo.err.contains(&said.unwrap_or_default()), "{}", typo.err);
+    }
 
     let folder = Folder::new();
     let rows = "carriers:\n  mappings:\n  - {system: google, match: '*/*/stage', place: moz-stage, separator: '--'}\n";
