@@ -43,8 +43,15 @@ pub fn decide(review: &Review<'_>, known: Known, world: &World<'_>, snapshot: &S
         Binding::Unknown | Binding::Bound { .. } => (in_namespace(&court, review, kind, &reach), false),
     };
     if let Some(place) = reach.place.as_ref().filter(|_| is_store(kind)) {
-        let changed = Some((kind.cluster_scoped, name, Some(place)));
-        readers(&court, changed, snapshot, &mut judged.case);
+        // Readers of a store that leads there already were judged by that; a wrong one is refused itself.
+        let known = if kind.cluster_scoped { &snapshot.cluster } else { &world.state.carried };
+        let was_elsewhere = |old| kind.read(old).place.as_ref() != Some(place);
+        if known.store(kind.cluster_scoped, name) != Some(place)
+            || review.old_foreign.as_ref().is_some_and(was_elsewhere)
+        {
+            let changed = Some((kind.cluster_scoped, name, Some(place)));
+            readers(&court, changed, snapshot, &mut judged.case);
+        }
     }
     let mut decision = verdict::decide(judged.case, world, Subject::Carrier);
     if judged.is_audited {

@@ -394,3 +394,21 @@ fn no_template_labels_a_secret_as_one_of_the_sync() {
         }
     }
 }
+
+/// A reader that is wrong by itself is refused itself, and not once more at its store.
+#[test]
+fn one_wrong_reader_is_refused_once() {
+    let at = |prefix: &str| {
+        store(json!({"aws": {"service": "SecretsManager", "region": "us-west-2", "prefix": prefix}}))
+    };
+    let wrong = reader(false, "mozmeao/basket/prod/stripe_key");
+    let snapshot = world(&[at(""), wrong.clone()], settings());
+    assert!(!allowed(&ask(&snapshot, &wrong, None)));
+    // Files that hold both, and an update of something else in the store.
+    assert!(allowed(&ask(&snapshot, &at(""), None)));
+    let mut slower = at("");
+    slower["spec"]["refreshInterval"] = json!(60);
+    assert!(allowed(&ask(&snapshot, &slower, Some(&at("")))));
+    // A store that comes from elsewhere to where this replica still sees it may have had other readers meanwhile.
+    assert!(!allowed(&ask(&snapshot, &at(""), Some(&at("mozmeao/shared/stage/")))));
+}
