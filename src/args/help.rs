@@ -168,13 +168,14 @@ Exit codes:
 ";
 
 pub(super) const PUT: &str = "\
-The value is what standard input holds, byte for byte; it becomes the current version of the secret, which is made where \
+The value is what standard input holds, byte for byte; a terminal is asked for it, and does not show it. It becomes the current version of the secret, which is made where \
 there is none. Before that, standard error says which namespaces may read it, as the Namespaces of the cluster or of --world \
 say; a cluster is asked with your own right to list Namespaces, and where none is found the value is stored all the same. \
 Credentials are those of the environment, or of a profile. `refgate iam GROUP/APP/ENV --writer` prints the rights that it takes. \
 A --file that is not there is made.
 
 Examples:
+  refgate put mozmeao/snippets/stage/smtp_password
   openssl rand -hex 32 | refgate put mozmeao/snippets/stage/session_key --trim-newline
   refgate put mozmeao/snippets/stage/tls < tls.json
   eval \"$(aws configure export-credentials --profile sso --format env)\" \\

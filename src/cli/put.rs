@@ -1,4 +1,5 @@
-//! `refgate put`: stores a value from standard input under a path, after it has shown who may read it.
+//! `refgate put`: stores a value from standard input under a path, after it has shown who may read it. A terminal is asked for
+//! the value, and does not show it.
 //!
 //! The value is never an argument, which a shell keeps and a process list shows, and is printed nowhere.
 
@@ -21,6 +22,9 @@ use crate::sync::manager::aws::{Aws, Pace, Settings};
 use crate::sync::manager::file::File;
 use crate::sync::manager::{MAX_VALUE_BYTES, Manager, ManagerError, SecretValue};
 use crate::world::{self, World};
+
+mod advice;
+mod terminal;
 
 /// How long a cluster may take to say who reads the path, before that is unknown.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -54,9 +58,34 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     sync::no_core_files().context("cannot keep the value out of core files")?;
     let path = check(options)?;
-    let value = if options.dry_run { None } else { Some(value(options.trim_newline)?) };
+    let input = match options.dry_run {
+        true => Input::Unread,
+        false if io::stdin().is_terminal() => Input::Terminal,
+        false => Input::Value(piped(options.trim_newline)?),
+    };
+    let is_terminal = matches!(input, Input::Terminal);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("cannot start")?.block_on(put(options, &path, value))
+    runtime.context("cannot start")?.block_on(async {
+        tokio::select! {
+            // In this order: a signal must be heard before the terminal shows nothing, or it would go on so.
+            biased;
+            heard = terminal::interrupted(), if is_terminal => {
+                heard.context("cannot start")?;
+                bail!("interrupted; if the value was entered already, whether it is stored is not known")
+            }
+            done = put(options, &path, input) => done,
+        }
+    })
+}
+
+/// Where the value comes from.
+enum Input {
+    /// Nowhere: nothing is stored.
+    Unread,
+    /// Standard input was no terminal, and held this.
+    Value(SecretValue),
+    /// Whoever sits there is asked, once they have seen who may read it.
+    Terminal,
 }
 
 fn check(options: &Options) -> anyhow::Result<SecretPath<'_>> {
@@ -73,24 +102,25 @@ fn check(options: &Options) -> anyhow::Result<SecretPath<'_>> {
     Ok(path)
 }
 
-/// The value, with what a person should know of it on standard error.
-fn value(trim_newline: bool) -> anyhow::Result<SecretValue> {
-    let stdin = io::stdin();
-    if stdin.is_terminal() {
-        bail!(
-            "standard input is a terminal, which would show the value; pipe it in, such as from a file: \
-             refgate put PATH < FILE"
-        );
-    }
+/// The value in a pipe or a file, with what a person should know of it on standard error.
+fn piped(trim_newline: bool) -> anyhow::Result<SecretValue> {
     // Room for the largest value and a line break, and for a byte that is too much. Growing would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_VALUE_BYTES + 3));
-    stdin.lock().take(MAX_VALUE_BYTES as u64 + 3).read_to_end(&mut bytes).context("standard input")?;
+    io::stdin().lock().take(MAX_VALUE_BYTES as u64 + 3).read_to_end(&mut bytes).context("standard input")?;
     if trim_newline && bytes.ends_with(b"\n") {
         let end = if bytes.ends_with(b"\r\n") { 2 } else { 1 };
         let length = bytes.len() - end;
         bytes.truncate(length);
     } else if bytes.ends_with(b"\n") {
         note("the value ends in a line break, which is stored with it; --trim-newline leaves it out");
+    }
+    accepted(bytes)
+}
+
+/// Whether it can be stored, and what to say of it.
+fn accepted(mut bytes: Zeroizing<Vec<u8>>) -> anyhow::Result<SecretValue> {
+    if let Some(advice) = advice::advice(&bytes) {
+        note(&advice);
     }
     match bytes.len() {
         0 => bail!("standard input holds no value"),
@@ -101,7 +131,7 @@ fn value(trim_newline: bool) -> anyhow::Result<SecretValue> {
     }
 }
 
-async fn put(options: &Options, path: &SecretPath<'_>, value: Option<SecretValue>) -> anyhow::Result<u8> {
+async fn put(options: &Options, path: &SecretPath<'_>, input: Input) -> anyhow::Result<u8> {
     match readers(options, path).await {
         Ok(readers) => note(&shown(path, &readers)),
         // Who names a world or a cluster wants it asked; the usual one may well be out of reach.
@@ -125,7 +155,11 @@ async fn put(options: &Options, path: &SecretPath<'_>, value: Option<SecretValue
             note(&why);
         }
     }
-    let Some(value) = value else { return Ok(CLEAN) };
+    let value = match input {
+        Input::Unread => return Ok(CLEAN),
+        Input::Value(value) => value,
+        Input::Terminal => accepted(terminal::ask(path.as_str()).await?)?,
+    };
     let manager = match &options.file {
         Some(file) => Manager::File(File::new(file)),
         None => Manager::Aws(Aws::connect(&options.settings, &Pace::default()).await?),

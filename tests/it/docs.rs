@@ -97,6 +97,18 @@ fn links_lead_to_files() {
     }
 }
 
+/// Whoever pastes a line of a page must not leave a value in a shell's history.
+#[test]
+fn no_page_has_a_value_in_a_command() {
+    for name in PAGES.into_iter().chain(["src/args/help.rs", "examples/rotation.yaml"]) {
+        for line in page(name).lines() {
+            let Some((before, _)) = line.split_once("refgate put") else { continue };
+            let is_literal = ["printf ", "echo ", "<<<"].iter().any(|word| before.contains(word));
+            assert!(!is_literal, "{name}: {line}");
+        }
+    }
+}
+
 /// An alert on a metric that is not there never fires.
 #[test]
 fn metrics_are_those_that_are_served() {

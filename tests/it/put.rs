@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use crate::api::{Api, Reply, namespace, page};
 use crate::harness::Folder;
 
+mod terminal;
+
 const PATH: &str = "mozmeao/snippets/stage/database_url";
 const PLANTED: &str = "kR4vT9wqZ2pB";
 
@@ -231,4 +233,20 @@ async fn a_cluster_says_who_may_read_it() {
     let ran = tokio::task::block_in_place(|| put(&folder, &arguments, b"w"));
     assert!(ran.code == Some(2) && ran.err.contains("Namespaces cannot be listed"), "{}", ran.err);
     assert_eq!(stored(&file)[PATH]["value"], "v");
+}
+
+/// What is seldom meant is told, and stored all the same.
+#[test]
+fn a_hash_or_a_token_is_stored_with_a_warning() {
+    let folder = Folder::new();
+    let file = secrets(&folder);
+    let hash = "$argon2id$v=19$m=65536,t=3,p=4$a1I0dlQ5d3E$WjJwQmtSNHZUOXdxWjJwQg";
+    let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.kR4vT9wqZ2pBkR4vT9wqZ2pB";
+    for (value, warning) in [(hash, "the hash of a password"), (token, "JSON Web Token"), (PLANTED, "")] {
+        let ran = put(&folder, &[PATH, "--file", file.to_str().unwrap()], value.as_bytes());
+        assert_eq!((ran.code, &stored(&file)[PATH]["value"]), (Some(0), &value.into()), "{}", ran.err);
+        assert_eq!(ran.err.contains("warning: "), !warning.is_empty(), "{}", ran.err);
+        assert!(ran.err.contains(warning) && !ran.err.contains("kR4v"), "{}", ran.err);
+        assert!(!ran.err.contains("$argon2") && !ran.err.contains("eyJ"), "{}", ran.err);
+    }
 }

@@ -66,7 +66,9 @@ pub fn the_rotation_is_true(world: &World) {
         let pods = world.plane.admin.api.get(path).ok();
         let content = |pod: &Value| mounted(world, pod, "/run/refgate/SESSION_KEY_FILE");
         let contents: Vec<_> = pods["items"].as_array()?.iter().map(content).collect();
-        (contents == vec![Some("second".to_owned()); 3]).then_some(())
+        // The page makes values that nobody knows, and the second one is shorter.
+        let is_second = |content: &Option<String>| content.as_ref().is_some_and(|text| text.len() == 48);
+        (contents.len() == 3 && contents.iter().all(is_second)).then_some(())
     });
 }
 
