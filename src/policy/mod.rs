@@ -25,7 +25,7 @@ mod pasted;
 pub mod path;
 pub mod plan;
 pub mod reference;
-mod refs;
+pub mod refs;
 pub mod refusal;
 pub mod resolve;
 pub mod review;

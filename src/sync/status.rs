@@ -10,14 +10,15 @@ use jiff::Timestamp;
 
 use super::plan::{Why, may_be_cut, prefixes};
 use super::unread::Unread;
-use super::wanted::{Names, Wanted};
+use super::wanted::Wanted;
 use super::{SyncError, configuration, rotation};
 use crate::cluster::list::Reader;
 use crate::config::sync::Rotation;
 use crate::policy::bounds::similar;
-use crate::policy::path::{Scope, secret_name};
+use crate::policy::path::{Scope, key_property, secret_name};
 use crate::policy::snapshot::{Binding, NamespaceLabels};
 use facts::{Claimed, Facts};
+use users::User;
 
 mod facts;
 mod read;
@@ -104,6 +105,8 @@ pub enum State {
     Missing,
     /// It is scheduled for deletion in the secret manager; the Secret stays.
     Deleted,
+    /// It has no property of a name that something refers to.
+    NoProperty,
     /// Nothing names it, and its Secret will go.
     Unused,
     /// It is outside of what the namespace is bound to by now, and its Secret will go.
@@ -118,11 +121,12 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ok,
         Self::Due,
         Self::Missing,
         Self::Deleted,
+        Self::NoProperty,
         Self::Unused,
         Self::Foreign,
         Self::Refused,
@@ -137,6 +141,7 @@ impl State {
             Self::Due => "due",
             Self::Missing => "missing",
             Self::Deleted => "deleted",
+            Self::NoProperty => "no-property",
             Self::Unused => "unused",
             Self::Foreign => "foreign",
             Self::Refused => "refused",
@@ -157,6 +162,7 @@ impl Row {
             | State::Missing
             | State::Deleted
             | State::Refused
+            | State::NoProperty
             | State::Unsynced
             | State::Taken => true,
         }
@@ -214,22 +220,35 @@ pub fn status(options: &Options, say: &mut dyn FnMut(&str, usize)) -> Result<Sta
 struct Uses {
     by_path: BTreeMap<String, BTreeSet<String>>,
     by_secret: BTreeMap<String, BTreeSet<String>>,
+    /// By Secret and key.
+    by_key: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 impl Uses {
-    fn of(users: &[(String, Names)], binding: &Binding) -> Self {
+    fn of(users: &[User], binding: &Binding) -> Self {
         let mut uses = Self::default();
-        for (title, names) in users {
+        for User { title, names, detail } in users {
             // The same fence as the sync's: what is foreign is wanted by nobody.
             let Wanted { paths, secrets, .. } = Wanted::of([names], binding, false);
-            for path in paths {
+            let proven = detail.paths.iter().filter(|path| binding.contains(path)).cloned();
+            for path in paths.into_iter().chain(proven) {
                 uses.by_path.entry(path).or_default().insert(title.clone());
             }
             for secret in secrets {
                 uses.by_secret.entry(secret).or_default().insert(title.clone());
             }
+            for key in detail.keys_in(binding) {
+                uses.by_key.entry(key).or_default().insert(title.clone());
+            }
         }
         uses
+    }
+
+    /// What is read of a Secret, and not in it.
+    fn lacking(&self, secret: &str, keys: &BTreeSet<String>) -> Vec<(&str, &BTreeSet<String>)> {
+        let from = (secret.to_owned(), String::new());
+        let used = self.by_key.range(from..).take_while(|((of, _), _)| of == secret);
+        used.filter(|((_, key), _)| !keys.contains(key)).map(|((_, key), titles)| (&**key, titles)).collect()
     }
 
     fn of_path(&self, path: &str, secret: &str) -> BTreeSet<String> {
@@ -291,7 +310,7 @@ fn own(facts: &Facts) -> Option<&Scope> {
 
 /// A path that a Secret holds.
 fn held(facts: &Facts, uses: &Uses, claimed: &Claimed, rotation: &Rotation, now: Timestamp) -> Row {
-    let Claimed { path, secret, version, created, mark } = claimed;
+    let Claimed { path, secret, version, created, mark, keys } = claimed;
     let used_by = uses.of_path(path, secret);
     let period = jiff::SignedDuration::try_from(rotation::period(path, rotation)).ok();
     let due = created.zip(period).and_then(|(created, period)| created.checked_add(period).ok());
@@ -322,6 +341,8 @@ fn held(facts: &Facts, uses: &Uses, claimed: &Claimed, rotation: &Rotation, now:
         (State::Unused, Some(format!("nothing names it{since}; its Secret goes after sync.forgetAfter")))
     } else if let Some(why) = refused {
         (State::Refused, Some(format!("the Secret stays as it is: {why}")))
+    } else if let Some(why) = keys.as_ref().and_then(|keys| no_property(uses, secret, keys)) {
+        (State::NoProperty, Some(why))
     } else if due.is_some_and(|due| due <= now) {
         (State::Due, None)
     } else {
@@ -341,6 +362,24 @@ fn held(facts: &Facts, uses: &Uses, claimed: &Claimed, rotation: &Rotation, now:
         used_by,
         why,
     }
+}
+
+/// Why pods do not start though the Secret is there; `None` where it has all that is read of it.
+fn no_property(uses: &Uses, secret: &str, keys: &BTreeSet<String>) -> Option<String> {
+    let lacking = uses.lacking(secret, keys);
+    let (key, titles) = lacking.first()?;
+    let name = key_property(key).unwrap_or_else(|| (*key).to_owned());
+    let properties: Vec<String> = keys.iter().filter_map(|key| key_property(key)).collect();
+    let hint = similar(&name, properties.iter().map(String::as_str));
+    let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    let others = match lacking.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more that it does not have"),
+    };
+    let user = titles.first().map_or("something", String::as_str);
+    Some(format!(
+        "{user} refers to property {name}{others}, which the secret does not have, so its pods do not start{hint}"
+    ))
 }
 
 /// A path that is wanted and that no Secret holds.

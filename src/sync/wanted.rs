@@ -82,31 +82,70 @@ pub fn seen(raw: &str, kind: &Kind) -> Option<Seen> {
     Some(Seen { namespace, name, names: Some(names), role })
 }
 
+/// One place in a template that names a secret.
+pub(super) enum Named<'t> {
+    /// A reference, in an env value or an annotation.
+    Reference(&'t Reference<'t>),
+    /// A Secret.
+    Secret {
+        /// Its name.
+        name: &'t str,
+        /// The one key that is read; a container starts without an optional one, which is left out.
+        key: Option<&'t str>,
+    },
+}
+
+/// All places of a template that name a secret.
+pub(super) fn each_named(template: &Template<'_>, take: &mut dyn FnMut(Named<'_>)) {
+    let wishes = Wishes::read(template);
+    for wish in wishes.env.iter().chain(&wishes.files) {
+        take(Named::Reference(&wish.reference));
+    }
+    for reference in &wishes.env_from {
+        take(Named::Reference(reference));
+    }
+    for place in template.containers() {
+        for entry in place.container.env.iter().flatten() {
+            if let Some((_, Ok(reference))) = entry.value.as_deref().and_then(env_value) {
+                take(Named::Reference(&reference));
+            }
+            let secret = entry.value_from.as_ref().and_then(|from| from.secret.as_ref());
+            if let Some((secret, name)) = secret.and_then(|secret| Some((secret, secret.name.as_deref()?))) {
+                let key = secret.key.as_deref().filter(|_| secret.optional != Some(true));
+                take(Named::Secret { name, key });
+            }
+        }
+        for name in place.container.env_secrets() {
+            take(Named::Secret { name, key: None });
+        }
+    }
+    for volume in template.spec.volumes.iter().flatten() {
+        for (_, name) in &volume.secrets {
+            take(Named::Secret { name, key: None });
+        }
+        for source in volume.projected.iter().filter(|source| source.optional != Some(true)) {
+            let Some(name) = source.name.as_deref() else { continue };
+            for item in &source.items {
+                take(Named::Secret { name, key: Some(&item.key) });
+            }
+        }
+    }
+    for name in template.spec.image_pull_secrets.iter().filter_map(|secret| secret.name.as_deref()) {
+        take(Named::Secret { name, key: None });
+    }
+}
+
 impl Names {
     fn of(template: &Template<'_>) -> Self {
         let (mut references, mut secrets) = (BTreeSet::new(), BTreeSet::new());
-        let mut take =
-            |reference: &Reference<'_>| references.insert((reference.path.into(), reference.absolute));
-        let wishes = Wishes::read(template);
-        for wish in wishes.env.iter().chain(&wishes.files) {
-            take(&wish.reference);
-        }
-        for reference in &wishes.env_from {
-            take(reference);
-        }
-        for place in template.containers() {
-            for entry in place.container.env.iter().flatten() {
-                if let Some((_, Ok(reference))) = entry.value.as_deref().and_then(env_value) {
-                    take(&reference);
-                }
+        each_named(template, &mut |named| match named {
+            Named::Reference(reference) => {
+                references.insert((reference.path.into(), reference.absolute));
             }
-            secrets.extend(place.container.env_secrets().map(|name| Box::from(&**name)));
-        }
-        for volume in template.spec.volumes.iter().flatten() {
-            secrets.extend(volume.secrets.iter().map(|(_, name)| Box::from(&**name)));
-        }
-        let pulls = template.spec.image_pull_secrets.iter().filter_map(|secret| secret.name.as_ref());
-        secrets.extend(pulls.map(|name| Box::from(&**name)));
+            Named::Secret { name, .. } => {
+                secrets.insert(Box::from(name));
+            }
+        });
         Self { references: references.into_iter().collect(), secrets: secrets.into_iter().collect() }
     }
 

@@ -158,6 +158,8 @@ pub struct SecretKey<'a> {
     pub name: Option<Text<'a>>,
     /// Key in its data.
     pub key: Option<Text<'a>>,
+    /// Whether the container starts without it.
+    pub optional: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]

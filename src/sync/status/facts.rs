@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use super::super::plan::Leaving;
 use super::super::read::Stored;
-use super::super::secret::{MANAGED_BY, PATH, SOURCE, VERSION, VERSION_CREATED};
+use super::super::secret::{KEYS, MANAGED_BY, PATH, SOURCE, VERSION, VERSION_CREATED};
 use super::super::state::SYNC;
-use super::super::wanted::Names;
+use super::users::User;
 use crate::policy::path::{SecretPath, secret_name};
 use crate::policy::snapshot::{Binding, Entry, NamespaceLabels};
 use crate::world;
@@ -45,6 +45,8 @@ pub struct Claimed {
     pub created: Option<Timestamp>,
     /// `refgate.dev/source`.
     pub mark: Option<String>,
+    /// The keys of its data, where that is known.
+    pub keys: Option<BTreeSet<String>>,
 }
 
 /// All that is known of one namespace.
@@ -69,7 +71,7 @@ pub struct Facts {
     /// Whether the sync may write here.
     pub sync: Given,
     /// Who names what.
-    pub users: Vec<(String, Names)>,
+    pub users: Vec<User>,
     /// Whether everything that may name something was read.
     pub users_are_known: bool,
     /// What else is to be said.
@@ -189,6 +191,7 @@ pub(super) fn claimed(metadata: &Metadata) -> Option<Claimed> {
         version: said(VERSION),
         created: said(VERSION_CREATED).and_then(|text| text.parse().ok()),
         mark: said(SOURCE),
+        keys: said(KEYS).and_then(|text| serde_json::from_str(&text).ok()),
     })
 }
 
@@ -199,6 +202,7 @@ pub(super) fn claimed_by_entry(entry: &Entry) -> Claimed {
         version: entry.version.as_deref().map(str::to_owned),
         created: None,
         mark: None,
+        keys: Some(entry.keys.iter().map(ToString::to_string).collect()),
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::read::stored;
 use super::facts::{
     Claimed, Facts, Given, Object, SYNC_ACCOUNT, claimed, claimed_by_entry, namespace, role_binding,
 };
-use super::users::Objects;
+use super::users::{Objects, User};
 use super::{Denied, Kind as What, Options, Status};
 use crate::cluster::Source;
 use crate::cluster::list::{ListError, Pages, Reader};
@@ -255,7 +255,8 @@ impl Reading<'_> {
         let Objects { named, owners, unread } = objects;
         for ((namespace, _), object) in named {
             let Some(facts) = self.found.get_mut(&namespace) else { continue };
-            facts.users.push((object.root(&namespace, &owners), object.names));
+            let title = object.root(&namespace, &owners);
+            facts.users.push(User { title, names: object.names, detail: object.detail });
         }
         for (namespace, title) in unread {
             let Some(facts) = self.found.get_mut(&namespace) else { continue };

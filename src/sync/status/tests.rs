@@ -50,21 +50,29 @@ fn claimed(path: &str, created: &str, mark: Option<&str>) -> Claimed {
         version: Some("7".to_owned()),
         created: created.parse().ok(),
         mark: mark.map(str::to_owned),
+        keys: None,
     }
 }
 
-fn user(title: &str, env: &[&str], secrets: &[&str]) -> (String, Names) {
+fn user(title: &str, env: &[&str], secrets: &[&str]) -> User {
     let entry = |value: &&str| json!({"name": "A", "value": value});
     let volume = |name: &&str| json!({"name": "v", "secret": {"secretName": name}});
-    let pod = json!({
-        "metadata": {"name": "p", "namespace": "web"},
-        "spec": {
-            "containers": [{"name": "c", "env": env.iter().map(entry).collect::<Vec<_>>()}],
-            "volumes": secrets.iter().map(volume).collect::<Vec<_>>(),
-        },
-    });
+    user_of(
+        title,
+        json!({
+            "metadata": {"name": "p", "namespace": "web"},
+            "spec": {
+                "containers": [{"name": "c", "env": env.iter().map(entry).collect::<Vec<_>>()}],
+                "volumes": secrets.iter().map(volume).collect::<Vec<_>>(),
+            },
+        }),
+    )
+}
+
+fn user_of(title: &str, pod: serde_json::Value) -> User {
     let kind = KINDS.into_iter().find(Kind::is_pod).unwrap();
-    (title.to_owned(), seen(&pod.to_string(), &kind).unwrap().names.unwrap())
+    let names = seen(&pod.to_string(), &kind).unwrap().names.unwrap();
+    User { title: title.to_owned(), names, detail: users::Detail::read(&pod.to_string(), &kind) }
 }
 
 fn placed(facts: &Facts) -> Place {
@@ -235,4 +243,75 @@ fn without_secrets_the_catalogue_says_what_is_there() {
     let shown: Vec<_> = rows.iter().map(|row| (&*row.path, row.state, row.due)).collect();
     let (url, other) = (path("database_url"), path("other"));
     assert_eq!(shown, [(&*url, State::Ok, None), (&*other, State::Unsynced, None)]);
+}
+
+#[test]
+fn a_property_that_does_not_exist_is_not_ok() {
+    let secret = secret_name(&path("smtp"));
+    let by_key = |key: &str, optional: bool| {
+        let from = json!({"secretKeyRef": {"name": secret, "key": key, "optional": optional}});
+        json!({"containers": [{"name": "c", "env": [{"name": "A", "valueFrom": from}]}]})
+    };
+    let by_file = |key: &str| {
+        let items = json!([{"key": key, "path": "f"}]);
+        json!({"containers": [], "volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": secret, "items": items}}]}}]})
+    };
+    let by_value =
+        |value: &str| json!({"containers": [{"name": "c", "env": [{"name": "A", "value": value}]}]});
+    for (spec, expected, said) in [
+        (by_value("secret:smtp"), State::Ok, ""),
+        (by_value("secret:smtp#host"), State::Ok, ""),
+        (by_value("secret:smtp#hots"), State::NoProperty, "did you mean host?"),
+        (by_value("secret+file:/g/a/stage/smtp#tls.key"), State::NoProperty, "property tls.key, which"),
+        (by_value("secret:smtp#hots?optional"), State::Ok, ""),
+        // As it stands in a pod that was injected.
+        (by_key("value", false), State::Ok, ""),
+        (by_key("tls.2ecrt", false), State::Ok, ""),
+        (by_key("hots", false), State::NoProperty, "Deployment/web refers to property hots"),
+        (by_key("hots", true), State::Ok, ""),
+        (by_file("host"), State::Ok, ""),
+        (by_file("hots"), State::NoProperty, "did you mean host?"),
+    ] {
+        let mut facts = facts();
+        let pod = json!({"metadata": {"name": "p", "namespace": "web"}, "spec": spec});
+        facts.users.push(user_of("Deployment/web", pod));
+        // Another Secret that has it helps nobody.
+        facts.users.push(user("Deployment/other", &["secret:other#hots"], &[]));
+        let keys = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        let smtp =
+            Claimed { keys: keys(&["value", "host", "tls.2ecrt"]), ..claimed(&path("smtp"), NOW, None) };
+        let other = Claimed { keys: keys(&["value", "hots"]), ..claimed(&path("other"), NOW, None) };
+        facts.secrets = Some((vec![smtp, other], BTreeSet::new()));
+        let rows = placed(&facts).rows;
+        let states: Vec<State> = rows.iter().map(|row| row.state).collect();
+        assert_eq!(states, [State::Ok, expected], "{spec}");
+        assert!(rows[1].why.as_deref().unwrap_or_default().contains(said), "{:?}", rows[1].why);
+        assert_eq!(rows[1].wants_attention(), expected != State::Ok);
+    }
+}
+
+#[test]
+fn what_only_a_pod_names_has_a_row() {
+    let (one, shared) = (path("one"), "g/shared/stage/two");
+    let row = |path: &str, secret: &str| json!({"path": path, "secret": secret, "key": "value", "use": "env", "at": ["c/A"]});
+    let volume = |path: &str| json!({"name": "v", "secret": {"secretName": secret_name(path)}});
+    let refs = json!([
+        row(&one, &secret_name(&one)),
+        row(shared, &secret_name(shared)),
+        // What nobody needs to believe: of another name, of a Secret that the pod does not name, and foreign.
+        row(&path("three"), &secret_name(&one)),
+        row(&path("four"), &secret_name(&path("four"))),
+        row("g/a/prod/five", &secret_name("g/a/prod/five")),
+    ]);
+    let pod = json!({
+        "metadata": {"name": "p", "namespace": "web", "annotations": {"refgate.dev/refs": refs.to_string()}},
+        "spec": {"containers": [], "volumes": [volume(&one), volume(shared), volume("g/a/prod/five")]},
+    });
+    let mut facts = facts();
+    facts.users.push(user_of("Pod/p", pod));
+    let rows = placed(&facts).rows;
+    let said: Vec<_> = rows.iter().map(|row| (&*row.path, row.state)).collect();
+    assert_eq!(said, [(&*one, State::Unsynced), (shared, State::Unsynced)]);
+    assert!(rows.iter().all(|row| row.used_by == BTreeSet::from(["Pod/p".to_owned()])));
+    assert!(rows[0].why.as_ref().unwrap().contains("did not list it"), "{:?}", rows[0].why);
 }
