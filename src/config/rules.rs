@@ -159,8 +159,17 @@ impl<'a> Reader<'a> {
     }
 
     fn row(&mut self, pointer: &str, value: &'a Value) -> Option<Allow> {
-        let keys =
-            ["reason", "rules", "names", "values", "namespaces", "images", "serviceAccounts", "annotation"];
+        let keys = [
+            "reason",
+            "rules",
+            "names",
+            "values",
+            "kinds",
+            "namespaces",
+            "images",
+            "serviceAccounts",
+            "annotation",
+        ];
         let map = self.map(pointer, value, &keys)?;
         let mut row = Allow::default();
         for (key, value) in map {
@@ -170,6 +179,7 @@ impl<'a> Reader<'a> {
                 "rules" => row.rules = self.rule_ids(&inner, value),
                 "names" => row.names = self.patterns(&inner, value),
                 "values" => row.values = self.patterns(&inner, value),
+                "kinds" => row.kinds = self.kinds(&inner, value),
                 "images" => row.images = self.patterns(&inner, value),
                 "serviceAccounts" => row.accounts = self.patterns(&inner, value),
                 "namespaces" => row.namespaces = self.selector(&inner, value),
@@ -198,6 +208,21 @@ impl<'a> Reader<'a> {
             );
         }
         Some(row)
+    }
+
+    /// Kinds of objects; which there are, only a cluster knows.
+    fn kinds(&mut self, pointer: &str, value: &'a Value) -> Vec<Box<str>> {
+        let texts = self.texts(pointer, value);
+        self.bound(pointer, texts.len());
+        for (index, text) in texts.iter().enumerate() {
+            let is_kind = text.starts_with(|letter: char| letter.is_ascii_uppercase())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            if !is_kind {
+                let inner = format!("{pointer}/{index}");
+                self.say(&inner, format!("{} must be a kind, such as Secret or Deployment", name(&inner)));
+            }
+        }
+        texts.into_iter().map(Into::into).collect()
     }
 
     /// Each entry is a text, exact, or a map with `glob` or `expression`.

@@ -34,6 +34,8 @@ pub struct Allow {
     pub namespaces: Option<Selector>,
     /// Images of containers; empty for any, and for what stands in none.
     pub images: Vec<Pattern>,
+    /// Kinds of objects, as they are judged: a Deployment is one, and its pods are of kind Pod; empty for any.
+    pub kinds: Vec<Box<str>>,
     /// Service accounts of pods; empty for any, and for what is no pod.
     pub accounts: Vec<Pattern>,
     /// Whether it counts only for names that the workload lists in its annotation.
@@ -52,6 +54,7 @@ pub struct Pass {
 /// What is known of the place of a finding.
 pub(super) struct Context<'c> {
     pub(super) labels: &'c LabelSet,
+    pub(super) kind: &'c str,
     pub(super) image: Option<&'c str>,
     pub(super) account: Option<&'c str>,
     pub(super) marked: &'c [&'c str],
@@ -71,6 +74,7 @@ impl Allow {
                 || text.is_some_and(|text| patterns.iter().any(|pattern| pattern.matches(text)))
         };
         let holds = (self.rules.is_empty() || self.rules.contains(&rule))
+            && (self.kinds.is_empty() || self.kinds.iter().any(|kind| **kind == *context.kind))
             && (!self.by_mark || name.is_some_and(|name| context.marked.contains(&name)))
             && self.namespaces.as_ref().is_none_or(|selector| selector.matches(context.labels))
             && one_of(&self.names, name)

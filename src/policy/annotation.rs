@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::DeserializeSeed;
 
 use super::foreign::{self, Reading, annotations};
-use super::judge::{Struck, Walk, judge};
+use super::judge::{Struck, Walk, judge_applied};
 use super::refs::{REFS, texts_of_refs};
 use super::rules::Place as At;
 use super::spot::{Spot, borrowed, candidate, finding};
@@ -66,7 +66,7 @@ impl<'t> Walk<'_, 't> {
             // The manifest of another kind.
             return false;
         }
-        let applied = judge(&object, None, self.world);
+        let applied = judge_applied(&object, self.kind, self.world);
         self.seen.unlisted += applied.unlisted;
         self.seen.unlisted_probable += applied.unlisted_probable;
         let mut struck = applied.struck;

@@ -69,6 +69,8 @@ pub(super) struct Walk<'w, 't> {
     pub(super) world: &'w World<'w>,
     pub(super) seen: Seen<'t>,
     pub(super) hits: Vec<Hit>,
+    /// The kind of the object.
+    pub(super) kind: &'w str,
     /// The image of the container that the walk is in.
     pub(super) image: Option<&'t str>,
     /// The service account of the pods.
@@ -81,11 +83,21 @@ pub(super) struct Walk<'w, 't> {
 
 /// Walks over an object of a kind: its template, and the annotations above it.
 pub fn judge<'t>(object: &'t Object<'_>, kind: Option<&Kind>, world: &World<'_>) -> Seen<'t> {
+    walk(object, kind, kind.map_or("", |kind| &kind.kind), world)
+}
+
+/// The same for the manifest that an object of kind `name` keeps of itself: in that one no further manifest is looked for.
+pub(super) fn judge_applied<'t>(object: &'t Object<'_>, name: &str, world: &World<'_>) -> Seen<'t> {
+    walk(object, None, name, world)
+}
+
+fn walk<'t>(object: &'t Object<'_>, kind: Option<&Kind>, name: &str, world: &World<'_>) -> Seen<'t> {
     let template = object.template.as_ref();
     let mut walk = Walk {
         world,
         seen: Seen::default(),
         hits: Vec::new(),
+        kind: name,
         image: None,
         account: template.map(|template| template.spec.service_account_name.as_deref().unwrap_or("default")),
         marked: marked(template.map_or(&object.metadata, |template| &template.metadata)),

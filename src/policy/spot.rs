@@ -106,6 +106,7 @@ impl<'t> Walk<'_, 't> {
         }
         let context = Context {
             labels: &self.world.state.namespace.labels,
+            kind: self.kind,
             image: self.image,
             account: self.account,
             marked: &self.marked,

@@ -251,7 +251,7 @@ fn each_problem_is_said_with_its_line() {
         ),
         (
             "allow:\n- reason: x\n",
-            "2: allow[0] would let everything pass; name at least one of rules, names, values, namespaces, images, serviceAccounts, annotation",
+            "2: allow[0] would let everything pass; name at least one of rules, names, values, kinds, namespaces, images, serviceAccounts, annotation",
         ),
         (
             "allow:\n- reason: x\n  names: []\n",

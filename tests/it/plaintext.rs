@@ -302,6 +302,8 @@ fn rows_of_allow_hold_where_all_that_they_name_holds() {
         ("rules: [token]", false),
         ("images: [{glob: 'registry.example.com/fixtures/*'}]", true),
         ("images: ['registry.example.com/fixtures/db']", false),
+        ("kinds: [Pod]", true),
+        ("kinds: [Secret, Deployment]", false),
         ("serviceAccounts: [runner]", true),
         ("serviceAccounts: [default]", false),
         ("namespaces: {matchLabels: {refgate.dev/env: stage}}", true),

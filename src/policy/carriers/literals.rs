@@ -32,7 +32,7 @@ impl Court<'_> {
             let room = MANY.saturating_sub(case.struck.len());
             case.unlisted += hits.len().saturating_sub(room);
             let labels = &self.world.state.namespace.labels;
-            let context = Context { labels, image: None, account: None, marked: &[] };
+            let context = Context { labels, kind: self.kind.kind, image: None, account: None, marked: &[] };
             case.struck.extend(hits.drain(..).take(room).map(|hit| {
                 let part = part(candidate.value, &hit);
                 let texts = [candidate.value, &*part];
