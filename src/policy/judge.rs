@@ -4,7 +4,7 @@
 //! here: levels, and what an update changed, come after.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::allow::{ALLOW_PLAINTEXT, Pass, marked};
 use super::bounds::MANY;
@@ -22,7 +22,7 @@ use super::resolve::World;
 use super::rules::{Hit, Place as At};
 use super::spot::{Spot, borrowed, candidate};
 use super::stray::{Form, Named};
-use super::wishes::is_ours;
+use super::wishes::{Wishes, is_ours};
 use super::workload::Kind;
 use super::workload::expand::Expander;
 use super::workload::json::{Text, escape};
@@ -142,10 +142,14 @@ impl<'t> Walk<'_, 't> {
 
     fn template(&mut self, template: &'t Template<'_>, kind: Option<&Kind>) {
         let mut expander = Expander::new(&template.metadata);
+        let wishes = Wishes::of_env(template);
         for place in template.containers() {
-            expander.next_container();
+            let replaced =
+                wishes.as_ref().map(|wishes| wishes.replaced(place, &self.world.settings.skip_containers));
+            let replaced = replaced.unwrap_or_default();
+            expander.next_container(&replaced);
             self.image = place.container.image.as_deref();
-            self.env(template, place, &mut expander);
+            self.env(template, place, &mut expander, &replaced);
             self.commands(template, place, &mut expander);
         }
         self.image = None;
@@ -170,7 +174,13 @@ impl<'t> Walk<'_, 't> {
         }
     }
 
-    fn env(&mut self, template: &Template<'_>, place: Place<'t, '_>, expander: &mut Expander<'t>) {
+    fn env(
+        &mut self,
+        template: &Template<'_>,
+        place: Place<'t, '_>,
+        expander: &mut Expander<'t>,
+        replaced: &HashSet<&'t str>,
+    ) {
         let container = &*place.container.name;
         let env = place.container.env.as_deref().unwrap_or_default();
         for (index, name) in early_uses(env) {
@@ -180,6 +190,7 @@ impl<'t> Walk<'_, 't> {
             let pointer =
                 |field: &str| format!("{}/env/{index}/{field}", container_pointer(template, &place));
             self.value_from(container, entry, &pointer);
+            let before = self.seen.struck.len();
             match expander.env(env, index) {
                 Ok(text) => self.env_text(container, env, entry, text, &|| pointer("value")),
                 Err(_) => self.refuse(
@@ -188,6 +199,11 @@ impl<'t> Walk<'_, 't> {
                     Cause::Limit,
                     message::EXPANSION,
                 ),
+            }
+            // No pod gets this text: an annotation puts a reference in its place.
+            if replaced.contains(&*entry.name) && self.seen.struck.len() > before {
+                self.seen.struck.truncate(before);
+                self.note(message::env_place(container, &entry.name), message::replaced(&entry.name));
             }
         }
         for (index, from) in place.container.env_from.iter().enumerate() {

@@ -324,6 +324,13 @@ pub fn instead(place: Place, name: Option<&str>, binding: &Binding, namespace: &
     }
 }
 
+/// A plaintext that no pod gets.
+pub fn replaced(name: &str) -> String {
+    format!(
+        "annotation env.refgate.dev/{name} replaces this plaintext in the pod, but it still stands in the manifest; make it empty or a placeholder"
+    )
+}
+
 /// A name for the secret that belongs into an env var: the same words, as paths are written.
 fn secret_for(name: &str) -> String {
     let legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');

@@ -8,7 +8,7 @@ use super::reference::{Reference, ReferenceError};
 use super::refusal::{Cause, Refusal};
 use super::resolve::is_env_name;
 use super::workload::json::escape;
-use super::workload::object::Template;
+use super::workload::object::{Place, Template};
 
 /// Where files are mounted unless `refgate.dev/mount-path` says otherwise.
 pub const MOUNT_PATH: &str = "/run/refgate";
@@ -47,6 +47,9 @@ pub struct Wishes<'t> {
     pub dropped: usize,
 }
 
+/// What an annotation for an env var begins with.
+const ENV: &str = "env.refgate.dev/";
+
 /// The names behind `refgate.dev/`.
 const NAMES: [&str; 7] =
     ["env-from", "containers", "mount-path", "file-mode", "restart", "refs", "allow-plaintext"];
@@ -83,6 +86,21 @@ impl<'t> Wishes<'t> {
         wishes.env.sort_by_key(|wish| wish.name);
         wishes.files.sort_by_key(|wish| wish.name);
         wishes
+    }
+
+    /// Those of a template that has annotations for env vars; `None` for most.
+    pub(super) fn of_env(template: &'t Template<'_>) -> Option<Self> {
+        let annotations = template.metadata.annotations.as_ref()?;
+        let is_there = annotations.0.iter().any(|(key, _)| key.starts_with(ENV));
+        is_there.then(|| Self::read(template))
+    }
+
+    /// The env vars of a container that annotations set, whatever its manifest says of them.
+    pub(super) fn replaced(&self, place: Place<'t, '_>, skipped: &[String]) -> HashSet<&'t str> {
+        if place.list == "ephemeralContainers" || !self.selects(&place.container.name, skipped) {
+            return HashSet::new();
+        }
+        self.env.iter().map(|wish| wish.name).collect()
     }
 
     /// How many references there are.

@@ -11,6 +11,7 @@ mod carriers;
 mod files;
 mod input;
 mod memory;
+mod replaced;
 mod words;
 mod written;
 

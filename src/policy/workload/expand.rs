@@ -5,7 +5,7 @@
 //! text too.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::pod::{Env, Metadata};
 use crate::policy::reference::env_value;
@@ -24,6 +24,8 @@ pub struct Expander<'a> {
     /// The same by key, from the first `fieldRef` on.
     fields: Option<[HashMap<&'a str, &'a str>; 2]>,
     values: Option<HashMap<&'a str, Option<Cow<'a, str>>>>,
+    /// Variables of which the manifest does not have the value: an annotation puts a reference in its place.
+    replaced: HashSet<&'a str>,
     /// Bytes of text that was expanded so far. What is too long once stays so: the next try costs nothing.
     made: usize,
 }
@@ -31,12 +33,13 @@ pub struct Expander<'a> {
 impl<'a> Expander<'a> {
     /// For the containers of one pod, whose annotations and labels a `fieldRef` may read.
     pub fn new(metadata: &'a Metadata<'a>) -> Self {
-        Self { metadata, fields: None, values: None, made: 0 }
+        Self { metadata, fields: None, values: None, replaced: HashSet::new(), made: 0 }
     }
 
-    /// Starts on the next container; what was made so far still counts.
-    pub fn next_container(&mut self) {
+    /// Starts on the next container, in which `replaced` have another value than the manifest says; what was made so far still counts.
+    pub fn next_container(&mut self, replaced: &HashSet<&'a str>) {
         self.values = None;
+        self.replaced.clone_from(replaced);
     }
 
     /// The value of entry `index`, expanded. Entries are asked for in their order.
@@ -95,7 +98,7 @@ impl<'a> Expander<'a> {
     fn remember(&mut self, entry: &'a Env<'a>, value: Cow<'a, str>) {
         // What an entry with a reference will hold, its pods know and nobody before them.
         let is_reference = entry.value.as_deref().is_some_and(|value| env_value(value).is_some());
-        let is_literal = entry.value_from.is_none() && !is_reference;
+        let is_literal = entry.value_from.is_none() && !is_reference && !self.replaced.contains(&*entry.name);
         let known = (is_literal || self.elsewhere(entry).is_some()).then_some(value);
         if let Some(values) = &mut self.values {
             values.insert(&entry.name, known);
