@@ -1,6 +1,7 @@
 //! Every flag of the command line, one small struct for each subcommand. Flags are parsed into types here, once; what
 //! they mean is the business of the module that each struct is handed to.
 
+mod check;
 mod help;
 mod secrets;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use refgate::cli::{Against, bind, check, render, scan};
+use refgate::cli::{Against, bind, render, scan};
 use refgate::policy::level::{Level, LevelLabels};
 use refgate::policy::path::{Scope, ScopeError};
 use refgate::world::OWN_NAMESPACE;
@@ -35,7 +36,7 @@ pub enum Command {
     Sync(Sync),
     /// Judge manifests as admission would: files, folders, standard input
     #[command(after_help = help::CHECK)]
-    Check(Check),
+    Check(check::Check),
     /// Print manifests before and after injection
     #[command(after_help = help::RENDER)]
     Render(Render),
@@ -198,21 +199,6 @@ pub struct World {
     /// The configuration file of the webhook: default levels, further kinds, rules
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct Check {
-    /// Files, folders (searched for .yaml, .yml and .json), or - for standard input
-    #[arg(value_name = "PATH", default_value = ".")]
-    paths: Vec<PathBuf>,
-    /// Text is for eyes, JSON for programs
-    #[arg(long, value_enum, default_value_t = CheckOutput::Text)]
-    output: CheckOutput,
-    /// Check nothing, and say what this path is called in each secret system
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["paths", "output"])]
-    explain: Option<String>,
-    #[command(flatten)]
-    world: World,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -395,18 +381,11 @@ impl World {
     }
 }
 
-impl Check {
-    pub fn options(self) -> check::Options {
-        let Self { paths, output, explain, world } = self;
-        check::Options { paths, output: output.shown(), explain, against: world.against() }
-    }
-}
-
 impl CheckOutput {
-    fn shown(self) -> check::Output {
+    fn shown(self) -> cli::check::Output {
         match self {
-            Self::Text => check::Output::Text,
-            Self::Json => check::Output::Json,
+            Self::Text => cli::check::Output::Text,
+            Self::Json => cli::check::Output::Json,
         }
     }
 }

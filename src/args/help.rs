@@ -85,7 +85,8 @@ Exit codes:
 pub(super) const CHECK: &str = "\
 Which paths a namespace may read, --world or --scope says. Without them references are `unknown`, which is no finding, \
 and plaintext alone is judged. Listed is what the level that is enforced counts; what it only warns of comes as a warning. \
-ConfigMaps are judged besides pods and workloads, and manifests of Secrets: one with a value in it is a finding. Labels and \
+ConfigMaps are judged besides pods and workloads. No webhook sees a Secret: a manifest of one with values in it must not be \
+committed (exit 1), and is a warning on standard input; --secrets decides. Labels and \
 annotations of Namespaces that RefGate cannot read are warnings. Any other document is skipped and counted, and so is what lies in \
 kube-system, kube-node-lease or refgate-system, which no webhook sees; a broken one is an error, and the rest is still judged.
 
@@ -98,7 +99,7 @@ Examples:
 
 Exit codes:
   0  clean, or warnings alone
-  1  findings, or references that are refused
+  1  findings, references that are refused, or values that must not be committed
   2  something could not be read, nothing was, or the command line is wrong (wins over 1)
 ";
 

@@ -9,10 +9,12 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::form::Form;
-use super::input::{Document, Problem, Read, Sources};
+use super::input::{Document, Problem, Read, STDIN, Sources};
+use super::judge::secrets::Secrets;
 use super::judge::{self, Judge, Judged, Unjudged, Workload, sops};
 use super::report::{Entry, Report, Why};
 use super::{Against, CLEAN, Progress, Screen, UNREADABLE, carriers};
+use crate::policy::workload::SECRET;
 
 /// What to check, and how to say it.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct Options {
     pub paths: Vec<PathBuf>,
     /// How the result is printed.
     pub output: Output,
+    /// What becomes of manifests of Secrets with values in them; without it, that depends on where they come from.
+    pub secrets: Option<Secrets>,
     /// A path to explain, in place of checking anything.
     pub explain: Option<String>,
     /// What to judge against.
@@ -55,7 +59,10 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mut report = Report::new(Screen::new(), options.output);
     let nothing = sources.read(&mut |read| {
         match read {
-            Read::Document(document) => add(&mut report, &mut judge, &document),
+            Read::Document(document) => {
+                let secrets = options.secrets.unwrap_or(secrets_of(&document));
+                add(&mut report, &mut judge, &document, secrets);
+            }
             Read::Problem(problem) => report.problem(&problem),
             Read::End => report.end_file(),
         }
@@ -87,6 +94,11 @@ fn beside<'a>(judge: &Judge, document: &'a Document) -> Result<Option<(Judged, W
     Ok(judged.map(|(workload, judged)| (judged, workload)))
 }
 
+/// What standard input brings is on its way to the cluster, and a Secret in it may have been drawn just now; files lie in Git.
+fn secrets_of(document: &Document) -> Secrets {
+    if document.file == STDIN { Secrets::Warn } else { Secrets::Deny }
+}
+
 /// What one document came to.
 enum Came {
     Judged(Box<Entry>),
@@ -95,33 +107,36 @@ enum Came {
 }
 
 /// Judges one document into the report, and with it the values that kubectl leaves out: they are in the file all the same.
-pub fn add<W: io::Write>(report: &mut Report<W>, judge: &mut Judge, document: &Document) {
+pub fn add<W: io::Write>(report: &mut Report<W>, judge: &mut Judge, document: &Document, secrets: Secrets) {
     if let Form::Encrypted(by) = document.form {
         return report.skip_encrypted(&document.file, by);
     }
-    let mut own = judged(judge, document);
+    let mut own = judged(judge, document, secrets);
     for earlier in &document.earlier {
-        match (judged(judge, earlier), &mut own) {
-            (Came::Judged(other), Came::Judged(own)) if own.is_of(&other) => own.absorb(*other),
-            (Came::Judged(mut other), _) => {
-                other.warn(&document.notes);
-                report.entry(&other);
-            }
+        let Came::Judged(mut other) = judged(judge, earlier, secrets) else {
             // What no cluster gets and no rule knows.
-            _ => {}
+            continue;
+        };
+        other.is_in_file_alone();
+        match &mut own {
+            Came::Judged(own) if own.is_of(&other) => own.absorb(*other),
+            _ => {
+                other.warn(&document.notes);
+                report.entry(*other);
+            }
         }
     }
     match own {
         Came::Judged(mut entry) => {
             entry.warn(&document.notes);
-            report.entry(&entry);
+            report.entry(*entry);
         }
         Came::Skipped(why, kind) => report.skip(why, kind.as_deref()),
         Came::Unread(problem) => report.problem(&problem),
     }
 }
 
-fn judged(judge: &mut Judge, document: &Document) -> Came {
+fn judged(judge: &mut Judge, document: &Document, secrets: Secrets) -> Came {
     let object = &document.value;
     let mut why = None;
     let judged = judge.workload(object).and_then(|workload| match workload {
@@ -132,7 +147,12 @@ fn judged(judge: &mut Judge, document: &Document) -> Came {
         }
     });
     match judged {
-        Ok(Some((judged, workload))) => Came::Judged(Box::new(Entry::new(document, workload, judged))),
+        Ok(Some((mut judged, workload))) => {
+            if workload.kind == SECRET {
+                judged = judged.of_secret(object, secrets);
+            }
+            Came::Judged(Box::new(Entry::new(document, workload, judged)))
+        }
         Ok(None) => {
             let kind = kind_of(object);
             let why = why.unwrap_or(match kind {

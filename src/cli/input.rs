@@ -19,7 +19,7 @@ use super::repeated;
 use crate::yaml;
 
 /// The name that findings in standard input are reported under.
-const STDIN: &str = "-";
+pub const STDIN: &str = "-";
 
 /// One manifest.
 #[derive(Debug)]

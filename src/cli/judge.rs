@@ -26,10 +26,12 @@ use crate::policy::verdict;
 use crate::policy::workload::{Kind, SECRET};
 use crate::world::World;
 
+pub(super) mod helm;
 mod keys;
 mod namespaces;
 mod pods;
 mod policies;
+pub mod secrets;
 pub(super) mod sops;
 
 pub use namespaces::namespace;
@@ -85,8 +87,10 @@ impl Workload<'_> {
 /// What one document comes to.
 #[derive(Debug)]
 pub struct Judged {
-    /// Why it may not come in, in the words of the webhook; `None` where it may.
+    /// Why it may not come in, in the words of the webhook, or why its file may not be committed; `None` where both may.
     pub denial: Option<String>,
+    /// Whether that is about the file alone: nothing in the cluster would deny the object.
+    pub is_of_file: bool,
     /// What is refused whatever the level, with pointers into the document.
     pub refusals: Vec<Refusal>,
     /// What counts at the level that is enforced, with pointers into the document.
@@ -205,16 +209,25 @@ impl Judge {
     pub fn judge(&mut self, workload: &Workload<'_>) -> Result<Judged, Unjudged> {
         self.prepare(&workload.namespace)?;
         self.join();
+        let is_secret = workload.kind == SECRET;
         let decision = if workload.kind.is_pod() {
             self.pod(workload)?
+        } else if is_secret {
+            self.secret(workload)?
         } else {
             self.ask(Endpoint::Validate, workload, &placed(workload))?
         };
         let level = self.enforced(&workload.namespace);
+        let level = if is_secret && level != Level::Off { Level::Restricted } else { level };
         let Decision { mut outcome, mut refusals, mut findings, references, warnings, allowed, .. } =
             decision;
         findings.retain(|finding| level.counts(finding.certainty));
+        let before = refusals.len();
         let mut is_changed = policies::judge(workload, &self.snapshot, &mut refusals);
+        let is_denied = match is_secret {
+            true => refusals.len() > before,
+            false => !refusals.is_empty() || outcome != Outcome::Allow,
+        };
         // The carrier of SOPS has said it of its own kind.
         is_changed |= !workload.is_carried && sops::judge(workload.object, &mut refusals, &findings);
         if is_changed {
@@ -225,7 +238,8 @@ impl Judge {
             Outcome::Deny { message, .. } => Some(message),
             Outcome::Unavailable { message } => return Err(Unjudged::new("", message)),
         };
-        Ok(Judged { denial, refusals, findings, references, warnings, allowed })
+        let is_of_file = denial.is_some() && !is_denied;
+        Ok(Judged { denial, is_of_file, refusals, findings, references, warnings, allowed })
     }
 
     /// What comes of a review as it went over the wire, with its uid.

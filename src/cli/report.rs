@@ -3,6 +3,7 @@
 //! `entry` is what one object came to, `text` puts rows into columns, `totals` and `skipped` count.
 
 mod entry;
+mod same;
 mod skipped;
 mod text;
 mod totals;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use tempfile::SpooledTempFile;
 
 pub use entry::Entry;
+use same::Seen;
 use skipped::NAMED;
 pub use skipped::Why;
 pub(super) use text::printable;
@@ -31,6 +33,7 @@ pub struct Report<W: Write> {
     output: Output,
     totals: Totals,
     block: Block,
+    seen: Seen,
     /// JSON alone: the errors, which stand behind the results.
     errors: SpooledTempFile,
     failure: Option<io::Error>,
@@ -45,6 +48,7 @@ impl<W: Write> Report<W> {
             output,
             totals: Totals::default(),
             block: Block::default(),
+            seen: Seen::default(),
             errors: SpooledTempFile::new(ERRORS_BYTES),
             failure: None,
             has_begun: false,
@@ -52,7 +56,8 @@ impl<W: Write> Report<W> {
     }
 
     /// Takes in what one object came to.
-    pub fn entry(&mut self, entry: &Entry) {
+    pub fn entry(&mut self, mut entry: Entry) {
+        entry.compare(&mut self.seen);
         entry.count(&mut self.totals);
         match self.output {
             Output::Text => {
@@ -63,7 +68,7 @@ impl<W: Write> Report<W> {
             Output::Json => {
                 let comma = if self.has_begun { "," } else { "{\n  \"results\": [" };
                 self.has_begun = true;
-                self.print(&format!("{comma}\n    {}", indented(entry)));
+                self.print(&format!("{comma}\n    {}", indented(&entry)));
             }
         }
     }

@@ -125,12 +125,13 @@ impl Tally {
     pub(super) fn write<W: Write>(mut self, report: &mut Report<W>) {
         // Stable: inside a namespace what makes others comes before what it makes.
         self.results.sort_by(|one, other| one.namespace().cmp(other.namespace()));
-        self.results.iter().for_each(|entry| report.entry(entry));
+        let entries = self.results.len();
+        self.results.into_iter().for_each(|entry| report.entry(entry));
         self.errors.iter().for_each(|problem| report.problem(problem));
         let Counts { judged, refused, over } = self.counts;
         report.skip_many(Why::Completed, over);
         let totals = report.totals();
-        totals.without_entry = refused.saturating_sub(self.results.len());
+        totals.without_entry = refused.saturating_sub(entries);
         (totals.judged, totals.refused) = (judged, refused);
     }
 }

@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use refgate::cli::judge::secrets::Secrets;
 use refgate::cli::judge::{self, Judge, Judged};
 use refgate::cli::report::Report;
 use refgate::cli::{Against, check, diff, emit, input};
@@ -61,7 +62,7 @@ fn of_manifest(folder: &Path) -> Value {
     input::documents("manifest.yaml", &text, &mut |read| match read {
         Err(problem) => report.problem(&problem),
         Ok(document) => {
-            check::add(&mut report, &mut judge, &document);
+            check::add(&mut report, &mut judge, &document, Secrets::Deny);
             let Ok(Some(workload)) = judge.workload(&document.value) else { return };
             let Some(pod) = judge::pod(&workload) else { return };
             let Ok(decision) = judge.mutate(&workload, &pod) else { return };

@@ -12,6 +12,7 @@ mod files;
 mod input;
 mod memory;
 mod replaced;
+mod secrets;
 mod words;
 mod written;
 
@@ -146,7 +147,10 @@ fn json_says_what_it_promises() {
     let ran = check(&manifest.join("---\n"), &SCOPE);
     let report = ran.json();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&report), ["errors", "judged", "refused", "results", "skipped", "skippedKinds"]);
+    assert_eq!(
+        keys(&report),
+        ["doNotCommit", "errors", "judged", "refused", "results", "skipped", "skippedKinds"]
+    );
     assert_eq!(report["skipped"], 1);
     let result = &report["results"][0];
     assert_eq!(
@@ -154,6 +158,7 @@ fn json_says_what_it_promises() {
         [
             "apiVersion",
             "decision",
+            "deniedBy",
             "file",
             "findings",
             "kind",

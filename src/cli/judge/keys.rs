@@ -25,7 +25,10 @@ impl Judge {
             object: text,
         };
         let (refusals, references, warnings, allowed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Some((workload, Judged { denial, refusals, findings, references, warnings, allowed }))
+        Some((
+            workload,
+            Judged { denial, is_of_file: true, refusals, findings, references, warnings, allowed },
+        ))
     }
 
     /// What the rules find in one text, as far as it counts at a level.

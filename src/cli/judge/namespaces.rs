@@ -97,6 +97,7 @@ pub fn namespace(object: &Value) -> Result<Option<(Workload<'_>, Judged)>, Unjud
     };
     let judged = Judged {
         denial: None,
+        is_of_file: false,
         refusals: Vec::new(),
         findings: Vec::new(),
         references: Vec::new(),

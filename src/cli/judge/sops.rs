@@ -191,7 +191,18 @@ impl Judge {
             object,
         };
         let (references, warnings, allowed) = (Vec::new(), Vec::new(), Vec::new());
-        Some((workload, Judged { denial: Some(denial), refusals, findings, references, warnings, allowed }))
+        Some((
+            workload,
+            Judged {
+                denial: Some(denial),
+                is_of_file: true,
+                refusals,
+                findings,
+                references,
+                warnings,
+                allowed,
+            },
+        ))
     }
 }
 

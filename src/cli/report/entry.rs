@@ -2,17 +2,25 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::same::{self, Before, Seen};
 use super::text::{Line, printable};
 use super::totals::Totals;
 use crate::cli::input::Document;
-use crate::cli::judge::{Judged, Workload};
+use crate::cli::judge::{Judged, Workload, helm};
 use crate::cli::place;
 use crate::policy::decision::{ReferenceReport, Verdict};
 use crate::policy::finding::Finding;
 use crate::policy::refusal;
+use crate::policy::workload::SECRET;
+
+/// What is denied for its file alone, and by nothing in the cluster.
+const OF_FILE: &str = "file";
+
+/// So many keys of a Secret are named in a row.
+const KEYS: usize = 5;
 
 /// What one document came to.
 #[derive(Debug, Serialize)]
@@ -26,8 +34,14 @@ pub struct Entry {
     namespace: String,
     name: String,
     decision: &'static str,
+    /// Of what is denied: `webhook`, or `file` for what must not be committed and nothing in the cluster would deny.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denied_by: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// What to do where the object is of a chart that somebody else wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
     findings: Vec<FindingEntry>,
     references: Vec<ReferenceEntry>,
     warnings: Vec<String>,
@@ -36,6 +50,9 @@ pub struct Entry {
     /// Of an object of a cluster.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     group: Option<Group>,
+    /// Whether it is the manifest of a Secret: its findings share a line.
+    #[serde(skip)]
+    is_secret: bool,
     /// What is refused, besides the findings.
     #[serde(skip)]
     refusals: Vec<Refusal>,
@@ -58,6 +75,7 @@ struct Refusal {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct FindingEntry {
     rule: &'static str,
     certainty: &'static str,
@@ -66,8 +84,14 @@ struct FindingEntry {
     pointer: String,
     reason: &'static str,
     detail: String,
+    /// Where the same value was found first.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "place_of")]
+    same_as: Option<Before>,
     #[serde(skip)]
     instead: String,
+    /// The text that it stands in, as a number that says nothing of it.
+    #[serde(skip)]
+    text: Option<u64>,
     #[serde(skip)]
     at: At,
 }
@@ -109,16 +133,25 @@ impl Entry {
     }
 
     fn read(document: Option<&Document>, object: &Value, workload: Workload<'_>, judged: Judged) -> Self {
-        let finding = |finding: Finding| FindingEntry {
-            rule: finding.rule,
-            certainty: finding.certainty.as_str(),
-            at: At::new(document, object, &finding.pointer),
-            container: finding.container,
-            name: finding.name,
-            pointer: finding.pointer,
-            reason: finding.reason,
-            detail: finding.detail,
-            instead: finding.instead,
+        let is_secret = workload.kind == SECRET;
+        let advice = (document.is_some() && !is_secret && !judged.findings.is_empty())
+            .then(|| helm::advice(object, &judged.findings))
+            .flatten();
+        let finding = |finding: Finding| {
+            let text = same::number(object, &finding, is_secret);
+            FindingEntry {
+                rule: finding.rule,
+                certainty: finding.certainty.as_str(),
+                at: At::new(document, object, &finding.pointer),
+                container: finding.container,
+                name: finding.name,
+                pointer: finding.pointer,
+                reason: finding.reason,
+                detail: finding.detail,
+                same_as: None,
+                text: document.and(text),
+                instead: finding.instead,
+            }
         };
         let reference = |reference: ReferenceReport| ReferenceEntry {
             pointer: reference.pointer,
@@ -143,7 +176,10 @@ impl Entry {
             namespace: workload.namespace,
             name: workload.name,
             decision: if judged.denial.is_some() { "deny" } else { "allow" },
+            denied_by: judged.denial.as_ref().map(|_| if judged.is_of_file { OF_FILE } else { "webhook" }),
             message: judged.denial,
+            advice,
+            is_secret,
             findings: judged.findings.into_iter().map(finding).collect(),
             references: judged.references.into_iter().map(reference).collect(),
             warnings: judged.warnings,
@@ -155,6 +191,7 @@ impl Entry {
     pub(super) fn count(&self, totals: &mut Totals) {
         totals.judged += 1;
         totals.refused += usize::from(self.message.is_some());
+        totals.of_files += usize::from(self.denied_by == Some(OF_FILE));
         totals.findings += self.findings.len();
         totals.warnings += self.warnings.len();
         let is_unknown = |reference: &&ReferenceEntry| reference.verdict == Verdict::Unknown.as_str();
@@ -175,6 +212,11 @@ impl Entry {
         self.warnings.extend(warnings.iter().filter(|warning| !known.contains(*warning)).cloned());
     }
 
+    /// Says that no cluster gets it: kubectl leaves it out of what it applies.
+    pub fn is_in_file_alone(&mut self) {
+        self.denied_by = self.denied_by.map(|_| OF_FILE);
+    }
+
     /// Takes in what another reading of the same object says besides.
     pub fn absorb(&mut self, other: Self) {
         let place = |finding: &FindingEntry| (finding.rule, finding.at.line, finding.pointer.clone());
@@ -186,6 +228,7 @@ impl Entry {
         self.refusals.sort_by_key(|refusal| refusal.at.line);
         if self.message.is_none() {
             (self.message, self.decision) = (other.message, other.decision);
+            (self.denied_by, self.advice) = (other.denied_by, other.advice);
         }
         self.warn(&other.warnings);
     }
@@ -223,10 +266,23 @@ impl Entry {
         // By line, where JSON has them by pointer.
         let mut findings: Vec<&FindingEntry> = self.findings.iter().collect();
         findings.sort_by_key(|finding| finding.at.line);
+        if self.is_secret && !findings.is_empty() {
+            lines.extend(self.secret_lines(&findings));
+            findings.clear();
+        }
         for finding in findings {
             lines.push(self.row(&finding.at, finding.rule));
-            lines.push(Line::note("", &format!("{}: {}", finding.reason, finding.detail)));
-            lines.push(Line::note("instead: ", &finding.instead));
+            let what = match &finding.same_as {
+                Some(Before { place, .. }) => format!("the same value as at {place}"),
+                None => format!("{}: {}", finding.reason, finding.detail),
+            };
+            lines.extend(Line::notes("", &what));
+            if !finding.same_as.as_ref().is_some_and(|before| before.is_advised) {
+                lines.extend(Line::notes("instead: ", &finding.instead));
+            }
+        }
+        if let Some(advice) = &self.advice {
+            lines.extend(Line::notes("of a chart: ", advice));
         }
         let mut previous = None;
         for refusal in &self.refusals {
@@ -234,18 +290,54 @@ impl Entry {
             if previous.replace(place) != Some(place) {
                 lines.push(self.row(&refusal.at, "refused"));
             }
-            lines.push(Line::note("", &refusal.text));
+            lines.extend(Line::notes("", &refusal.text));
         }
         let whole = At { line: self.line, container: None, what: String::new() };
         if !self.warnings.is_empty() {
             lines.push(self.row(&whole, "warning"));
-            lines.extend(self.warnings.iter().map(|warning| Line::note("", warning)));
+            lines.extend(self.warnings.iter().flat_map(|warning| Line::notes("", warning)));
         }
         if let Some(Group { owner: Some(owner), alike: 1.. }) = &self.group {
             let alike = self.group.as_ref().map_or(0, |group| group.alike);
-            lines.push(Line::note("", &format!("the same in {alike} more of {owner}")));
+            lines.extend(Line::notes("", &format!("the same in {alike} more of {owner}")));
         }
         lines
+    }
+
+    /// One row for all that was found in a Secret's manifest.
+    fn secret_lines(&self, findings: &[&FindingEntry]) -> Vec<Line> {
+        let mut keys: Vec<&str> = Vec::new();
+        for finding in findings {
+            let key = finding.name.as_deref().unwrap_or_default();
+            if !keys.contains(&key) && keys.len() <= KEYS {
+                keys.push(key);
+            }
+        }
+        let more = if keys.len() > KEYS { ", …" } else { "" };
+        keys.truncate(KEYS);
+        let what = format!("{} {}{more}", if keys.len() == 1 { "key" } else { "keys" }, keys.join(", "));
+        let at = At { line: findings.first().and_then(|finding| finding.at.line), container: None, what };
+        let mut lines = vec![self.row(&at, "do not commit")];
+        lines.extend(self.message.iter().flat_map(|message| Line::notes("", message)));
+        let mut places: Vec<&str> = findings
+            .iter()
+            .filter_map(|finding| finding.same_as.as_ref().map(|before| &*before.place))
+            .collect();
+        places.dedup();
+        if !places.is_empty() {
+            places.truncate(KEYS);
+            lines.extend(Line::notes("", &format!("some of it was found before, at {}", places.join(", "))));
+        }
+        lines
+    }
+
+    /// Marks what was found before, and remembers what was not.
+    pub(super) fn compare(&mut self, seen: &mut Seen) {
+        for finding in &mut self.findings {
+            let Some(text) = finding.text else { continue };
+            let (Some(file), Some(line)) = (&self.file, finding.at.line) else { continue };
+            finding.same_as = seen.before(text, format!("{file}:{line}"), self.is_secret);
+        }
     }
 
     fn row(&self, at: &At, mark: &'static str) -> Line {
@@ -259,4 +351,8 @@ impl Entry {
         let cells = [first, object, container, at.what.clone()];
         Line::Row { cells: cells.map(|cell| printable(&cell)), mark }
     }
+}
+
+fn place_of<S: Serializer>(before: &Option<Before>, out: S) -> Result<S::Ok, S::Error> {
+    before.as_ref().map(|before| &before.place).serialize(out)
 }

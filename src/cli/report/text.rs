@@ -21,8 +21,12 @@ pub(super) enum Line {
 }
 
 impl Line {
-    pub(super) fn note(label: &'static str, text: &str) -> Self {
-        Self::Note { label, text: printable(text) }
+    /// A sentence, or several lines of one, such as what is to be pasted.
+    pub(super) fn notes(label: &'static str, text: &str) -> Vec<Self> {
+        let lines = text.lines().enumerate();
+        let note =
+            |(index, text)| Self::Note { label: if index == 0 { label } else { "" }, text: printable(text) };
+        lines.map(note).collect()
     }
 }
 

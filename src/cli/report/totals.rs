@@ -14,6 +14,8 @@ pub struct Totals {
     pub judged: usize,
     /// Those that would be refused, whether they have an entry of their own or not.
     pub refused: usize,
+    /// How many of those are refused for their file alone: they must not be committed, and nothing in the cluster would deny them.
+    pub(super) of_files: usize,
     /// Of a cluster, how many of the refused have no entry of their own.
     pub without_entry: usize,
     pub(super) findings: usize,
@@ -40,6 +42,7 @@ impl Totals {
         let mut put = |key: &str, value: Value| keys.insert(key.to_owned(), value);
         put("judged", self.judged.into());
         put("refused", self.refused.into());
+        put("doNotCommit", self.of_files.into());
         put("skipped", self.skipped.count().into());
         if self.skipped.left_out() > 0 {
             put("leftOut", self.skipped.left_out().into());
@@ -52,11 +55,21 @@ impl Totals {
         keys
     }
 
+    /// How many are refused, and by whom, where some are not by the webhook.
+    fn refusals(&self) -> String {
+        let Self { refused, of_files, .. } = self;
+        match (refused - of_files, of_files) {
+            (_, 0) => format!("{refused} refused"),
+            (by_webhook, _) => {
+                format!("{refused} refused (the webhook would deny {by_webhook}, do not commit {of_files})")
+            }
+        }
+    }
+
     /// The last lines of text.
     pub(super) fn text(&self) -> String {
         let Self { judged, refused, .. } = *self;
-        let mut parts =
-            vec![format!("{} allowed", judged.saturating_sub(refused)), format!("{refused} refused")];
+        let mut parts = vec![format!("{} allowed", judged.saturating_sub(refused)), self.refusals()];
         for (count, one) in [(self.findings, "finding"), (self.warnings, "warning"), (self.errors, "error")] {
             if count > 0 {
                 parts.push(plural(count, one));

@@ -111,7 +111,7 @@ fn what_admission_does_not_judge_is_skipped() {
     // A Secret no webhook sees anywhere, and its value is in Git in whatever namespace.
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: kube-system}\nstringData: {password: kR4vT9wqZ2pB}\n";
     for flags in [&[][..], &SCOPE, &["--world", "examples/world.yaml"]] {
-        let ran = check(secret, flags);
+        let ran = check(secret, &[&["--secrets", "deny"], flags].concat());
         let report = ran.json();
         assert_eq!(
             (ran.code, report["results"][0]["findings"].as_array().unwrap().len()),
