@@ -95,7 +95,7 @@ impl<'t> Wishes<'t> {
         is_there.then(|| Self::read(template))
     }
 
-    /// The env vars of a container that annotations set, whatever its manifest says of them.
+    /// The env vars of a container that annotations set, in place of those in its manifest.
     pub(super) fn replaced(&self, place: Place<'t, '_>, skipped: &[String]) -> HashSet<&'t str> {
         if place.list == "ephemeralContainers" || !self.selects(&place.container.name, skipped) {
             return HashSet::new();

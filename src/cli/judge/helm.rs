@@ -16,11 +16,12 @@ pub fn advice(object: &Value, findings: &[Finding]) -> Option<String> {
     if chart.is_none() && label("app.kubernetes.io~1managed-by") != Some("Helm") {
         return None;
     }
-    let of = chart.map(|chart| format!(" {chart}")).unwrap_or_default();
+    let which =
+        chart.map_or_else(|| "the chart's value".to_owned(), |chart| format!("the value of chart {chart}"));
     let row =
         row(object, chart, findings).map(|row| format!(", or allow it in the configuration:\nallow:\n{row}"));
     Some(format!(
-        "set the value of chart{of} that names an existing Secret (helm show values lists it, often existingSecret){}",
+        "set {which} that names an existing Secret (helm show values lists it, often existingSecret){}",
         row.unwrap_or_default()
     ))
 }

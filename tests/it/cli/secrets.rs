@@ -71,7 +71,7 @@ fn a_secret_has_one_line_with_its_keys() {
     );
 }
 
-/// A value that looks more like a secret never gets the weaker verdict, at whatever level.
+/// A value that looks more like a secret never gets the weaker verdict, at any level.
 #[test]
 fn what_looks_more_like_a_secret_counts_no_less() {
     let values =
@@ -137,6 +137,9 @@ fn the_advice_for_a_chart_can_be_pasted() {
         );
         assert_eq!(run(&["check", &other, "--config", config]).code, Some(1), "{rows:?}");
     }
+    let unnamed = secret("pg", "app.kubernetes.io/managed-by: Helm", &[("postgres-password", PLANTED)]);
+    let out = run(&["check", &written("chart-unnamed", &unnamed)]).out;
+    assert!(out.contains("set the chart's value that names an existing Secret"), "{out}");
     // What Helm does not label is no chart's.
     let out = run(&["check", &written("no-chart", &secret("a", "", &[("password", PLANTED)]))]).out;
     assert!(!out.contains("existingSecret"), "{out}");
