@@ -11,6 +11,7 @@ pub mod carriers;
 pub mod decision;
 mod entries;
 mod envelope;
+pub mod fault;
 mod fence;
 pub mod finding;
 pub mod foreign;

@@ -1,27 +1,26 @@
 //! `parse`: admission.k8s.io/v1 JSON to a Review. `respond`: a Decision to JSON, always with the uid.
 //!
-//! A review is read once, in one pass, into a borrowed view of the few fields that matter. Only when that fails, the
-//! envelope alone is read again, for its uid and for the pointer of the fault.
+//! A review is read once, in one pass, into a borrowed view of the few fields that matter. Only when that fails, `fault` looks
+//! for its uid and for the pointer of the fault.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeSeed;
-use serde_json::value::RawValue;
 
 use super::carriers::Foreign;
 use super::carriers::json::{self, Root};
 use super::decision::{Decision, Outcome, Reason};
-use super::envelope::{Envelope, EnvelopeSeed, GroupKind, Slot};
+use super::envelope::{Envelope, EnvelopeSeed, Slot};
+use super::fault::{fault, has_too_many_elements, read_raw};
 use super::message;
 use super::workload::Kind;
-use super::workload::json::{Text, escape};
+use super::workload::json::Text;
 use super::workload::object::{Object, ObjectSeed};
 
 /// The only version of the envelope that is spoken.
-const API_VERSION: &str = "admission.k8s.io/v1";
+pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
 
 /// Which webhook was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,6 +102,9 @@ pub enum ParseError {
 pub fn parse<'a>(body: &'a [u8], endpoint: Endpoint, kinds: &[Kind]) -> Result<Review<'a>, ParseError> {
     // Looked at once, as a whole: that JSON is UTF-8 is otherwise seen string by string, at several times the price.
     let Ok(text) = std::str::from_utf8(body) else { return Err(fault(body, kinds)) };
+    if has_too_many_elements(body) {
+        return Err(fault(body, kinds));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let envelope = EnvelopeSeed { kinds }.deserialize(&mut deserializer).and_then(|envelope| {
         deserializer.end()?;
@@ -180,121 +182,6 @@ impl<'a> Envelope<'a> {
             foreign,
             old_foreign,
         })
-    }
-}
-
-/// Reads an object on its own; a fault gets the pointer into it.
-fn read_raw<'a, S: DeserializeSeed<'a>>(
-    raw: &'a RawValue,
-    seed: S,
-    field: &str,
-    uid: &str,
-) -> Result<S::Value, ParseError> {
-    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-    let mut track = serde_path_to_error::Track::new();
-    seed.deserialize(serde_path_to_error::Deserializer::new(&mut deserializer, &mut track)).map_err(|error| {
-        ParseError::Object {
-            uid: uid.to_owned(),
-            pointer: format!("{field}{}", pointer(&track.path())),
-            problem: describe(&error),
-        }
-    })
-}
-
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let mut pointer = String::new();
-    for segment in path.iter() {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", escape(key))),
-            Segment::Enum { variant } => pointer.push_str(&format!("/{}", escape(variant))),
-            Segment::Unknown => {}
-        }
-    }
-    pointer
-}
-
-/// What the reader says, without its position, and never with the value that it met: serde quotes unexpected values.
-fn describe(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    match (text.strip_prefix("invalid type: "), text.rsplit_once(", expected ")) {
-        (Some(rest), Some((_, expected))) => {
-            let met = rest.split([' ', ',']).next().unwrap_or_default();
-            let met = match met {
-                "string" | "integer" | "boolean" | "null" | "map" | "sequence" => met,
-                "floating" => "number",
-                _ => "another type",
-            };
-            let quotes = expected == "a string" && matches!(met, "integer" | "boolean" | "number");
-            format!(
-                "expected {expected}, found {met}{}",
-                if quotes { "; put the value in quotes" } else { "" }
-            )
-        }
-        _ if text.starts_with("invalid length") => {
-            format!("too long: expected {}", text.rsplit_once(", expected ").map_or("less", |(_, most)| most))
-        }
-        _ if text.starts_with("missing field") || text.starts_with("duplicate field") => text.to_owned(),
-        _ => "it does not read as Kubernetes would write it".to_owned(),
-    }
-}
-
-/// Members of an object, unread: for the answer to a review that does not read. Of two with one name the last counts.
-type Members<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
-
-/// Why a body does not read.
-fn fault(body: &[u8], kinds: &[Kind]) -> ParseError {
-    let not = |what: &str| ParseError::NotAReview(what.to_owned());
-    let envelope: Members<'_> = match serde_json::from_slice(body) {
-        Ok(envelope) => envelope,
-        Err(error) if error.is_data() => {
-            return not("the body is not an AdmissionReview: it is no JSON object");
-        }
-        Err(error) => {
-            let (line, column) = (error.line(), error.column());
-            return ParseError::NotAReview(format!(
-                "the body is not JSON: it breaks at line {line}, column {column}"
-            ));
-        }
-    };
-    fn text<'a>(members: &Members<'a>, name: &str) -> Option<Text<'a>> {
-        members.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
-    }
-    if text(&envelope, "kind").as_deref() != Some("AdmissionReview") {
-        return not("the body is not an AdmissionReview: its kind is another or missing");
-    }
-    if text(&envelope, "apiVersion").as_deref() != Some(API_VERSION) {
-        return not("the AdmissionReview is not of version admission.k8s.io/v1");
-    }
-    let Some(request) =
-        envelope.get("request").and_then(|raw| serde_json::from_str::<Members<'_>>(raw.get()).ok())
-    else {
-        return not("the AdmissionReview has no request");
-    };
-    let Some(uid) = text(&request, "uid").filter(|uid| !uid.is_empty()) else {
-        return not("the request of the AdmissionReview has no uid");
-    };
-    let kind: Option<GroupKind<'_>> =
-        request.get("kind").and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let (row, is_carried) =
-        (kind.as_ref().and_then(|kind| kind.row(kinds)), kind.as_ref().is_some_and(GroupKind::is_carried));
-    for (name, field) in [("object", ""), ("oldObject", "/oldObject")] {
-        let Some(raw) = request.get(name) else { continue };
-        let read = match row {
-            _ if is_carried => read_raw(raw, Root, field, &uid).map(drop),
-            Some(row) => read_raw(raw, ObjectSeed(row), field, &uid).map(drop),
-            None => Ok(()),
-        };
-        if let Err(error) = read {
-            return error;
-        }
-    }
-    ParseError::Object {
-        uid: uid.to_string(),
-        pointer: "/request".to_owned(),
-        problem: "a field of the request is missing, doubled, unknown or of another type".to_owned(),
     }
 }
 
