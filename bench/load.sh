@@ -6,7 +6,7 @@
 # Both servers run side by side on free ports of loopback; in each round each of them is asked in turn, so that a
 # machine that is slow for a while is slow for both. No request is tried twice, and one that fails ends the run with 1.
 #
-# HTTP/1.1 is the figure that counts: API servers speak it to a Service, and to every URL that is not loopback.
+# HTTP/1.1, as API servers speak it to a Service, and to every URL that is not loopback.
 set -euo pipefail
 rounds=${1:-5} requests=${2:-20000}
 concurrency=16
@@ -63,13 +63,11 @@ ticks=$(getconf CLK_TCK)
 spent() { sed 's/.*) //' "/proc/$1/stat" | awk '{print $12 + $13}'; }
 
 # One round of one server: requests per second, p50 and p99 in microseconds, CPU of the server per request.
-one() { # SERVER ADDRESS PID PROTOCOL REVIEW
+one() { # SERVER ADDRESS PID REVIEW
     local before after rate
-    local -a shape=(--h1 -c "$concurrency")
-    [ "$4" = h1 ] || shape=(-c 1 -m "$concurrency")
     before=$(spent "$3")
     rm -f times
-    timeout 120 h2load "${shape[@]}" -n "$requests" -d "$5.json" -H 'Content-Type: application/json' \
+    timeout 120 h2load --h1 -c "$concurrency" -n "$requests" -d "$4.json" -H 'Content-Type: application/json' \
         --log-file=times "https://$2/mutate?timeout=10s" >h2load.out
     after=$(spent "$3")
     if ! grep -q "^status codes: $requests 2xx, 0 3xx, 0 4xx, 0 5xx" h2load.out; then
@@ -92,33 +90,28 @@ row() { # SERVER
     printf '  %-8s %12.0f %10.0f %10.0f %14.1f\n' "$1" "${median[@]}"
 }
 
-echo "RefGate and echo in turn, $rounds rounds of $requests requests each, $(nproc) cores for servers and load together"
-for protocol in h1 h2; do
-    for review in plain references; do
-        case $protocol in
-            h1) name="HTTP/1.1 keep-alive, $concurrency connections" ;;
-            h2) name="HTTP/2 (a URL on loopback), 1 connection, $concurrency streams" ;;
-        esac
-        case $review in
-            plain) name+=", 9 KB, no reference" ;;
-            references) name+=", 9 KB, five references" ;;
-        esac
-        rm -f refgate.rounds echo.rounds warm.rounds
-        # The first round warms up and does not count.
-        one warm "$refgate_at" "$refgate_pid" $protocol $review
-        one warm "$echo_at" "$echo_pid" $protocol $review
-        for _ in $(seq "$rounds"); do
-            one refgate "$refgate_at" "$refgate_pid" $protocol $review
-            one echo "$echo_at" "$echo_pid" $protocol $review
-        done
-        printf '\n%s\n  %-8s %12s %10s %10s %14s\n' "$name" '' requests/s 'p50 us' 'p99 us' 'CPU us/request'
-        row refgate
-        row echo
-        # The ratio is taken round by round, so that a slow moment counts for both.
-        paste -d' ' refgate.rounds echo.rounds | awk '{ print $1 / $5, $8 / $4 }' >ratios
-        cut -d' ' -f1 ratios | sort -n | awk '{ all[NR] = $1 }
-            END { printf "  ratio    %.2f of the requests per second (%.2f to %.2f)\n", all[int((NR + 1) / 2)], all[1], all[NR] }'
-        cut -d' ' -f2 ratios | sort -n | awk '{ all[NR] = $1 }
-            END { printf "           %.2f by the CPU time of the server alone\n", all[int((NR + 1) / 2)] }'
+echo "RefGate and echo in turn over HTTP/1.1 keep-alive, $concurrency connections, $rounds rounds of $requests requests each,"
+echo "$(nproc) cores for servers and load together"
+for review in plain references; do
+    case $review in
+        plain) name="9 KB, no reference" ;;
+        references) name="9 KB, five references" ;;
+    esac
+    rm -f refgate.rounds echo.rounds warm.rounds
+    # The first round warms up and does not count.
+    one warm "$refgate_at" "$refgate_pid" $review
+    one warm "$echo_at" "$echo_pid" $review
+    for _ in $(seq "$rounds"); do
+        one refgate "$refgate_at" "$refgate_pid" $review
+        one echo "$echo_at" "$echo_pid" $review
     done
+    printf '\n%s\n  %-8s %12s %10s %10s %14s\n' "$name" '' requests/s 'p50 us' 'p99 us' 'CPU us/request'
+    row refgate
+    row echo
+    # The ratio is taken round by round, so that a slow moment counts for both.
+    paste -d' ' refgate.rounds echo.rounds | awk '{ print $1 / $5, $8 / $4 }' >ratios
+    cut -d' ' -f1 ratios | sort -n | awk '{ all[NR] = $1 }
+        END { printf "  ratio    %.2f of the requests per second (%.2f to %.2f)\n", all[int((NR + 1) / 2)], all[1], all[NR] }'
+    cut -d' ' -f2 ratios | sort -n | awk '{ all[NR] = $1 }
+        END { printf "           %.2f by the CPU time of the server alone\n", all[int((NR + 1) / 2)] }'
 done
