@@ -19,5 +19,5 @@ COPY --from=build /out/refgate /refgate
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # A number, so that the kubelet can see that it is not root.
 USER 65532:65532
-EXPOSE 8443 8080
+EXPOSE 8443 8080 9090
 ENTRYPOINT ["/refgate"]

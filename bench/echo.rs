@@ -16,6 +16,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
+use refgate::serve::api_servers::ApiServers;
 use refgate::serve::connection::{Limits, Phase, Port};
 use refgate::serve::intake::{Intake, respond};
 use refgate::serve::{self, dev, http, tls};
@@ -65,7 +66,8 @@ fn run(
         };
         let identity = Some(tls::Identity::fixed(&pem, &Metrics::default())?);
         let (_keep, phase) = watch::channel(Phase::Serving);
-        Port { listener, identity, router: router(patch), limits: Limits::default(), phase }.run().await;
+        let (router, limits, api_servers) = (router(patch), Limits::default(), ApiServers::of([]));
+        Port { listener, identity, router, limits, api_servers, phase }.run().await;
         Ok(())
     })
 }
@@ -108,6 +110,7 @@ async fn answer(State((intake, rest)): State<Shared>, request: Request) -> Respo
     ReviewLine {
         uid: "06e841e6-a9f6-466e-87b8-1f1b359faea6",
         endpoint,
+        client: "unverified",
         user: "system:serviceaccount:kube-system:replicaset-controller",
         groups: &[],
         operation: "CREATE",

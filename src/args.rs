@@ -68,9 +68,16 @@ pub struct Serve {
     /// Where reviews are taken, over TLS [default: 0.0.0.0:8443, with --dev 127.0.0.1:8443]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Where /livez, /readyz and /metrics are, in plain HTTP [default: 0.0.0.0:8080, with --dev 127.0.0.1:8080]
+    /// Where /livez and /readyz are, in plain HTTP [default: 0.0.0.0:8080, with --dev 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     health_listen: Option<SocketAddr>,
+    /// Where /metrics is, in plain HTTP [default: 0.0.0.0:9090, with --dev 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
+    /// Addresses that API servers ask from; a quarter of the room is kept for them. The endpoints of Service
+    /// default/kubernetes are known besides [may be given several times]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    api_server_cidr: Vec<ipnet::IpNet>,
     /// After a signal to stop: how long to go on serving, until endpoints forget this replica [default: 10s, with --dev 0s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     grace: Option<Duration>,
@@ -121,9 +128,12 @@ pub struct Sync {
     command: Option<SyncCommand>,
     #[command(flatten)]
     flags: SyncFlags,
-    /// Where /livez, /readyz and /metrics are, in plain HTTP
+    /// Where /livez and /readyz are, in plain HTTP
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
     health_listen: SocketAddr,
+    /// Where /metrics is, in plain HTTP
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:9090")]
+    metrics_listen: SocketAddr,
 }
 
 #[derive(Debug, Subcommand)]
@@ -316,7 +326,17 @@ fn levels() -> impl TypedValueParser<Value = Level> {
 
 impl Serve {
     pub fn options(self) -> serve::Options {
-        let Self { config, listen, health_listen, grace, drain, cluster, dev } = self;
+        let Self {
+            config,
+            listen,
+            health_listen,
+            metrics_listen,
+            api_server_cidr,
+            grace,
+            drain,
+            cluster,
+            dev,
+        } = self;
         let InCluster { tls_cert, tls_key, client_ca, kubeconfig, own_namespace } = cluster;
         let mut options = match (tls_cert, tls_key) {
             (Some(certificate), Some(key)) => {
@@ -337,6 +357,8 @@ impl Serve {
         options.configuration = config;
         options.listen = listen.unwrap_or(options.listen);
         options.health = health_listen.unwrap_or(options.health);
+        options.metrics = metrics_listen.unwrap_or(options.metrics);
+        options.api_servers = api_server_cidr;
         options.grace = grace.unwrap_or(options.grace);
         options.drain = drain.unwrap_or(options.drain);
         options
@@ -345,12 +367,13 @@ impl Serve {
 
 impl Sync {
     pub fn task(self) -> cli::sync::Task {
-        let Self { command, flags, health_listen } = self;
+        let Self { command, flags, health_listen, metrics_listen } = self;
         match command {
-            None => cli::sync::Task::Run(flags.options(health_listen)),
+            None => cli::sync::Task::Run(flags.options(health_listen, metrics_listen)),
             Some(SyncCommand::Once { flags, dry_run }) => {
                 // One pass listens nowhere.
-                let options = flags.options(SocketAddr::from(([127, 0, 0, 1], 0)));
+                let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+                let options = flags.options(nowhere, nowhere);
                 cli::sync::Task::Once { options, dry_run }
             }
             Some(SyncCommand::Status(status)) => status.task(),
@@ -368,9 +391,9 @@ impl SyncStatus {
 }
 
 impl SyncFlags {
-    fn options(self, health: SocketAddr) -> sync::Options {
+    fn options(self, health: SocketAddr, metrics: SocketAddr) -> sync::Options {
         let Self { config, kubeconfig, own_namespace } = self;
-        sync::Options { configuration: config, kubeconfig, own_namespace, health }
+        sync::Options { configuration: config, kubeconfig, own_namespace, health, metrics }
     }
 }
 

@@ -171,6 +171,8 @@ pub struct ReviewLine<'a> {
     pub uid: &'a str,
     /// `mutate` or `validate`.
     pub endpoint: &'static str,
+    /// Whether a client certificate was shown: `verified` or `unverified`. All that follows is what an unverified client says.
+    pub client: &'static str,
     /// Who asks.
     pub user: &'a str,
     /// Their groups.
@@ -206,6 +208,7 @@ impl ReviewLine<'_> {
             target: REVIEW,
             uid = cut(self.uid),
             endpoint = self.endpoint,
+            client = self.client,
             user = cut(self.user),
             groups = %JsonList(self.groups),
             operation = cut(self.operation),

@@ -194,7 +194,7 @@ pub fn banner(
     options: &DevOptions,
     authority: &Path,
     listen: SocketAddr,
-    health: SocketAddr,
+    plain: [SocketAddr; 2],
     world: &World,
 ) -> String {
     let reachable = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
@@ -204,7 +204,9 @@ pub fn banner(
         shell(authority),
         shell(&options.review),
     );
-    let mut text = format!("refgate serve --dev: {base}, health and metrics on http://{health}\n");
+    let [health, metrics] = plain;
+    let mut text =
+        format!("refgate serve --dev: {base}, health on http://{health}, metrics on http://{metrics}\n");
     let (namespaces, catalogues) = (world.namespaces.len(), world.catalogues.len());
     // Writing to a String cannot fail.
     let _ = writeln!(

@@ -1,4 +1,5 @@
-//! The plain port: `/livez`, `/readyz`, `/metrics`, for the kubelet and for Prometheus.
+//! The plain ports: `/livez` and `/readyz` for the kubelet on one, `/metrics` for Prometheus on another. No pod but Prometheus
+//! has business here, and none may keep the kubelet from its answer.
 //!
 //! Alive is a process that answers at all; ready is one that can answer reviews and was not told to stop.
 
@@ -29,13 +30,17 @@ pub struct Health {
     pub metrics: Arc<Metrics>,
 }
 
-/// The routes of the plain port.
-pub fn router(health: Health) -> Router {
+/// The routes of the port of probes.
+pub fn probes(health: Arc<Health>) -> Router {
     Router::new()
         .route("/livez", get(async || text(StatusCode::OK, "alive\n")))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(Arc::new(health))
+        .with_state(health)
+}
+
+/// The route of the port of metrics.
+pub fn metrics(health: Arc<Health>) -> Router {
+    Router::new().route("/metrics", get(render)).with_state(health)
 }
 
 async fn ready(State(health): State<Arc<Health>>) -> Response<Body> {
@@ -51,7 +56,7 @@ async fn ready(State(health): State<Arc<Health>>) -> Response<Body> {
     text(StatusCode::OK, "ready\n")
 }
 
-async fn metrics(State(health): State<Arc<Health>>) -> Response<Body> {
+async fn render(State(health): State<Arc<Health>>) -> Response<Body> {
     health.metrics.snapshot_age.set(health.freshness.age().as_secs_f64());
     let mut response = text(StatusCode::OK, health.metrics.render());
     let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -28,9 +28,10 @@ use crate::telemetry::{Metrics, ReviewLabels};
 pub struct Limits {
     /// Bytes of one body. Object and old object of 3 MiB each, as base64, fit well.
     pub body: usize,
-    /// Reviews at once.
+    /// Reviews at once, in fair shares.
     pub reviews: usize,
-    /// Bytes of bodies at once, in all reviews together.
+    /// Bytes of bodies at once, in all reviews together, in fair shares: half of them for bodies up to `inline`, half for larger
+    /// ones.
     pub bytes: usize,
     /// Time for a body to arrive.
     pub body_time: Duration,
@@ -38,16 +39,17 @@ pub struct Limits {
     pub review_time: Duration,
     /// How long a review waits for a namespace that the snapshot does not have yet.
     pub namespace_wait: Duration,
-    /// From this size on a body is judged beside the threads that serve connections.
+    /// A larger body is judged beside the threads that serve connections, and one or two of them at a time: what an object
+    /// becomes in memory is a multiple of its bytes.
     pub inline: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body: 16 << 20,
+            body: 10 << 20,
             reviews: 1024,
-            bytes: 64 << 20,
+            bytes: 48 << 20,
             body_time: Duration::from_secs(10),
             review_time: Duration::from_secs(30),
             namespace_wait: Duration::from_millis(500),
@@ -137,6 +139,7 @@ async fn flow(
             snapshot,
             started,
             last_look,
+            client: if received.peer.is_verified { "verified" } else { "unverified" },
         };
         let judged = if received.body.len() > limits.inline {
             // The pool is bounded, and so is the number of reviews that wait for it.

@@ -1,10 +1,9 @@
-//! What comes in: the head looked at, a place among the reviews taken, the body read within its bounds.
+//! What comes in: the head looked at, the body read within its bounds, and only then a place among the reviews taken.
 //!
 //! `http` says what becomes of it. Whatever else reads bodies from the same port shares these bounds: the echo server
 //! of the benchmarks does.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
@@ -12,10 +11,10 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::http::Limits;
+use super::shares::{Peer, Place, Pool};
 
 /// Why there is no AdmissionReview in the answer.
 #[derive(Debug)]
@@ -80,12 +79,17 @@ pub fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Re
     response
 }
 
-/// What all reviews share.
+/// What all reviews share, in fair shares.
 pub struct Intake {
     limits: Limits,
-    reviews: Arc<Semaphore>,
-    /// Counts KiB.
-    bytes: Arc<Semaphore>,
+    reviews: Pool,
+    /// Counts KiB of bodies that are judged inline.
+    bytes: Pool,
+    /// Counts KiB of larger ones, apart: the few that fit must not keep out the many. One peer may hold one body, and there is
+    /// room for one of an API server.
+    large_bytes: Pool,
+    /// Counts large bodies that are judged: one for all peers, one more for API servers.
+    large: Pool,
 }
 
 /// A body that is complete, and its place among the reviews, which is free again when this is gone.
@@ -94,15 +98,20 @@ pub struct Received {
     pub body: Bytes,
     /// When the answer is due.
     pub deadline: Instant,
-    _review: OwnedSemaphorePermit,
-    _bytes: Option<OwnedSemaphorePermit>,
+    /// Who sent it.
+    pub peer: Peer,
+    _review: Place,
+    _large: Option<Place>,
+    _bytes: Vec<Place>,
 }
 
 impl Intake {
     /// Within `limits`.
     pub fn new(limits: Limits) -> Self {
-        let (reviews, bytes) = (Semaphore::new(limits.reviews), Semaphore::new(limits.bytes >> 10));
-        Self { limits, reviews: Arc::new(reviews), bytes: Arc::new(bytes) }
+        let (half, body) = (limits.bytes >> 11, limits.body >> 10);
+        let large_bytes = Pool::split(half.saturating_sub(body), body, body);
+        let (reviews, bytes) = (Pool::new(limits.reviews), Pool::new(half));
+        Self { reviews, bytes, large_bytes, large: Pool::split(1, 1, 1), limits }
     }
 
     /// The bounds.
@@ -115,20 +124,28 @@ impl Intake {
         check_head(&request)?;
         let asked = request.uri().query().and_then(timeout).unwrap_or(Duration::MAX);
         let deadline = started + asked.min(self.limits.review_time);
-        let Ok(review) = Arc::clone(&self.reviews).try_acquire_owned() else {
+        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+        let (body, bytes) = self.read(request, &peer, deadline.min(started + self.limits.body_time)).await?;
+        let Some(review) = self.reviews.try_take(&peer, 1) else {
             return Err(Failed::overload("too many reviews at once"));
         };
-        let (body, bytes) = self.read(request, deadline.min(started + self.limits.body_time)).await?;
-        Ok(Received { body, deadline, _review: review, _bytes: bytes })
+        let large = if body.len() > self.limits.inline {
+            let turn = tokio::time::timeout_at(deadline, self.large.take(&peer)).await;
+            Some(turn.map_err(|_| Failed::overload("too many large reviews at once"))?)
+        } else {
+            None
+        };
+        Ok(Received { body, deadline, peer, _review: review, _large: large, _bytes: bytes })
     }
 
-    /// Reads a body, and holds what it weighs among the bytes in flight. They are taken as they arrive, so that who
-    /// announces much and sends nothing takes nothing.
+    /// Reads a body, and holds the room that is made for it among the bytes in flight. It is taken as bytes arrive, so that
+    /// a sender that announces much and sends nothing takes nothing.
     async fn read(
         &self,
         request: Request,
+        peer: &Peer,
         deadline: Instant,
-    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Failed> {
+    ) -> Result<(Bytes, Vec<Place>), Failed> {
         let limit = self.limits.body;
         let too_large = || {
             let sentence = format!("the body is larger than {} MiB", limit >> 20);
@@ -139,8 +156,9 @@ impl Intake {
         if announced > limit as u64 {
             return Err(too_large());
         }
-        let (mut whole, mut single, mut length) = (Vec::new(), Bytes::new(), 0);
-        let mut permits: Option<OwnedSemaphorePermit> = None;
+        let announced = usize::try_from(announced).unwrap_or(limit);
+        let (mut whole, mut single) = (Vec::new(), Bytes::new());
+        let mut held = Held { intake: self, peer, kibibytes: 0, is_large: false, places: Vec::new() };
         loop {
             let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
                 Ok(None) => break,
@@ -155,31 +173,54 @@ impl Intake {
                 }
             };
             let Ok(data) = frame.into_data() else { continue };
-            let held = length >> 10;
-            length += data.len();
+            let length = whole.len() + single.len() + data.len();
             if length > limit {
                 return Err(too_large());
             }
-            let more = u32::try_from((length >> 10) - held).unwrap_or(u32::MAX);
-            match Arc::clone(&self.bytes).try_acquire_many_owned(more) {
-                Ok(permit) => match &mut permits {
-                    Some(permits) => permits.merge(permit),
-                    None => permits = Some(permit),
-                },
-                Err(_) => return Err(Failed::overload("too many bytes of reviews at once")),
-            }
-            if single.is_empty() && whole.is_empty() {
+            if whole.is_empty() && single.is_empty() {
+                held.room(length)?;
                 single = data;
-            } else {
-                if whole.is_empty() {
-                    whole.reserve(usize::try_from(announced).unwrap_or(0).min(1 << 20));
-                    whole.extend_from_slice(&std::mem::take(&mut single));
-                }
-                whole.extend_from_slice(&data);
+                continue;
             }
+            // Room doubles, but for no more than was announced: what was grown past the end would be held for nothing.
+            if length > whole.capacity() {
+                let room = (2 * whole.capacity()).min(announced).max(length);
+                held.room(room)?;
+                whole.reserve_exact(room - whole.len());
+            }
+            whole.extend_from_slice(&std::mem::take(&mut single));
+            whole.extend_from_slice(&data);
         }
         let body = if whole.is_empty() { single } else { whole.into() };
-        Ok((body, permits))
+        Ok((body, held.places))
+    }
+}
+
+/// What one body holds of the bytes in flight.
+struct Held<'p> {
+    intake: &'p Intake,
+    peer: &'p Peer,
+    kibibytes: usize,
+    is_large: bool,
+    places: Vec<Place>,
+}
+
+impl Held<'_> {
+    /// Takes what is missing to so many bytes; all of it anew where the body turns out to be large.
+    fn room(&mut self, bytes: usize) -> Result<(), Failed> {
+        if !self.is_large && bytes > self.intake.limits.inline {
+            (self.is_large, self.kibibytes) = (true, 0);
+            self.places.clear();
+        }
+        let pool = if self.is_large { &self.intake.large_bytes } else { &self.intake.bytes };
+        let more = (bytes >> 10).saturating_sub(self.kibibytes);
+        let size = u32::try_from(more).unwrap_or(u32::MAX);
+        let Some(place) = pool.try_take(self.peer, size) else {
+            return Err(Failed::overload("too many bytes of reviews at once"));
+        };
+        self.kibibytes += more;
+        self.places.push(place);
+        Ok(())
     }
 }
 

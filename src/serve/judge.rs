@@ -37,6 +37,8 @@ pub(super) struct Job {
     pub started: Instant,
     /// Whether a namespace that is not known by now is reported, and not looked for again.
     pub last_look: bool,
+    /// Whether the client showed a certificate of `--client-ca`: `verified` or `unverified`.
+    pub client: &'static str,
 }
 
 /// The lists of objects in a log line.
@@ -96,6 +98,7 @@ impl Job {
         ReviewLine {
             uid,
             endpoint: self.endpoint.as_str(),
+            client: self.client,
             user: "",
             groups: &[],
             operation: "",

@@ -18,17 +18,21 @@ use crate::policy;
 use crate::process::{Signals, Tasks};
 use crate::telemetry::{self, LogFormat, Metrics};
 
+pub mod api_servers;
 pub mod connection;
 pub mod dev;
 pub mod health;
 pub mod http;
 pub mod intake;
 mod judge;
+mod open;
 pub mod rejudge;
+pub mod shares;
 pub mod state;
 pub mod tls;
 pub mod watch;
 
+use api_servers::ApiServers;
 use connection::{Phase, Port};
 use state::{Change, Freshness, State};
 
@@ -42,8 +46,12 @@ const QUEUE: usize = 1024;
 pub struct Options {
     /// Where reviews are taken, over TLS.
     pub listen: SocketAddr,
-    /// Where `/livez`, `/readyz` and `/metrics` are, in plain HTTP.
+    /// Where `/livez` and `/readyz` are, in plain HTTP.
     pub health: SocketAddr,
+    /// Where `/metrics` is, in plain HTTP.
+    pub metrics: SocketAddr,
+    /// Addresses of API servers, besides the endpoints of `default/kubernetes`.
+    pub api_servers: Vec<ipnet::IpNet>,
     /// The configuration file; without one the defaults hold.
     pub configuration: Option<PathBuf>,
     /// Where the world and the certificate come from.
@@ -78,6 +86,8 @@ impl Options {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
             health: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            metrics: SocketAddr::from(([0, 0, 0, 0], 9090)),
+            api_servers: Vec::new(),
             configuration: None,
             mode: Mode::Cluster { tls, kubeconfig: None, namespace: crate::world::OWN_NAMESPACE.to_owned() },
             grace: Duration::from_secs(10),
@@ -91,6 +101,8 @@ impl Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             health: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            metrics: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            api_servers: Vec::new(),
             configuration: None,
             mode: Mode::Dev(dev::DevOptions::default()),
             grace: Duration::ZERO,
@@ -185,6 +197,7 @@ pub struct Server {
     options: Options,
     listener: TcpListener,
     health: TcpListener,
+    metrics_listener: TcpListener,
     identity: tls::Identity,
     metrics: Arc<Metrics>,
     configuration: (Config, String),
@@ -205,6 +218,7 @@ impl Server {
         let configuration = read_configuration(&options).await?;
         let listener = listen(options.listen, "--listen")?;
         let health = listen(options.health, "--health-listen")?;
+        let metrics_listener = listen(options.metrics, "--metrics-listen")?;
         let mut banner = String::new();
         let (identity, origin) = match &options.mode {
             Mode::Cluster { tls, kubeconfig, namespace } => {
@@ -217,12 +231,23 @@ impl Server {
                 let address = local(&listener, options.listen);
                 let (pem, authority) = dev::identity(address)?;
                 let authority = dev::write_authority(&dev.certificates, &authority).await?;
-                banner = dev::banner(dev, &authority, address, local(&health, options.health), &world);
+                let plain = [local(&health, options.health), local(&metrics_listener, options.metrics)];
+                banner = dev::banner(dev, &authority, address, plain, &world);
                 let identity = tls::Identity::fixed(&pem, &metrics)?;
                 (identity, Origin::World { world, fingerprint, path: dev.world.clone() })
             }
         };
-        Ok(Self { options, listener, health, identity, metrics, configuration, origin, banner })
+        Ok(Self {
+            options,
+            listener,
+            health,
+            metrics_listener,
+            identity,
+            metrics,
+            configuration,
+            origin,
+            banner,
+        })
     }
 
     /// Where reviews are taken; tells the port where the options left it open.
@@ -230,9 +255,14 @@ impl Server {
         local(&self.listener, self.options.listen)
     }
 
-    /// Where the plain port is.
+    /// Where the port of probes is.
     pub fn health_address(&self) -> SocketAddr {
         local(&self.health, self.options.health)
+    }
+
+    /// Where the port of metrics is.
+    pub fn metrics_address(&self) -> SocketAddr {
+        local(&self.metrics_listener, self.options.metrics)
     }
 
     /// What to print before it runs; empty but for `--dev`.
@@ -250,7 +280,7 @@ impl Server {
         let (grace, drain) = (self.options.grace, self.options.drain);
         let mut tasks = Tasks::default();
         let (phase, phases) = channel::channel(Phase::Serving);
-        // The plain port answers to the very end.
+        // The plain ports answer to the very end.
         let (_health_phase, health_phases) = channel::channel(Phase::Serving);
         let ports = self.start(&mut tasks, phases, health_phases);
         tokio::pin!(abort);
@@ -283,7 +313,18 @@ impl Server {
         phases: channel::Receiver<Phase>,
         health_phases: channel::Receiver<Phase>,
     ) -> tokio::sync::oneshot::Receiver<()> {
-        let Self { options, listener, health, identity, metrics, configuration, origin, .. } = self;
+        let Self {
+            options,
+            listener,
+            health,
+            metrics_listener,
+            identity,
+            metrics,
+            configuration,
+            origin,
+            ..
+        } = self;
+        let (api_servers, endpoints) = ApiServers::with_endpoints(options.api_servers);
         let (changes, queue) = mpsc::channel(QUEUE);
         let (publish, snapshots) = channel::channel(None);
         let watches = if matches!(origin, Origin::Cluster { .. }) { watch::count() } else { 0 };
@@ -299,6 +340,8 @@ impl Server {
             Origin::Cluster { client, namespace, reloader } => {
                 let (freshness, snapshots) = (Arc::clone(&freshness), snapshots.clone());
                 let feed = watch::Feed { changes, freshness, snapshots, metrics: Arc::clone(&metrics) };
+                let follow = api_servers::follow(client.clone(), endpoints);
+                tasks.spawn("the reading of the API servers' addresses", follow);
                 let namespaces = watch::namespaces(client.clone(), Pace::default(), feed.clone());
                 tasks.spawn("the watch of namespaces", namespaces);
                 let catalogues = watch::catalogues(client.clone(), namespace, Pace::default(), feed.clone());
@@ -321,24 +364,31 @@ impl Server {
         let again = rejudge::run(snapshots.clone(), Arc::clone(&metrics));
         tasks.spawn("the judging of what is there", again);
         tasks.spawn("the writer of snapshots", state::run(state, queue, publish, Arc::clone(&freshness)));
-        let plain = health::Health {
+        let health_state = Arc::new(health::Health {
             snapshots: snapshots.clone(),
             phase: phases.clone(),
             freshness,
             metrics: Arc::clone(&metrics),
-        };
-        let limits = connection::Limits::default();
-        let port = Port {
-            listener: health,
+        });
+        let plain = |listener, router| Port {
+            listener,
             identity: None,
-            router: health::router(plain),
-            limits: connection::Limits { connections: 64, ..limits.clone() },
-            phase: health_phases,
+            router,
+            limits: connection::Limits::plain(),
+            api_servers: ApiServers::of([]),
+            phase: health_phases.clone(),
         };
-        tasks.spawn("the plain port", port.run());
+        tasks.spawn("the port of probes", plain(health, health::probes(Arc::clone(&health_state))).run());
+        tasks.spawn("the port of metrics", plain(metrics_listener, health::metrics(health_state)).run());
         let app = http::App::new(snapshots, metrics, http::Limits::default(), policy::decide);
-        let port =
-            Port { listener, identity: Some(identity), router: http::router(app), limits, phase: phases };
+        let port = Port {
+            listener,
+            identity: Some(identity),
+            router: http::router(app),
+            limits: connection::Limits::default(),
+            api_servers,
+            phase: phases,
+        };
         let (ended, end) = tokio::sync::oneshot::channel();
         tasks.spawn("the HTTPS port", async move {
             port.run().await;

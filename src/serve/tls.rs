@@ -1,4 +1,4 @@
-//! The TLS side of the port: handshakes with a deadline, and the certificate that reloads.
+//! The TLS side of the port: handshakes, and the certificate that reloads.
 //!
 //! Certificate and key are files that are polled: a mounted Secret changes by a link swap and may send no event. The
 //! bytes are compared, and a pair that does not load never replaces one that did.
@@ -113,16 +113,15 @@ impl Identity {
         Ok(Self(watch::channel(Arc::new(config(pem, metrics)?)).1))
     }
 
-    /// Shakes hands, within `deadline`. Whoever is not done by then is not heard of again.
-    pub async fn handshake(&self, stream: TcpStream, deadline: Duration) -> Option<TlsStream<TcpStream>> {
+    /// Shakes hands; the caller sets a deadline.
+    pub async fn handshake(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(self.0.borrow().clone());
-        match tokio::time::timeout(deadline, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => Some(stream),
-            Ok(Err(error)) => {
+        match acceptor.accept(stream).await {
+            Ok(stream) => Some(stream),
+            Err(error) => {
                 tracing::debug!(%error, "a TLS handshake failed");
                 None
             }
-            Err(_) => None,
         }
     }
 }
@@ -194,7 +193,7 @@ fn config(pem: &Pem, metrics: &Metrics) -> Result<ServerConfig, TlsError> {
         }
     };
     let mut config = builder.with_single_cert(chain, key).map_err(TlsError::Pair)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     if let Some(expiry) = expiry {
         metrics.certificate_expiry.set(expiry);
     }

@@ -1,4 +1,5 @@
-//! The plain port of the sync: `/livez`, `/readyz`, `/metrics`. The framework of the webhook is the webhook's alone.
+//! The plain ports of the sync: `/livez` and `/readyz` on one, `/metrics` on another. The framework of the webhook is the
+//! webhook's alone.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,11 +19,20 @@ use crate::telemetry::sync::SyncMetrics;
 
 /// Connections at once; the next one waits.
 const CONNECTIONS: usize = 64;
-/// From the start of a connection, or the end of a request, to the head of the next one.
-const HEAD: Duration = Duration::from_secs(60);
+/// From the start of a connection to its end: it has one request.
+const CONNECTION: Duration = Duration::from_secs(5);
 
-/// Answers for ever. Ready is who can take over: all lists were read.
-pub async fn run(listener: TcpListener, ready: watch::Receiver<bool>, metrics: Arc<SyncMetrics>) {
+/// What a port answers.
+#[derive(Clone)]
+pub enum Answers {
+    /// `/livez`, and `/readyz` by whether all lists were read, so that this replica can take over.
+    Probes(watch::Receiver<bool>),
+    /// `/metrics`.
+    Metrics(Arc<SyncMetrics>),
+}
+
+/// Answers for ever.
+pub async fn run(listener: TcpListener, answers: Answers) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let slot = Arc::clone(&slots).acquire_owned().await.expect("a semaphore that nobody closes");
@@ -34,30 +44,38 @@ pub async fn run(listener: TcpListener, ready: watch::Receiver<bool>, metrics: A
                 continue;
             }
         };
-        let (ready, metrics) = (ready.clone(), Arc::clone(&metrics));
+        let answers = answers.clone();
         tokio::spawn(async move {
             let answer = |request: Request<Incoming>| {
-                let response = respond(request.uri().path(), *ready.borrow(), &metrics);
+                let response = respond(request.uri().path(), &answers);
                 async { Ok::<_, Infallible>(response) }
             };
             let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-            // Whoever goes away in the middle harms nobody.
-            let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            http.timer(TokioTimer::new()).keep_alive(false);
+            // A client that goes away in the middle harms nobody, and neither does one that does nothing.
+            let connection = http.serve_connection(TokioIo::new(stream), service_fn(answer));
+            let _ = tokio::time::timeout(CONNECTION, connection).await;
             drop(slot);
         });
     }
 }
 
-fn respond(path: &str, is_ready: bool, metrics: &SyncMetrics) -> Response<Full<Bytes>> {
+fn respond(path: &str, answers: &Answers) -> Response<Full<Bytes>> {
     let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let plain = "text/plain; charset=utf-8";
-    let (status, kind, text) = match path {
-        "/livez" => (StatusCode::OK, plain, "alive\n".to_owned()),
-        "/readyz" if is_ready => (StatusCode::OK, plain, "ready\n".to_owned()),
-        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, plain, "the cluster is not read yet\n".to_owned()),
-        "/metrics" => (StatusCode::OK, openmetrics, metrics.render()),
-        _ => (StatusCode::NOT_FOUND, plain, "there are /livez, /readyz and /metrics\n".to_owned()),
+    let (status, kind, text) = match (path, answers) {
+        ("/livez", Answers::Probes(_)) => (StatusCode::OK, plain, "alive\n".to_owned()),
+        ("/readyz", Answers::Probes(ready)) if *ready.borrow() => {
+            (StatusCode::OK, plain, "ready\n".to_owned())
+        }
+        ("/readyz", Answers::Probes(_)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, plain, "the cluster is not read yet\n".to_owned())
+        }
+        ("/metrics", Answers::Metrics(metrics)) => (StatusCode::OK, openmetrics, metrics.render()),
+        (_, Answers::Probes(_)) => {
+            (StatusCode::NOT_FOUND, plain, "there are /livez and /readyz\n".to_owned())
+        }
+        (_, Answers::Metrics(_)) => (StatusCode::NOT_FOUND, plain, "there is /metrics\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;

@@ -48,6 +48,8 @@ pub mod status;
 pub mod unread;
 pub mod wanted;
 
+use health::Answers;
+
 pub use once::{Done, once};
 
 /// Between two looks at the pods that a rotation left behind.
@@ -70,16 +72,20 @@ pub struct Options {
     pub kubeconfig: Option<PathBuf>,
     /// RefGate's own namespace.
     pub own_namespace: String,
-    /// Where `/livez`, `/readyz` and `/metrics` are, in plain HTTP.
+    /// Where `/livez` and `/readyz` are, in plain HTTP.
     pub health: SocketAddr,
+    /// Where `/metrics` is, in plain HTTP.
+    pub metrics: SocketAddr,
 }
 
 /// Why the sync did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
     /// A port is taken, or not ours to take.
-    #[error("cannot listen on {address}, which --health-listen names")]
+    #[error("cannot listen on {address}, which {flag} names")]
     Bind {
+        /// The flag that chooses it.
+        flag: &'static str,
         /// Where.
         address: SocketAddr,
         /// Why.
@@ -149,14 +155,25 @@ pub fn run(options: &Options) -> Result<(), SyncError> {
     let runtime = runtime.map_err(SyncError::System)?;
     let result = runtime.block_on(async {
         let mut signals = Signals::new().map_err(SyncError::System)?;
-        let listener = TcpListener::bind(options.health)
-            .await
-            .map_err(|source| SyncError::Bind { address: options.health, source })?;
+        let ports = Ports {
+            health: listen(options.health, "--health-listen").await?,
+            metrics: listen(options.metrics, "--metrics-listen").await?,
+        };
         let setup = Setup::new(options).await?;
-        controller(setup, listener, signals.next()).await
+        controller(setup, ports, signals.next()).await
     });
     runtime.shutdown_background();
     result
+}
+
+/// The plain ports, bound.
+struct Ports {
+    health: TcpListener,
+    metrics: TcpListener,
+}
+
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, SyncError> {
+    TcpListener::bind(address).await.map_err(|source| SyncError::Bind { flag, address, source })
 }
 
 /// What the controller works with, read and connected.
@@ -261,15 +278,15 @@ async fn configuration(path: Option<&Path>) -> Result<(Config, Option<(PathBuf, 
 
 /// Runs until `stop` is done, then ends the pass that it is in and gives the lease up. A task that ends by itself is an
 /// error: the process does not live on by half.
-async fn controller(
-    setup: Setup,
-    listener: TcpListener,
-    stop: impl Future<Output = ()>,
-) -> Result<(), SyncError> {
+async fn controller(setup: Setup, ports: Ports, stop: impl Future<Output = ()>) -> Result<(), SyncError> {
     let mut tasks = Tasks::default();
     let cluster = setup.watch(&mut tasks);
     let (ready, is_ready) = watch::channel(false);
-    tasks.spawn("the plain port", health::run(listener, is_ready, Arc::clone(&setup.metrics)));
+    tasks.spawn("the port of probes", health::run(ports.health, Answers::Probes(is_ready)));
+    tasks.spawn(
+        "the port of metrics",
+        health::run(ports.metrics, Answers::Metrics(Arc::clone(&setup.metrics))),
+    );
     let (mut elector, leader) = setup.elector();
     let engine = setup.engine(Mode::Live(leader.clone()));
     let (stopping, told) = watch::channel(false);

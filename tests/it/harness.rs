@@ -1,6 +1,6 @@
 //! What the tests of the server share: folders, certificates, worlds, a client that never tries twice, and a server.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use refgate::policy::decision::Decision;
 use refgate::policy::review::Review;
 use refgate::policy::snapshot::{Settings, Snapshot};
+use refgate::serve::api_servers::ApiServers;
 use refgate::serve::connection::{Limits, Phase, Port};
 use refgate::serve::tls::{Files, Identity, Reloader};
 use refgate::serve::{http, tls};
@@ -22,7 +23,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -174,25 +175,17 @@ where
 pub struct Client {
     config: Arc<ClientConfig>,
     address: SocketAddr,
+    from: Option<IpAddr>,
 }
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Speaks {
-    Http1,
-    Http2,
-}
-
-pub const BOTH: [Speaks; 2] = [Speaks::Http1, Speaks::Http2];
 
 impl Client {
-    pub fn new(address: SocketAddr, authority: &str, speaks: Speaks) -> Self {
-        Self::with(address, authority, speaks, None, rustls::ALL_VERSIONS)
+    pub fn new(address: SocketAddr, authority: &str) -> Self {
+        Self::with(address, authority, None, rustls::ALL_VERSIONS)
     }
 
     pub fn with(
         address: SocketAddr,
         authority: &str,
-        speaks: Speaks,
         pair: Option<&Pair>,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Self {
@@ -213,67 +206,54 @@ impl Client {
                 builder.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
             }
         };
-        config.alpn_protocols = vec![match speaks {
-            Speaks::Http1 => b"http/1.1".to_vec(),
-            Speaks::Http2 => b"h2".to_vec(),
-        }];
-        Self { config: Arc::new(config), address }
+        // What Go offers, which an API server is written in.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Self { config: Arc::new(config), address, from: None }
+    }
+
+    /// The same from another address of loopback, `127.0.0.0/8` on Linux: another peer.
+    pub fn from(&self, address: IpAddr) -> Self {
+        Self { from: Some(address), ..self.clone() }
+    }
+
+    pub async fn tcp(&self) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(address) = self.from {
+            socket.bind(SocketAddr::new(address, 0))?;
+        }
+        socket.connect(self.address).await
     }
 
     pub async fn tls(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
+        let stream = self.tcp().await?;
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await
     }
 
     pub async fn connect(&self) -> std::io::Result<Connection> {
-        let stream = self.tls().await?;
-        let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-        Ok(Connection::over(stream, alpn.as_deref() == Some(b"h2")).await)
+        Ok(Connection::over(self.tls().await?).await)
     }
 }
 
 /// One connection; a request that fails on it has failed.
-pub enum Connection {
-    Http1(hyper::client::conn::http1::SendRequest<Body>),
-    Http2(hyper::client::conn::http2::SendRequest<Body>),
-}
+pub struct Connection(hyper::client::conn::http1::SendRequest<Body>);
 
 impl Connection {
-    pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, http2: bool) -> Self {
-        let io = TokioIo::new(stream);
-        if http2 {
-            let (send, connection) =
-                hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
-            tokio::spawn(connection);
-            return Self::Http2(send);
-        }
-        let (send, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let (send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self::Http1(send)
+        Self(send)
     }
 
     /// An error where the server does not take the request any more; whatever it took is `unwrap`ped.
     pub async fn ready(&mut self) -> hyper::Result<()> {
-        match self {
-            Self::Http1(send) => send.ready().await,
-            Self::Http2(send) => send.ready().await,
-        }
+        self.0.ready().await
     }
 
     pub async fn send(&mut self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
-        match self {
-            Self::Http1(send) => send.send_request(request).await,
-            Self::Http2(send) => send.send_request(absolute(request)).await,
-        }
+        self.0.ready().await?;
+        self.0.send_request(request).await
     }
-}
-
-/// HTTP/2 wants scheme and authority.
-fn absolute(mut request: Request<Body>) -> Request<Body> {
-    let path = request.uri().path_and_query().unwrap().to_string();
-    *request.uri_mut() = format!("https://localhost{path}").parse().unwrap();
-    request
 }
 
 /// The HTTPS port, with certificates in files.
@@ -293,6 +273,7 @@ pub struct Setup {
     pub reviews: http::Limits,
     pub decide: fn(&Review<'_>, &Snapshot) -> Decision,
     pub client_ca: Option<String>,
+    pub api_servers: Vec<ipnet::IpNet>,
 }
 
 impl Default for Setup {
@@ -302,6 +283,7 @@ impl Default for Setup {
             reviews: http::Limits::default(),
             decide: refgate::policy::decide,
             client_ca: None,
+            api_servers: Vec::new(),
         }
     }
 }
@@ -331,12 +313,19 @@ pub async fn serve(setup: Setup) -> Served {
     let (phase, phases) = watch::channel(Phase::Serving);
     let app = http::App::new(published(snapshot()), Arc::clone(&metrics), setup.reviews, setup.decide);
     let router = http::router(app);
-    let port = Port { listener, identity: Some(identity), router, limits: setup.limits, phase: phases };
+    let port = Port {
+        listener,
+        identity: Some(identity),
+        router,
+        limits: setup.limits,
+        api_servers: ApiServers::of(setup.api_servers),
+        phase: phases,
+    };
     Served { address, authority, folder, reloader, metrics, phase, port: tokio::spawn(port.run()) }
 }
 
 impl Served {
-    pub fn client(&self, speaks: Speaks) -> Client {
-        Client::new(self.address, &self.authority.pem, speaks)
+    pub fn client(&self) -> Client {
+        Client::new(self.address, &self.authority.pem)
     }
 }

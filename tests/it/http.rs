@@ -13,6 +13,7 @@ use refgate::policy::decision::{Decision, Outcome};
 use refgate::policy::review::Review;
 use refgate::policy::snapshot::Snapshot;
 use refgate::serve::http::{App, Limits, router};
+use refgate::serve::shares::Peer;
 use refgate::telemetry::Metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -108,14 +109,14 @@ async fn a_content_type_may_have_parameters_and_no_content_encoding() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_announced_or_not() {
-    let limit = 16 << 20;
+    let limit = 10 << 20;
     let announced = post("/mutate", vec![b' '; limit + 1]);
     let piece = Bytes::from(vec![b' '; 1 << 20]);
-    let pieces = stream::iter(std::iter::repeat_n(piece, 17).map(Ok::<_, std::io::Error>));
+    let pieces = stream::iter(std::iter::repeat_n(piece, 11).map(Ok::<_, std::io::Error>));
     for request in [announced, post("/mutate", Body::from_stream(pieces))] {
         let (status, sentence) = text(app().oneshot(request).await.unwrap()).await;
         assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(sentence, "the body is larger than 16 MiB\n");
+        assert_eq!(sentence, "the body is larger than 10 MiB\n");
     }
     // As large as it may be: white space around a review.
     let mut largest = reference("u").into_bytes();
@@ -230,29 +231,52 @@ async fn a_namespace_that_comes_meanwhile_is_judged() {
     assert!(!metrics.render().contains("unavailable"), "only what was answered counts");
 }
 
-#[tokio::test]
+/// The same request from a peer.
+fn from(last: u8, is_api_server: bool, mut request: Request<Body>) -> Request<Body> {
+    let address = std::net::IpAddr::from([10, 0, 0, last]);
+    request.extensions_mut().insert(Peer { address, is_api_server, is_verified: false });
+    request
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_many_reviews_are_turned_away_at_once() {
     let (app, metrics) = with(Limits { reviews: 1, ..Limits::default() }, policy::decide);
-    let (keep, taken, body) = half_sent("{");
-    let first = tokio::spawn(app.clone().oneshot(post("/mutate", body)));
-    taken.await.unwrap();
+    // One that is complete, and waits for its namespace.
+    let first = tokio::spawn(app.clone().oneshot(post("/mutate", review("u", "not-yet", "x"))));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let start = Instant::now();
     let response = app.clone().oneshot(post("/mutate", reference("u"))).await.unwrap();
     assert!(response.headers().get("retry-after").is_none());
     let (status, body) = text(response).await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!((status, start.elapsed()), (StatusCode::SERVICE_UNAVAILABLE, Duration::ZERO));
     assert!(is_status(status, &body).contains("too many reviews"));
-    drop(keep);
-    assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::BAD_REQUEST);
+    assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer(app.oneshot(post("/mutate", reference("u"))).await.unwrap()).await["uid"], "u");
     assert!(metrics.render().contains("outcome=\"overload\"} 1"));
 }
 
 #[tokio::test]
-async fn bytes_in_flight_are_bounded_and_given_back() {
-    let (app, _) = with(Limits { bytes: 64 << 10, ..Limits::default() }, policy::decide);
-    let (keep, taken, body) = half_sent(&" ".repeat(60 << 10));
+async fn a_review_takes_its_place_when_its_body_is_complete() {
+    let (app, _) = with(Limits { reviews: 1, ..Limits::default() }, policy::decide);
+    let (keep, taken, body) = half_sent("{");
     let first = tokio::spawn(app.clone().oneshot(post("/mutate", body)));
     taken.await.unwrap();
+    assert_eq!(answer(app.oneshot(post("/mutate", reference("u"))).await.unwrap()).await["uid"], "u");
+    drop(keep);
+    assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn bytes_in_flight_are_bounded_and_given_back() {
+    // 64 KiB for bodies that are not large: 48 for all, 8 for each peer.
+    let (app, _) = with(Limits { bytes: 128 << 10, ..Limits::default() }, policy::decide);
+    let mut half = Vec::new();
+    for last in 11..17 {
+        let (keep, taken, body) = half_sent(&" ".repeat(8 << 10));
+        let sent = tokio::spawn(app.clone().oneshot(from(last, false, post("/mutate", body))));
+        taken.await.unwrap();
+        half.push((keep, sent));
+    }
     let mut large = reference("u").into_bytes();
     large.resize(8 << 10, b' ');
     let (status, body) = text(app.clone().oneshot(post("/mutate", large.clone())).await.unwrap()).await;
@@ -260,9 +284,75 @@ async fn bytes_in_flight_are_bounded_and_given_back() {
     assert!(is_status(status, &body).contains("too many bytes"));
     // What announces much and sends little takes little.
     assert_eq!(answer(app.clone().oneshot(post("/mutate", reference("u"))).await.unwrap()).await["uid"], "u");
-    drop(keep);
-    assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::BAD_REQUEST);
+    // The last quarter is kept for API servers.
+    let response = app.clone().oneshot(from(1, true, post("/mutate", large.clone()))).await.unwrap();
+    assert_eq!(answer(response).await["uid"], "u");
+    for (keep, sent) in half {
+        drop(keep);
+        assert_eq!(sent.await.unwrap().unwrap().status(), StatusCode::BAD_REQUEST);
+    }
     assert_eq!(answer(app.oneshot(post("/mutate", large)).await.unwrap()).await["uid"], "u");
+}
+
+/// Large bodies have bytes of their own: one of each peer, and they keep no other review out.
+#[tokio::test]
+async fn large_bodies_leave_room_for_others() {
+    let limits = Limits { bytes: 128 << 10, body: 40 << 10, inline: 8 << 10, ..Limits::default() };
+    let (app, _) = with(limits, policy::decide);
+    let (_keep, taken, body) = half_sent(&" ".repeat(20 << 10));
+    let first = tokio::spawn(app.clone().oneshot(from(1, false, post("/mutate", body))));
+    taken.await.unwrap();
+    let ask = async |last, is_api_server, size: usize| {
+        let mut body = reference("u").into_bytes();
+        body.resize(size, b' ');
+        let request = from(last, is_api_server, post("/mutate", body));
+        app.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(ask(2, false, 20 << 10).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ask(2, false, 6 << 10).await, StatusCode::OK);
+    assert_eq!(ask(3, true, 40 << 10).await, StatusCode::OK);
+    first.abort();
+}
+
+#[tokio::test]
+async fn one_peer_gets_an_eighth_of_the_bytes() {
+    let (app, _) = with(Limits { bytes: 128 << 10, ..Limits::default() }, policy::decide);
+    let (_keep, taken, body) = half_sent(&" ".repeat(7 << 10));
+    let first = tokio::spawn(app.clone().oneshot(from(1, false, post("/mutate", body))));
+    taken.await.unwrap();
+    let mut large = reference("u").into_bytes();
+    large.resize(6 << 10, b' ');
+    let ask = async |last| {
+        let request = from(last, false, post("/mutate", large.clone()));
+        app.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!([ask(1).await, ask(2).await], [StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK]);
+    first.abort();
+}
+
+/// An attacker's large reviews wait for one another, and not in front of others'.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn large_reviews_are_judged_one_at_a_time() {
+    static NOW: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    fn counted(review: &Review<'_>, snapshot: &Snapshot) -> Decision {
+        MOST.fetch_max(NOW.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::yield_now();
+        let decision = policy::decide(review, snapshot);
+        NOW.fetch_sub(1, Ordering::SeqCst);
+        decision
+    }
+    let (app, _) = with(Limits { inline: 2 << 10, ..Limits::default() }, counted);
+    let mut large = reference("u").into_bytes();
+    large.resize(4 << 10, b' ');
+    let asked = (0..32).map(|number| {
+        let request = from(number % 4, false, post("/mutate", large.clone()));
+        tokio::spawn(app.clone().oneshot(request))
+    });
+    for response in futures_util::future::join_all(asked).await {
+        assert_eq!(answer(response.unwrap().unwrap()).await["uid"], "u");
+    }
+    assert_eq!(MOST.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ mod restart;
 mod rows;
 mod scan;
 mod serve;
+mod shares;
 mod state;
 mod status;
 mod sync;

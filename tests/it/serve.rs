@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::harness::{BOTH, Client, Connection, Folder, Speaks, WORLD, answer, post, reference, text};
+use crate::harness::{Client, Connection, Folder, WORLD, answer, post, reference, text};
 
 fn options(folder: &Folder) -> Options {
     let local = "127.0.0.1:0".parse().unwrap();
@@ -27,6 +27,7 @@ fn options(folder: &Folder) -> Options {
     Options {
         listen: local,
         health: local,
+        metrics: local,
         mode: Mode::Dev(dev),
         poll: Duration::from_millis(20),
         ..Options::dev()
@@ -36,6 +37,7 @@ fn options(folder: &Folder) -> Options {
 struct Process {
     client: Client,
     health: std::net::SocketAddr,
+    metrics: std::net::SocketAddr,
     banner: String,
     stop: oneshot::Sender<()>,
     abort: oneshot::Sender<()>,
@@ -51,8 +53,9 @@ impl Process {
         let server = Server::bind(options).await.unwrap();
         let authority = std::fs::read_to_string(folder.path("certs/ca.crt")).unwrap();
         assert!(!authority.contains("PRIVATE KEY"));
-        let client = Client::new(server.address(), &authority, Speaks::Http1);
-        let (health, banner) = (server.health_address(), server.banner().to_owned());
+        let client = Client::new(server.address(), &authority);
+        let (health, metrics) = (server.health_address(), server.metrics_address());
+        let banner = server.banner().to_owned();
         let (stop, stopped) = oneshot::channel::<()>();
         let (abort, aborted) = oneshot::channel::<()>();
         let wait = async |signal: oneshot::Receiver<()>| {
@@ -61,11 +64,12 @@ impl Process {
             }
         };
         let ended = tokio::spawn(server.run(wait(stopped), wait(aborted)));
-        Self { client, health, banner, stop, abort, ended, folder }
+        Self { client, health, metrics, banner, stop, abort, ended, folder }
     }
 
     async fn get(&self, path: &str) -> (StatusCode, String) {
-        let mut connection = Connection::over(TcpStream::connect(self.health).await.unwrap(), false).await;
+        let address = if path == "/metrics" { self.metrics } else { self.health };
+        let mut connection = Connection::over(TcpStream::connect(address).await.unwrap()).await;
         text(connection.send(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()).await
     }
 
@@ -200,7 +204,7 @@ async fn told_to_stop_it_is_not_ready_and_still_serves_until_the_grace_is_over()
     process.stop.send(()).unwrap();
     let stopping = (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     let get = async |path: &str| {
-        let mut connection = Connection::over(TcpStream::connect(process.health).await.unwrap(), false).await;
+        let mut connection = Connection::over(TcpStream::connect(process.health).await.unwrap()).await;
         text(connection.send(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()).await
     };
     while get("/readyz").await != stopping {
@@ -220,20 +224,15 @@ async fn told_to_stop_it_is_not_ready_and_still_serves_until_the_grace_is_over()
 
 #[tokio::test]
 async fn a_client_that_never_ends_does_not_keep_it_alive() {
-    for speaks in BOTH {
-        let process = Process::start(|_, options| options.drain = Duration::from_millis(50)).await;
-        let authority = std::fs::read_to_string(process.folder.path("certs/ca.crt")).unwrap();
-        let address =
-            process.banner.split("https://").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
-        let mut connection = Client::new(address, &authority, speaks).connect().await.unwrap();
-        let never =
-            Body::from_stream(futures_util::stream::pending::<Result<axum::body::Bytes, std::io::Error>>());
-        let asked = tokio::spawn(async move { connection.send(post("/mutate", never)).await.is_ok() });
-        assert_eq!(process.ask().await["uid"], "u");
-        process.stop.send(()).unwrap();
-        process.ended.await.unwrap().unwrap();
-        asked.abort();
-    }
+    let process = Process::start(|_, options| options.drain = Duration::from_millis(50)).await;
+    let mut connection = process.client.connect().await.unwrap();
+    let never =
+        Body::from_stream(futures_util::stream::pending::<Result<axum::body::Bytes, std::io::Error>>());
+    let asked = tokio::spawn(async move { connection.send(post("/mutate", never)).await.is_ok() });
+    assert_eq!(process.ask().await["uid"], "u");
+    process.stop.send(()).unwrap();
+    process.ended.await.unwrap().unwrap();
+    asked.abort();
 }
 
 #[tokio::test]
@@ -255,6 +254,8 @@ async fn what_is_wrong_at_the_start_is_said_by_name() {
     assert!(said.starts_with(&format!("cannot listen on {address}, which --listen names: ")), "{said}");
     let said = error(&|_, options| options.health = address).await;
     assert!(said.contains("which --health-listen names"), "{said}");
+    let said = error(&|_, options| options.metrics = address).await;
+    assert!(said.contains("which --metrics-listen names"), "{said}");
     let said =
         error(&|_, options| options.configuration = Some(PathBuf::from("/nowhere/refgate.yaml"))).await;
     assert!(said.starts_with("cannot read the configuration /nowhere/refgate.yaml: "), "{said}");

@@ -46,6 +46,7 @@ fn line<'a>(text: &'a str, groups: &'a [Cow<'a, str>], paths: &'a [&'a str]) -> 
     ReviewLine {
         uid: text,
         endpoint: "mutate",
+        client: "unverified",
         user: text,
         groups,
         operation: "CREATE",
@@ -73,6 +74,7 @@ fn a_review_is_one_line_with_the_promised_fields() {
         "time",
         "uid",
         "endpoint",
+        "client",
         "user",
         "groups",
         "operation",

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api::{Api, Reply, bookmark, catalogue, event, namespace, page, status};
 use crate::harness::{
-    Authority, Client, Connection, Folder, Speaks, answer, files, post, reference, text, write_pair,
+    Authority, Client, Connection, Folder, answer, files, post, reference, text, write_pair,
 };
 
 mod carried;
@@ -338,6 +338,7 @@ async fn only_refgates_own_namespace_is_asked_for_catalogues() {
 struct Process {
     address: std::net::SocketAddr,
     health: std::net::SocketAddr,
+    metrics: std::net::SocketAddr,
     authority: Authority,
     stop: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<Result<(), refgate::serve::ServeError>>,
@@ -359,6 +360,7 @@ impl Process {
         let options = Options {
             listen: local,
             health: local,
+            metrics: local,
             grace: Duration::ZERO,
             mode: Mode::Cluster { tls: files(&folder, None), kubeconfig, namespace },
             ..Options::cluster(files(&folder, None))
@@ -366,21 +368,23 @@ impl Process {
         let server = Server::bind(options).await.unwrap();
         assert_eq!(server.banner(), "");
         let (address, health) = (server.address(), server.health_address());
+        let metrics = server.metrics_address();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
         let ended = tokio::spawn(server.run(stopped, std::future::pending()));
-        Self { address, health, authority, stop, ended, _folder: folder }
+        Self { address, health, metrics, authority, stop, ended, _folder: folder }
     }
 
     async fn get(&self, path: &str) -> (StatusCode, String) {
-        let stream = tokio::net::TcpStream::connect(self.health).await.unwrap();
-        let mut connection = Connection::over(stream, false).await;
+        let address = if path == "/metrics" { self.metrics } else { self.health };
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut connection = Connection::over(stream).await;
         let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
         text(connection.send(request).await.unwrap()).await
     }
 
     async fn ask(&self) -> axum::http::Response<hyper::body::Incoming> {
-        let client = Client::new(self.address, &self.authority.pem, Speaks::Http1);
+        let client = Client::new(self.address, &self.authority.pem);
         client.connect().await.unwrap().send(post("/mutate", reference("u"))).await.unwrap()
     }
 }

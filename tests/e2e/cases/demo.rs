@@ -215,7 +215,7 @@ fn people(world: &World) -> Vec<(&'static str, String)> {
         ("KUBECONFIG", write_kubeconfig(&world.plane, NAMESPACE).display().to_string()),
         ("PATH", format!("{refgate}:{kubectl}:{path}")),
         ("AUDIT_LOG", plane.folder.join("log/audit.log").display().to_string()),
-        ("METRICS", format!("http://{}/metrics", world.replicas.lock().unwrap()[0].backend.health)),
+        ("METRICS", format!("http://{}/metrics", world.replicas.lock().unwrap()[0].metrics)),
     ]
 }
 

@@ -27,6 +27,7 @@ pub struct Files {
 pub struct Replica {
     pub process: Process,
     pub backend: Backend,
+    pub metrics: SocketAddr,
     pub log: PathBuf,
 }
 
@@ -137,7 +138,7 @@ impl Replica {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("refgate-{number}");
         let log = plane.folder.join(format!("log/{name}.log"));
-        let backend = Backend { https: loopback(), health: loopback() };
+        let (backend, metrics) = (Backend { https: loopback(), health: loopback() }, loopback());
         let file = |name: &str| files.certificates.join(name).to_str().unwrap().to_owned();
         let arguments = [
             "serve".to_owned(),
@@ -147,12 +148,13 @@ impl Replica {
             format!("--tls-key={}", file("tls.key")),
             format!("--listen={}", backend.https),
             format!("--health-listen={}", backend.health),
+            format!("--metrics-listen={metrics}"),
             // The Service here forgets a replica sooner than kube-proxy does.
             "--grace=1s".to_owned(),
         ];
         let binary = Path::new(env!("CARGO_BIN_EXE_refgate"));
         let process = Process::start(&name, binary, &arguments, &log);
-        Self { process, backend, log }
+        Self { process, backend, metrics, log }
     }
 
     pub fn wait_ready(&mut self, runtime: &Handle) {
@@ -163,12 +165,13 @@ impl Replica {
     }
 
     pub fn get(&self, runtime: &Handle, path: &str) -> Option<(u16, String)> {
-        runtime.block_on(get(self.backend.health, path))
+        let address = if path == "/metrics" { self.metrics } else { self.backend.health };
+        runtime.block_on(get(address, path))
     }
 
     /// Its metrics: each line's name with labels, and its value.
     pub fn metrics(&self, runtime: &Handle) -> BTreeMap<String, f64> {
-        runtime.block_on(metrics(self.backend.health))
+        runtime.block_on(metrics(self.metrics))
     }
 
     /// Its log lines that say what came of a review.

@@ -33,6 +33,7 @@ pub struct Sync<'w> {
     world: &'w World,
     pub process: Process,
     health: SocketAddr,
+    metrics: SocketAddr,
 }
 
 /// What a command came to.
@@ -112,15 +113,19 @@ impl<'w> Source<'w> {
         static COUNT: AtomicUsize = AtomicUsize::new(1);
         let name = format!("refgate-sync-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let log = self.world.plane.folder.join(format!("log/{name}.log"));
-        let health = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut arguments = vec!["sync".to_owned(), format!("--health-listen={health}")];
+        let [health, metrics] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let mut arguments = vec![
+            "sync".to_owned(),
+            format!("--health-listen={health}"),
+            format!("--metrics-listen={metrics}"),
+        ];
         arguments.extend(self.arguments());
         let binary = Path::new(env!("CARGO_BIN_EXE_refgate"));
         let process = match self.environment() {
             Some(environment) => Process::start_in(&environment, &name, binary, &arguments, &log),
             None => Process::start(&name, binary, &arguments, &log),
         };
-        let mut sync = Sync { world: self.world, process, health };
+        let mut sync = Sync { world: self.world, process, health, metrics };
         until("the sync is ready", || {
             sync.process.assert_running();
             let answer = sync.world.plane.runtime().block_on(get(sync.health, "/readyz"));
@@ -159,7 +164,7 @@ impl Sync<'_> {
 
     /// Its metrics: each line's name with labels, and its value.
     pub fn metrics(&self) -> BTreeMap<String, f64> {
-        self.world.plane.runtime().block_on(metrics(self.health))
+        self.world.plane.runtime().block_on(metrics(self.metrics))
     }
 
     /// Waits until the manager was listed so many times more.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
+use refgate::serve::api_servers::ApiServers;
 use refgate::serve::connection::{Limits, Phase, Port};
 use refgate::serve::tls::{Identity, Pem};
 use refgate::telemetry::Metrics;
@@ -82,7 +83,8 @@ fn serve(world: &World, asked: Arc<Asked>, phase: watch::Receiver<Phase>) -> Str
     let runtime = world.plane.runtime();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    runtime.spawn(Port { listener, identity, router, limits: Limits::default(), phase }.run());
+    let (limits, api_servers) = (Limits::default(), ApiServers::of([]));
+    runtime.spawn(Port { listener, identity, router, limits, api_servers, phase }.run());
     format!("https://{address}/")
 }
 

@@ -52,6 +52,9 @@ fn the_deployment_of_the_sync_fits_together() {
     for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/livez")] {
         assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "health"}));
     }
+    let ingress = &named("NetworkPolicy", "refgate-sync")["spec"]["ingress"];
+    assert_eq!(ingress[0]["ports"], json!([{"protocol": "TCP", "port": "metrics"}]));
+    assert!(ingress.get(1).is_none(), "{ingress}");
     let lease = list(&role("Role", "refgate-sync-lease"), "/rules").to_vec();
     assert!(lease.iter().any(|rule| rule["resourceNames"] == json!([refgate::sync::lease::NAME])));
 }
