@@ -18,7 +18,7 @@ use refgate::yaml;
 
 use crate::harness::Folder;
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "bench/README.md",
@@ -28,6 +28,7 @@ const PAGES: [&str; 11] = [
     "docs/reference.md",
     "docs/rules.md",
     "docs/rotation.md",
+    "docs/security.md",
     "docs/tour.md",
     "manifests/README.md",
 ];

@@ -1,8 +1,8 @@
 //! What may not stand in a Secret object of a bound namespace: what a tool should have resolved before, references whose path
 //! nobody can compare there, and annotations by which another tool copies it. Of the last the same holds for ConfigMaps.
 //!
-//! Secrets are never sent to RefGate. In the API server `manifests/base/policies` says this, in CEL; here it is said of files,
-//! and a test holds the two together.
+//! Secrets are never sent to RefGate. In the API server `manifests/base/policies` refuses the first and the last, in CEL, and a
+//! test compares the two. References are refused in files alone (docs/security.md says why).
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::policy::foreign::data;
 use crate::policy::leftover;
 use crate::policy::workload::json::escape;
 
-/// A value that another system would take for a reference. Policy `refgate-secret-references` says the same, word for word.
+/// A value that another system would take for a reference.
 pub const REFERENCE: &str = "it is a reference of another system, and in a Secret nobody can compare its path; write secret:NAME as the value of an env var of the pod, or the reference itself there, where its path is judged";
 /// An expression of bank-vaults inside of a value.
 pub const EXPRESSION: &str = "it holds an expression of bank-vaults (${vault:…}), and in a Secret nobody can compare its path; keep the whole text in the secret manager, and write secret:NAME as the value of an env var of the pod";

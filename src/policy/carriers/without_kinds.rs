@@ -46,7 +46,7 @@ pub const BANK_VAULTS: Carrier = Carrier {
                 "ConfigMap data, binaryData, the same",
                 "read, or written; a value by its beginning, an expression on any line",
             ),
-            ("Secret data, the same, and `.dockerconfigjson`", "policy `refgate-secret-references`"),
+            ("Secret data, the same, and `.dockerconfigjson`", "refused by `refgate check`"),
             (
                 "annotation secrets-webhook.security.bank-vaults.io/vault-from-path, …/bao-from-path",
                 "read; a list",
@@ -54,14 +54,14 @@ pub const BANK_VAULTS: Carrier = Carrier {
         ],
         enforced: &[
             "Paths in pods, workloads and ConfigMaps lie inside the namespace's scope, in a mount that `carriers.mappings` gives it; what only starts like one is refused.",
-            "A reference as the value of a Secret of a bound namespace, inside of one, or in its docker configuration is refused by policy \
-             `refgate-secret-references`, inside the API server, and by `refgate check`: there nobody can compare its path. So is a docker configuration \
-             with an escape that could hide one: `\\u00XX` of a letter, a digit or a colon, the end of a line inside of an `auth`.",
+            "A reference in a Secret of a bound namespace, as a value, inside a value or in a docker configuration, is refused by `refgate check`. So is a \
+             docker configuration with an escape that could hide one: `\\u00XX` of a letter, a digit or a colon, the end of a line inside of an `auth`.",
             "Agent configurations by annotation, another server (`vault-addr`), another namespace of Vault or engine of its transit, and credentials of \
              another namespace are refused; `aws-tls-secret-arn` is taken apart like any ARN, and `aws-region` is one of `aws.regions`.",
             "The same text in a template that an object of another carrier puts into a Secret is refused at that object, a path of its own too.",
         ],
         undecidable: &[
+            "References in Secrets that reach the API server: RefGate reads no Secret there (docs/security.md).",
             "What its webhook resolves: it mutates, so the path is gone before anybody can judge. Leave bound namespaces out of its \
              configuration: namespaceSelector {key: refgate.dev/group, operator: DoesNotExist} (docs/operators.md).",
         ],
@@ -104,7 +104,7 @@ pub const VALUES: Carrier = Carrier {
                 "read",
             ),
             ("ConfigMap data, a whole value of these", "read, once it is an env var"),
-            ("Secret data `arn:aws:secretsmanager:…`, `arn:aws:ssm:…`", "policy `refgate-secret-references`"),
+            ("Secret data `arn:aws:secretsmanager:…`, `arn:aws:ssm:…`", "refused by `refgate check`"),
             ("annotation secrets.k8s.aws/secret-arn", "read"),
         ],
         enforced: &[

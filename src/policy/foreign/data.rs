@@ -1,5 +1,5 @@
 //! What tools take of data for a reference: of an entry of a ConfigMap, whose path is then compared, and of a value of a
-//! Secret, of which the policies in the API server can say no more than that it is one.
+//! Secret in a file.
 //!
 //! bank-vaults takes a value by its beginning, and expressions anywhere in it, each on one line (secrets-webhook
 //! `pkg/provider`, internal `pkg/injector`, `inlineMutationRegex`). The injectors of env vars take a value as a whole. So the

@@ -158,16 +158,9 @@ pub fn of_the_policies(world: &World) {
     let reflector = ", annotations: {reflector.v1.k8s.emberstack.com/reflection-allowed: \"true\"}";
     let typed: [Typed<'_>; 3] = [(APPLY, &sops), (APPLY, &plugin), (APPLY, &secret(reflector, "a: b"))];
     holds(&namespace, "leftovers-and-copies", &typed);
-    let reference = secret("", "password: \"vault:secret/data/payroll#password\"");
-    let expression = secret("", "url: \"postgres://${bao:secret/payroll#user}@db/shop\"");
-    let docker =
-        "'{\"auths\": {\"registry.example.com\": {\"username\": \"vault:secret/data/registry#user\"}}}'";
-    let docker = secret("", &format!(".dockerconfigjson: {docker}"));
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine}\ndata:\n  password: \"vault:secret/data/payroll#password\"\n";
     let copied = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine, annotations: {replicator.v1.mittwald.de/replicate-from: payroll/x}}\n";
-    let typed: [Typed<'_>; 5] =
-        [(APPLY, &reference), (APPLY, &expression), (APPLY, &docker), (APPLY, map), (APPLY, copied)];
-    holds(&namespace, "references-in-data", &typed);
+    holds(&namespace, "references-in-data", &[(APPLY, map), (APPLY, copied)]);
     grant(&namespace, &[("", "namespaces", &["get", "patch", "update"])]);
     let rebind = ["label", "namespace", "snippets-dev", "refgate.dev/env=prod", "--overwrite"];
     let unbind =
