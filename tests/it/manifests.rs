@@ -15,10 +15,12 @@ use refgate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
 use refgate::yaml;
 use serde_json::{Value, json};
 
+mod expressions;
 mod install;
 mod policies;
 mod secrets;
 mod sync;
+mod visits;
 
 const NAMESPACES_LEFT_OUT: [&str; 3] = [SYSTEM_NAMESPACES[0], SYSTEM_NAMESPACES[1], OWN_NAMESPACE];
 

@@ -1,6 +1,6 @@
 //! Who may bind a namespace, by every way into its labels and annotations.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::harness::api::{APPLY, Answer, Api, MERGE};
 use crate::harness::objects::pod;
@@ -239,6 +239,37 @@ pub fn a_binder_may(world: &World) {
         let answer = operator.patch(&format!("/api/v1/namespaces/{name}"), MERGE, &labels);
         assert!(answer.refused().contains("are outside RefGate and cannot be bound"), "{}", answer.message());
     }
+}
+
+/// More labels or annotations than a policy looks through: none of a namespace that was never bound is refused for it, and a bound
+/// one is finalized, repaired and deleted.
+pub fn a_large_namespace(world: &World) {
+    let namespace = world.namespace("large");
+    let api = &owner(&namespace).api;
+    let (path, finalize) = ("/api/v1/namespaces/large", "/api/v1/namespaces/large/finalize");
+    let operator = &world.operator.api;
+    let labels = |labels: Value| json!({"metadata": {"labels": labels}});
+    // All that Kubernetes takes: 256 KiB.
+    let many: Map<String, Value> = (0..20_000).map(|number| (format!("{number:x}"), json!(""))).collect();
+    api.patch(path, MERGE, &json!({"metadata": {"annotations": many}})).ok();
+    api.patch(path, MERGE, &labels(json!({"team": "snippets"}))).ok();
+    for ours in [json!({"refgate.dev/group": "mozmeao"}), json!({"refgate.dev/enforce": "off"})] {
+        assert_refused("a large one is bound", &api.patch(path, MERGE, &labels(ours)));
+    }
+    operator.patch(path, MERGE, &labels(scope_labels("mozmeao/large/stage"))).ok();
+    for refused in
+        [json!({"refgate.dev/env": "prod"}), json!({"env.refgate.dev/A": "b"}), json!({"team": "other"})]
+    {
+        let answer = api.patch(path, MERGE, &labels(refused.clone()));
+        assert_refused(&format!("{refused} of a large one"), &answer);
+        assert!(answer.message().contains("more than 512"), "{}", answer.message());
+    }
+    // What leaves labels and annotations alone is anybody's.
+    api.put(finalize, &api.get(path).ok()).ok();
+    let other = json!({"metadata": {"annotations": {"0": null}, "labels": {"refgate.dev/env": "prod"}}});
+    operator.patch(path, MERGE, &other).ok();
+    operator.delete(path).ok();
+    until("the large namespace is gone", || (operator.get(path).code == 404).then_some(()));
 }
 
 /// The way out is open, and the fence of labels closed, while nobody of RefGate answers.

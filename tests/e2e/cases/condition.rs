@@ -14,8 +14,8 @@ use refgate::policy::review::{Endpoint, parse};
 use refgate::policy::snapshot::{Settings, Snapshot};
 use serde_json::{Value, json};
 
-use crate::harness::api::Api;
-use crate::harness::objects::pod;
+use crate::harness::api::{Api, MERGE};
+use crate::harness::objects::{PASSWORD, pod};
 use crate::harness::refgate::repository;
 use crate::harness::wait::until;
 use crate::harness::world::World;
@@ -257,4 +257,44 @@ pub fn what_is_not_sent_is_refused(world: &World) {
         plain["spec"]["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"],
         *secret_name(path)
     );
+}
+
+/// Past a bound the webhook judges: no list is so long that what is in it goes by.
+pub fn what_is_too_large_is_sent(world: &World) {
+    let path = "mozmeao/too-large/stage/database_url";
+    let bound = world.bound("too-large", "mozmeao/too-large/stage", &[(path, &[("value", "v")])]);
+    let free = world.namespace("too-large-free");
+    let filler = |count: usize| (0..count).map(|number| json!({"name": format!("A{number}"), "value": "v"}));
+    let with_env = |count: usize, last: (&str, &str)| {
+        let mut pod = pod("web", &[]);
+        let last = json!({"name": last.0, "value": last.1});
+        pod["spec"]["containers"][0]["env"] = filler(count).chain([last]).collect();
+        pod
+    };
+    let many: serde_json::Map<String, Value> =
+        (0..8_000).map(|number| (format!("example.com/{number:x}"), json!(""))).collect();
+    for count in [511, 512, 2_000] {
+        let injected = bound.dry_run(&with_env(count, ("X", "secret:database_url"))).ok();
+        let last = &injected["spec"]["containers"][0]["env"][count];
+        assert_eq!(last["valueFrom"]["secretKeyRef"]["name"], *secret_name(path), "{count}");
+        free.dry_run(&with_env(count, ("X", "secret:database_url"))).refused();
+        for namespace in [&bound, &free] {
+            let answer = namespace.dry_run(&with_env(count, ("DB_PASSWORD", PASSWORD)));
+            assert!(answer.refused().contains("credential-name"), "{}", answer.message());
+        }
+    }
+    let mut annotated = pod("web", &[("DB_PASSWORD", PASSWORD)]);
+    annotated["metadata"]["annotations"] = Value::Object(many.clone());
+    let mut running = pod("running", &[]);
+    running["metadata"]["annotations"] = json!({"example.com/a": "b"});
+    for namespace in [&bound, &free] {
+        assert!(namespace.dry_run(&annotated).refused().contains("judge"), "plaintext behind annotations");
+        let api = &namespace.developer.api;
+        api.post(&namespace.path("pods"), &running).ok();
+        let mut all = many.clone();
+        all.insert("example.com/db-url".to_owned(), json!(format!("postgres://a:{PASSWORD}@db/a")));
+        let change = json!({"metadata": {"annotations": all}});
+        let answer = api.patch(&format!("{}?dryRun=All", namespace.path("pods/running")), MERGE, &change);
+        assert!(answer.refused().contains("url-password"), "{}", answer.message());
+    }
 }

@@ -12,6 +12,7 @@ pub mod demo;
 mod external_secrets;
 mod faults;
 mod fence;
+mod growth;
 mod installation;
 mod load;
 pub mod manager;
@@ -78,12 +79,15 @@ pub const CASES: &[Case] = cases![
     Shared binding::an_owner_may_not_give_it_to_themselves,
     Shared binding::an_owner_may_not_make_one_bound,
     Shared binding::a_binder_may,
+    Shared binding::a_large_namespace,
     Shared bind::an_operator_binds_a_namespace,
     Shared bind::a_binder_gives_secrets_to_nobody,
     Shared condition::what_is_patched_or_refused_is_sent,
     Shared condition::what_is_not_sent_is_refused,
+    Shared condition::what_is_too_large_is_sent,
     Alone installation::applying_again_changes_nothing,
     Alone binding::without_refgate,
+    Alone growth::costs_no_more_than_the_request_itself,
     Alone scan::finds_what_admission_would_refuse,
     Alone scan::holds_a_page_and_no_more,
     // The sync looks at every namespace that is bound.

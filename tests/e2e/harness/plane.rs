@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::runtime::{Handle, Runtime};
@@ -170,6 +171,10 @@ impl Plane {
 
     pub fn start_apiserver(&self) {
         self.apiserver.start(self, |apiserver| wait_ready(apiserver, &self.admin.api));
+    }
+
+    pub fn apiserver_cpu_time(&self) -> Duration {
+        self.apiserver.process.lock().unwrap().as_ref().expect("it runs").cpu_time()
     }
 
     /// All but the scheduler.

@@ -101,6 +101,15 @@ impl Process {
         until_within(&format!("{} stops", self.name), Duration::from_secs(60), || self.ended())
     }
 
+    /// What it has computed since it started, in user and kernel mode; exact to a hundredth of a second.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
+        // The name of the program, which may hold blanks, ends with the last parenthesis.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
         self.memory("VmRSS:")
