@@ -18,6 +18,7 @@ mod crds;
 mod docs;
 mod fills;
 mod harness;
+mod hostile;
 mod http;
 mod iam;
 mod lease;

@@ -112,9 +112,12 @@ impl<'t> Pairs<'t> {
         if !is_name && !promises(if is_entry { self.entry } else { name }) {
             return None;
         }
-        let value = self.value_after(sign + 1, lead)?;
+        // What a name says is read on: no further than a name can be long, or each of many would read to the end of the text.
+        let longest = if is_name { LONGEST_NAME + 4 } else { usize::MAX };
+        let value = self.value_after(sign + 1, lead, longest)?;
         if is_name {
-            self.entry = &self.text[value];
+            let entry = &self.text[value];
+            self.entry = if entry.len() > LONGEST_NAME { b"" } else { entry };
             return None;
         }
         let name = if is_entry { std::mem::take(&mut self.entry) } else { name };
@@ -122,8 +125,8 @@ impl<'t> Pairs<'t> {
         Some(Pair { lead, name, value })
     }
 
-    /// Where the value after a sign stands.
-    fn value_after(&self, from: usize, lead: Lead) -> Option<Range<usize>> {
+    /// Where the value after a sign stands, as far as `longest` bytes show.
+    fn value_after(&self, from: usize, lead: Lead, longest: usize) -> Option<Range<usize>> {
         // `'password' => 'x'`
         let arrow = usize::from(lead != Lead::Field && self.text.get(from) == Some(&b'>'));
         let (spaced, from) = (class_before(self.text, from - 1) & SPACE != 0, from + arrow);
@@ -141,6 +144,7 @@ impl<'t> Pairs<'t> {
             return None;
         }
         let rest = &self.text[start..];
+        let rest = &rest[..rest.len().min(longest)];
         let quote: &[u8] = match rest {
             [b'\\', b'"', ..] => b"\\\"",
             [b'"', ..] => b"\"",
@@ -152,17 +156,15 @@ impl<'t> Pairs<'t> {
         {
             return Some(start + quote.len()..start + quote.len() + end);
         }
-        let length = rest.iter().position(|byte| ends_value(*byte, lead)).unwrap_or(rest.len());
-        let length = comma_before_name(&rest[..length], lead).unwrap_or(length);
-        Some(start..start + length)
+        Some(start..start + unquoted(rest, lead))
     }
 }
 
 /// Where the quote ends a value; one behind a backslash is part of it.
 fn closing(rest: &[u8], quote: &[u8]) -> Option<usize> {
+    let rest = &rest[..rest.len().min(LONGEST_QUOTED)];
     // A quote that ends on another line begins something else there.
-    let line = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-    let rest = &rest[..line.min(LONGEST_QUOTED)];
+    let rest = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
     let mut at = 0;
     while at < rest.len() {
         if rest[at..].starts_with(quote) {
@@ -187,10 +189,22 @@ fn ends_value(byte: u8, lead: Lead) -> bool {
     }
 }
 
-/// In `user=x,password=y,ssl=z` a comma ends a value; in a password it is a sign like any other.
-fn comma_before_name(value: &[u8], lead: Lead) -> Option<usize> {
-    let comma = memchr::memchr(b',', value)?;
-    (lead == Lead::Assignment && value[comma..].contains(&b'=')).then_some(comma)
+/// The length of a value without quotes. In `user=x,password=y,ssl=z` its first comma ends it; in a password it is a sign like any
+/// other. What is read is either the value or no longer than a name, so a text is not read again for each of its pairs.
+fn unquoted(rest: &[u8], lead: Lead) -> usize {
+    let mut is_first_comma = lead == Lead::Assignment;
+    for (at, byte) in rest.iter().enumerate() {
+        if ends_value(*byte, lead) || (is_first_comma && *byte == b',' && is_before_name(&rest[at + 1..])) {
+            return at;
+        }
+        is_first_comma &= *byte != b',';
+    }
+    rest.len()
+}
+
+fn is_before_name(rest: &[u8]) -> bool {
+    let near = rest.iter().take(LONGEST_NAME + 1).take_while(|byte| !ends_value(**byte, Lead::Assignment));
+    near.into_iter().any(|byte| *byte == b'=')
 }
 
 impl<'t> Iterator for Pairs<'t> {
