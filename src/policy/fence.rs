@@ -4,13 +4,15 @@ use super::bounds::MANY;
 use super::carriers::judge::class_refusal;
 use super::decision::{ReferenceReport, Verdict};
 use super::foreign::signs::Signs;
-use super::foreign::{Foreign, Reading, annotations};
+use super::foreign::{self, Foreign, Reading, annotations};
 use super::judge::Walk;
 use super::leftover;
 use super::message;
 use super::refusal::Cause;
 use super::stray::Named;
+use super::workload::expand::{Expanded, substituted};
 use super::workload::json::escape;
+use super::workload::pod::Env;
 use super::workload::volume::{CLASS_ATTRIBUTE, Volume};
 
 /// Longest reason of a class, which each volume of it repeats.
@@ -122,6 +124,32 @@ impl<'t> Walk<'_, 't> {
                 false
             }
         }
+    }
+
+    /// Refuses a value that is a reference of another system, or would become one, by what can change unseen: by text of labels and
+    /// annotations, or while a source is missing.
+    pub(super) fn may_become_foreign(
+        &mut self,
+        container: &str,
+        entry: &Env<'_>,
+        value: &Expanded<'_>,
+        pointer: &dyn Fn() -> String,
+    ) -> bool {
+        if !self.world.binding().is_fenced() {
+            return false;
+        }
+        let by_metadata = value.marked.as_deref().is_some_and(|marked| {
+            foreign::is_any(&value.text)
+                || foreign::words().any(|word| foreign::is_any(&substituted(marked, word)))
+        });
+        let by_missing = || value.uncovered.as_deref().is_some_and(foreign::is_any);
+        let why = match (by_metadata, by_missing()) {
+            (true, _) => message::BY_METADATA,
+            (_, true) => message::BY_MISSING_SOURCE,
+            _ => return false,
+        };
+        self.refuse(pointer(), message::env_place(container, &entry.name), Cause::Undecided, why);
+        true
     }
 
     /// A reference of another system.

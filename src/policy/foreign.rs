@@ -131,6 +131,35 @@ fn starts_like(text: &str) -> Option<&'static str> {
     }
 }
 
+/// How references begin, up to the sign that no label can have.
+const SCHEMES: [&str; 15] = [
+    "vault",
+    "bao",
+    "arn",
+    "secretsmanager",
+    "ssm",
+    "op",
+    "sm",
+    "berglas",
+    "gcp",
+    "secretmanager",
+    "azure",
+    "keyvault",
+    "azurekeyvault",
+    "ref",
+    "secretref",
+];
+
+/// What a label can hold to make a reference of the text around it: a scheme, or as much of one as the text leaves open.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    SCHEMES.iter().flat_map(|scheme| (0..=scheme.len()).map(|end| &scheme[..end]))
+}
+
+/// Whether a text is, or holds, a reference of another system or what starts like one.
+pub fn is_any(text: &str) -> bool {
+    read_with(text, Signs::of(text)) != Reading::None || !inline(text).is_empty()
+}
+
 /// The references of bank-vaults inside a longer text: `pre-${vault:path#key}-post`.
 ///
 /// What counts is the path, up to its `#`; one that holds anything but the characters of a path does not read, because

@@ -192,7 +192,12 @@ impl<'t> Walk<'_, 't> {
             self.value_from(container, entry, &pointer);
             let before = self.seen.struck.len();
             match expander.env(env, index) {
-                Ok(text) => self.env_text(container, env, entry, text, &|| pointer("value")),
+                Ok(value) => {
+                    let place = &|| pointer("value");
+                    if !self.may_become_foreign(container, entry, &value, place) {
+                        self.env_text(container, env, entry, value.text, place);
+                    }
+                }
                 Err(_) => self.refuse(
                     pointer("value"),
                     message::env_place(container, &entry.name),

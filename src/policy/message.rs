@@ -192,6 +192,14 @@ pub fn early_use(name: &str) -> String {
     format!("$({name}) does not get the value of {name}, which stands behind it; move {name} before it")
 }
 
+/// A reference of another system with text of a label or annotation in it.
+pub const BY_METADATA: &str = "the value is or can become a reference of another system by a label or annotation that it reads, and those \
+                               change while the pod runs; write the reference out, without fieldRef";
+
+/// A reference of another system that an entry of the same name hides.
+pub const BY_MISSING_SOURCE: &str = "the value becomes a reference of another system while an optional source is missing, because another entry \
+                                     of env has the same name as that one; give each entry a name of its own";
+
 /// An entry with both a reference and another source.
 pub const BOTH: &str = "the variable has a reference as its value and valueFrom besides; leave one out";
 

@@ -8,6 +8,7 @@ mod envelope;
 mod fence;
 mod plaintext;
 mod size;
+mod unseen;
 mod updates;
 mod wishes;
 

@@ -13,6 +13,37 @@ use crate::policy::reference::env_value;
 /// Most text that the expansions of one pod may make, in bytes. Doubling a value forty times over would be a terabyte.
 pub const LIMIT_BYTES: usize = 1 << 20;
 
+/// Stand around what comes from a label or an annotation, in [`Expanded::marked`]: characters that no label can have.
+const MARKS: [char; 2] = ['\u{e000}', '\u{e001}'];
+
+/// The value of an entry, as far as it can be known.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Expanded<'a> {
+    /// What the container gets, where every source is there.
+    pub text: Cow<'a, str>,
+    /// Where labels or annotations are part of it, which can change while the pod runs: the same with marks around those parts.
+    pub marked: Option<String>,
+    /// What it is instead where a source is missing: an optional one leaves what an entry of the same name before it says.
+    pub uncovered: Option<String>,
+}
+
+impl<'a> From<&'a str> for Expanded<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text: Cow::Borrowed(text), marked: None, uncovered: None }
+    }
+}
+
+/// The marked text with a word in the place of each marked part.
+pub fn substituted(marked: &str, word: &str) -> String {
+    let mut parts = marked.split(MARKS[0]);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(word);
+        out.push_str(part.split_once(MARKS[1]).map_or(part, |(_, rest)| rest));
+    }
+    out
+}
+
 /// More than [`LIMIT_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;
@@ -23,40 +54,83 @@ pub struct Expander<'a> {
     metadata: &'a Metadata<'a>,
     /// The same by key, from the first `fieldRef` on.
     fields: Option<[HashMap<&'a str, &'a str>; 2]>,
-    values: Option<HashMap<&'a str, Option<Cow<'a, str>>>>,
+    values: Option<HashMap<&'a str, Known<'a>>>,
+    /// Whether any of them has another value while its source is missing.
+    uncovers: bool,
     /// Variables of which the manifest does not have the value: an annotation puts a reference in its place.
     replaced: HashSet<&'a str>,
     /// Bytes of text that was expanded so far. What is too long once stays so: the next try costs nothing.
     made: usize,
 }
 
+/// What is known of a variable, with marks.
+#[derive(Default)]
+struct Known<'a> {
+    /// Nothing where it comes from another object.
+    text: Option<Cow<'a, str>>,
+    /// Where it differs: what it is while what it comes from is missing.
+    uncovered: Option<Cow<'a, str>>,
+}
+
 impl<'a> Expander<'a> {
     /// For the containers of one pod, whose annotations and labels a `fieldRef` may read.
     pub fn new(metadata: &'a Metadata<'a>) -> Self {
-        Self { metadata, fields: None, values: None, replaced: HashSet::new(), made: 0 }
+        Self { metadata, fields: None, values: None, replaced: HashSet::new(), uncovers: false, made: 0 }
     }
 
     /// Starts on the next container, in which `replaced` have another value than the manifest says; what was made so far still counts.
     pub fn next_container(&mut self, replaced: &HashSet<&'a str>) {
         self.values = None;
         self.replaced.clone_from(replaced);
+        self.uncovers = false;
     }
 
     /// The value of entry `index`, expanded. Entries are asked for in their order.
-    pub fn env(&mut self, env: &'a [Env<'a>], index: usize) -> Result<Cow<'a, str>, TooLong> {
+    pub fn env(&mut self, env: &'a [Env<'a>], index: usize) -> Result<Expanded<'a>, TooLong> {
         let entry = &env[index];
         let text = entry.value.as_deref().unwrap_or_default();
-        let dollar = has_dollar(text);
-        if self.values.is_none() && !dollar {
-            return Ok(Cow::Borrowed(self.elsewhere(entry).unwrap_or(text)));
+        let elsewhere = self.elsewhere(entry);
+        if let Some(text) = elsewhere {
+            // Many entries may read one long annotation.
+            self.make(text.len())?;
+        }
+        if self.values.is_none() && !has_dollar(text) {
+            return Ok(match elsewhere {
+                Some(text) => Expanded { marked: Some(marked(text)), ..text.into() },
+                None => text.into(),
+            });
         }
         self.know(&env[..index]);
-        let value = match self.elsewhere(entry) {
-            Some(text) => Cow::Borrowed(text),
-            None => self.expand(text)?,
+        let (value, uncovered) = match elsewhere {
+            Some(text) => (Cow::Owned(marked(text)), None),
+            None => {
+                let value = self.expand(text, false)?;
+                let uncovered = if self.uncovers { Some(self.expand(text, true)?) } else { None };
+                let uncovered = uncovered.filter(|text| *text != value);
+                (value, uncovered)
+            }
         };
-        self.remember(entry, value.clone());
-        Ok(value)
+        let expanded = Expanded {
+            text: self.unmarked(value.clone()),
+            marked: self.is_marked(&value).then(|| value.to_string()),
+            uncovered: uncovered.clone().map(|text| self.unmarked(text).into_owned()),
+        };
+        self.remember(entry, value, uncovered);
+        Ok(expanded)
+    }
+
+    fn make(&mut self, bytes: usize) -> Result<(), TooLong> {
+        self.made = self.made.saturating_add(bytes);
+        if self.made > LIMIT_BYTES { Err(TooLong) } else { Ok(()) }
+    }
+
+    /// Only where a `fieldRef` was read can there be marks of ours.
+    fn is_marked(&self, text: &str) -> bool {
+        self.fields.is_some() && text.contains(MARKS[0])
+    }
+
+    fn unmarked(&self, text: Cow<'a, str>) -> Cow<'a, str> {
+        if self.is_marked(&text) { Cow::Owned(text.replace(MARKS, "")) } else { text }
     }
 
     /// The text of an annotation or label that an entry reads by `fieldRef`: empty where there is none, and not expanded.
@@ -81,7 +155,8 @@ impl<'a> Expander<'a> {
             return Ok(Cow::Borrowed(text));
         }
         self.know(env);
-        self.expand(text)
+        let text = self.expand(text, false)?;
+        Ok(self.unmarked(text))
     }
 
     /// Takes in entries without a dollar that were passed over so far.
@@ -89,43 +164,51 @@ impl<'a> Expander<'a> {
         if self.values.is_none() {
             self.values = Some(HashMap::with_capacity(env.len()));
             for entry in env {
-                let text = self.elsewhere(entry).unwrap_or(entry.value.as_deref().unwrap_or_default());
-                self.remember(entry, Cow::Borrowed(text));
+                let text = match self.elsewhere(entry) {
+                    Some(text) => Cow::Owned(marked(text)),
+                    None => Cow::Borrowed(entry.value.as_deref().unwrap_or_default()),
+                };
+                self.remember(entry, text, None);
             }
         }
     }
 
-    fn remember(&mut self, entry: &'a Env<'a>, value: Cow<'a, str>) {
+    fn remember(&mut self, entry: &'a Env<'a>, value: Cow<'a, str>, uncovered: Option<Cow<'a, str>>) {
         // What an entry with a reference will hold, its pods know and nobody before them.
         let is_reference = entry.value.as_deref().is_some_and(|value| env_value(value).is_some());
         let is_literal = entry.value_from.is_none() && !is_reference && !self.replaced.contains(&*entry.name);
-        let known = (is_literal || self.elsewhere(entry).is_some()).then_some(value);
+        let is_known = is_literal || self.elsewhere(entry).is_some();
         if let Some(values) = &mut self.values {
-            values.insert(&entry.name, known);
+            let known = values.entry(&entry.name).or_default();
+            if is_known {
+                *known = Known { text: Some(value), uncovered };
+            } else if let Some(before) = known.text.take() {
+                known.uncovered.get_or_insert(before);
+            }
+            self.uncovers |= known.uncovered.is_some();
         }
     }
 
-    fn expand(&mut self, text: &'a str) -> Result<Cow<'a, str>, TooLong> {
+    fn expand(&mut self, text: &'a str, uncovered: bool) -> Result<Cow<'a, str>, TooLong> {
         if !has_dollar(text) {
             return Ok(Cow::Borrowed(text));
         }
-        self.made = self.made.saturating_add(text.len());
-        if self.made > LIMIT_BYTES {
-            return Err(TooLong);
-        }
+        self.make(text.len())?;
         let mut out = String::new();
         for piece in pieces(text) {
             match piece {
                 Piece::Text(text) => out.push_str(text),
-                Piece::Variable(name) => self.variable(&mut out, name)?,
+                Piece::Variable(name) => self.variable(&mut out, name, uncovered)?,
             }
         }
         Ok(Cow::Owned(out))
     }
 
     /// The value of a variable, or the text as it stands where it has none.
-    fn variable(&mut self, out: &mut String, name: &str) -> Result<(), TooLong> {
-        let Some(Some(value)) = self.values.as_ref().and_then(|values| values.get(name)) else {
+    fn variable(&mut self, out: &mut String, name: &str, uncovered: bool) -> Result<(), TooLong> {
+        let known = self.values.as_ref().and_then(|values| values.get(name));
+        let other = known.and_then(|known| known.uncovered.as_ref()).filter(|_| uncovered);
+        let Some(value) = other.or(known.and_then(|known| known.text.as_ref())) else {
             out.push_str("$(");
             out.push_str(name);
             out.push(')');
@@ -178,6 +261,10 @@ pub fn variables(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+fn marked(text: &str) -> String {
+    format!("{}{text}{}", MARKS[0], MARKS[1])
+}
+
 fn has_dollar(text: &str) -> bool {
     memchr::memchr(b'$', text.as_bytes()).is_some()
 }
@@ -202,7 +289,7 @@ mod tests {
         let mut expander = Expander::new(&metadata);
         let mut result = Ok(String::new());
         for index in 0..env.len() {
-            result = expander.env(&env, index).map(Cow::into_owned);
+            result = expander.env(&env, index).map(|value| value.text.into_owned());
         }
         result
     }
