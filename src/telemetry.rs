@@ -142,19 +142,21 @@ impl Visit for JsonFields<'_> {
     }
 }
 
-/// Writes text as the inside of a JSON string. Every control character is escaped, those beyond ASCII too, so that a
-/// line stays a line on whatever screen shows it.
+/// Writes text as the inside of a JSON string. Every character that does not show by itself is escaped, those beyond ASCII too, so
+/// that a line stays a line, in its order, on whatever screen shows it.
 struct Escape<'a, W: fmt::Write>(&'a mut W);
 
 impl<W: fmt::Write> fmt::Write for Escape<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut plain = 0;
         for (at, character) in text.char_indices() {
-            if !matches!(character, '"' | '\\' | '\u{2028}' | '\u{2029}') && !character.is_control() {
+            if character == '\'' || character.escape_debug().len() == 1 {
                 continue;
             }
             self.0.write_str(&text[plain..at])?;
-            write!(self.0, "\\u{:04x}", u32::from(character))?;
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(self.0, "\\u{unit:04x}")?;
+            }
             plain = at + character.len_utf8();
         }
         self.0.write_str(&text[plain..])

@@ -1,5 +1,7 @@
 //! Text as a YAML scalar: whether it can stand as it is, and how it is quoted where it cannot.
 
+use crate::policy::printed::is_hidden;
+
 /// Text of several lines that can stand as it is. A first line that starts with a space would need its indent said.
 pub(super) fn fits_block(text: &str) -> bool {
     let body = text.trim_end_matches('\n');
@@ -11,8 +13,7 @@ pub(super) fn fits_block(text: &str) -> bool {
 
 /// What may stand in YAML without an escape; breaks that only one version of YAML knows are left out.
 fn is_printable(character: char) -> bool {
-    !character.is_control()
-        && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    !is_hidden(character) && !matches!(character, '\u{fffe}' | '\u{ffff}')
 }
 
 /// Whether a string can stand without quotes and is read as that string, by YAML 1.1 as well, which the API server's

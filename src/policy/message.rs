@@ -2,6 +2,7 @@
 //!
 //! A sentence names paths, Secrets, containers and variables. It never holds a value, nor a text that might be one.
 
+use super::printed::is_hidden;
 use super::resolve::is_env_name;
 use super::rules::Place;
 use super::snapshot::Binding;
@@ -402,9 +403,10 @@ pub fn cut(text: &str, characters: usize) -> String {
     }
 }
 
-/// What stands on a line of a denial, or in a warning: no control characters, which would drop the whole warning.
+/// What stands on a line of a denial, or in a warning: a blank in the place of each control character, which would drop the whole
+/// warning, and of each that hides or reorders others.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+    text.chars().map(|character| if is_hidden(character) { ' ' } else { character }).collect()
 }
 
 #[cfg(test)]

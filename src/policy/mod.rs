@@ -25,6 +25,7 @@ mod order;
 mod pasted;
 pub mod path;
 pub mod plan;
+pub mod printed;
 pub mod reference;
 pub mod refs;
 pub mod refusal;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::policy::printed::is_hidden;
+
 pub(super) const RED: &str = "\x1b[31m";
 pub(super) const GREEN: &str = "\x1b[32m";
 pub(super) const BOLD: &str = "\x1b[1m";
@@ -88,9 +90,9 @@ fn write_line(out: &mut String, line: &Line, widths: [usize; 4]) {
     }
 }
 
-/// Names come from files: one with an escape sequence in it must not speak to the terminal.
+/// Names come from files: one with an escape sequence in it must not speak to the terminal, nor hide or reorder what stands there.
 pub(in crate::cli) fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    text.chars().map(|character| if is_hidden(character) { '\u{fffd}' } else { character }).collect()
 }
 
 /// `1 error`, `2 errors`.

@@ -23,6 +23,7 @@ use aws_smithy_http_client::{Builder, tls};
 use jiff::Timestamp;
 
 use super::{Batch, Fetched, Listed, ManagerError, Retry, SecretValue};
+use crate::policy::message::printable;
 use crate::policy::path::{MAX_PATH_BYTES, SecretPath};
 
 mod code;
@@ -342,7 +343,7 @@ fn causes(mut error: Option<&(dyn Error + 'static)>) -> String {
         let said = said.lines().next().unwrap_or_default();
         if !text.contains(said) {
             text.push_str(if text.is_empty() { "" } else { ": " });
-            text.extend(said.chars().map(|character| if character.is_control() { ' ' } else { character }));
+            text.push_str(&printable(said));
         }
         error = cause.source();
     }
