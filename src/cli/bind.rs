@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::bail;
 use serde_json::{Map, Value, json};
 
-use super::{CLEAN, Screen, emit};
+use super::{CLEAN, Screen, emit, warn};
 use crate::policy::level::{Level, LevelLabels};
 use crate::policy::path::Scope;
 use crate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
@@ -15,6 +15,8 @@ const SYNC_ROLE: &str = "refgate-sync-secrets";
 /// The account of the sync, and the name of the RoleBinding. ClusterRole refgate-binder lets people make one of this
 /// name and of no other.
 const SYNC: &str = "refgate-sync";
+/// The label by which Pod Security enforces a standard in a Namespace.
+pub(super) const POD_SECURITY_LABEL: &str = "pod-security.kubernetes.io/enforce";
 /// Longest DNS label.
 const MOST_CHARACTERS: usize = 63;
 
@@ -33,10 +35,15 @@ pub struct Options {
     pub own_namespace: String,
 }
 
-/// Prints the YAML to standard output, and says the exit code.
+/// Prints the YAML to standard output, a warning to standard error, and says the exit code.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let yaml = yaml(options)?;
     Screen::new().print(&yaml)?;
+    warn(&format!(
+        "namespace {name}: a pod with a hostPath volume can read every Secret of its node, and RefGate does not forbid it; unless Pod \
+         Security baseline or stricter is enforced there, run: kubectl label namespace {name} {POD_SECURITY_LABEL}=baseline",
+        name = options.namespace
+    ));
     Ok(CLEAN)
 }
 

@@ -60,6 +60,12 @@ pub struct Against {
     pub config: Option<PathBuf>,
 }
 
+/// Says something to the person at the terminal, beside the result.
+pub(super) fn warn(text: &str) {
+    // Where standard error is gone, the result is left.
+    let _ = writeln!(io::stderr(), "refgate: warning: {}", report::printable(text));
+}
+
 /// Standard output, which somebody may close before we are done: `refgate check | head` is no failure.
 pub(super) struct Screen {
     out: anstream::AutoStream<io::StdoutLock<'static>>,

@@ -12,11 +12,12 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::bind::POD_SECURITY_LABEL;
 use super::check::Output;
 use super::judge::{self, Judge};
 use super::report::Report;
 use super::tally::{Tally, owner};
-use super::{Against, Progress, Screen};
+use super::{Against, Progress, Screen, warn};
 use crate::cluster::Source;
 use crate::cluster::list::{ListError, Pages, Reader};
 use crate::policy::level::Level;
@@ -26,6 +27,8 @@ use crate::world::{self, CATALOGUE_LABEL, Part, SYSTEM_NAMESPACES, World};
 
 /// How often one list may lose its place because its pages expired. A page lives for minutes.
 const EXPIRIES: usize = 10;
+/// Namespaces that one warning names.
+const MOST_NAMES: usize = 10;
 
 /// What to scan, and how to say it.
 #[derive(Debug, Clone)]
@@ -50,20 +53,25 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let settings = Arc::new(judge::settings(options.config.as_deref())?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let tally = runtime.context("cannot start")?.block_on(scan(options, &settings))?;
+    let (tally, exposed) = runtime.context("cannot start")?.block_on(scan(options, &settings))?;
+    if let Some(warning) = &exposed {
+        warn(warning);
+    }
     let mut report = Report::new(Screen::new(), options.output);
     tally.write(&mut report);
     let (_, code) = report.finish().context("standard output")?;
     Ok(code)
 }
 
-async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<Tally> {
+/// The verdicts, and what is to be said of namespaces whose isolation has a hole beside it.
+async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<(Tally, Option<String>)> {
     let reader = Reader::connect(options.kubeconfig.clone(), options.context.clone()).await?;
     let mut tally = Tally::default();
     let mut world = read_world(&reader, &options.own_namespace, &mut tally).await?;
     let served = carried::read(&reader, &mut world, &mut tally).await;
     check_own_namespace(&options.own_namespace, &world)?;
     let judged = judged_namespaces(options, &world)?;
+    let exposed = exposed(&judged, &world);
     let against = Against { level: options.level, ..Against::default() };
     let judge = Judge::new(world.snapshot(Arc::clone(settings)), Some("the cluster".to_owned()), &against);
     let places = match options.namespaces.is_empty() {
@@ -78,7 +86,7 @@ async fn scan(options: &Options, settings: &Arc<Settings>) -> anyhow::Result<Tal
     }
     scan.carried(&served).await;
     scan.progress.done();
-    Ok(scan.tally)
+    Ok((scan.tally, exposed))
 }
 
 /// The Namespaces and their catalogues, as `serve` knows them when it starts.
@@ -171,6 +179,24 @@ fn judged_namespaces(options: &Options, world: &World) -> anyhow::Result<BTreeSe
     }
     let names = world.namespaces.keys().filter(|name| !is_outside(name));
     Ok(names.map(|name| name.to_string()).collect())
+}
+
+/// Bound namespaces whose pods may mount paths of the node, by the label that says otherwise.
+fn exposed(judged: &BTreeSet<String>, world: &World) -> Option<String> {
+    let is_exposed = |name: &&String| {
+        let labels = &world.namespaces[&***name];
+        let standard = labels.labels.get(POD_SECURITY_LABEL);
+        labels.binding.is_fenced() && !matches!(standard, Some("baseline" | "restricted"))
+    };
+    let names: Vec<&str> = judged.iter().filter(is_exposed).map(String::as_str).collect();
+    let more = names.len().saturating_sub(MOST_NAMES);
+    let first = names.first()?;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!(
+        "bound namespaces without Pod Security baseline or stricter: {}{more}; a pod with a hostPath volume there can read every Secret of \
+         its node; unless the cluster enforces it by default, run for each: kubectl label namespace {first} {POD_SECURITY_LABEL}=baseline",
+        names[..names.len().min(MOST_NAMES)].join(", ")
+    ))
 }
 
 /// Kinds in such an order that whatever makes others comes before what it makes: a pod is the last of them.

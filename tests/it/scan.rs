@@ -410,3 +410,31 @@ async fn a_namespace_that_is_asked_for_is_all_that_is_listed() {
         assert!(ran.err.contains(named), "{}", ran.err);
     }
 }
+
+#[tokio::test]
+async fn a_bound_namespace_whose_pods_may_mount_the_node_is_warned_of() {
+    let with = |name: &str, standard: Option<&str>| {
+        let mut namespace = namespace(name, "1", "stage");
+        if let Some(standard) = standard {
+            namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = json!(standard);
+        }
+        namespace
+    };
+    let mut free = with("free", None);
+    free["metadata"]["labels"] = json!({});
+    let namespaces = [
+        with("open", None),
+        with("privileged", Some("privileged")),
+        with("baseline", Some("baseline")),
+        with("strict", Some("restricted")),
+        free,
+        own(),
+    ];
+    let ran = Cluster::default().list(NAMESPACES, &namespaces).json(&[]).await;
+    assert_eq!(ran.code, Some(0), "a warning is no finding");
+    assert!(ran.err.contains("without Pod Security baseline or stricter: open, privileged;"), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 1);
+    let many: Vec<Value> = (10..25).map(|number| with(&format!("n-{number}"), None)).chain([own()]).collect();
+    let ran = Cluster::default().list(NAMESPACES, &many).json(&[]).await;
+    assert!(ran.err.contains("n-18, n-19 and 5 more;"), "{}", ran.err);
+}

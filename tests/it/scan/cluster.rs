@@ -60,10 +60,9 @@ impl Ran {
 
 impl Cluster {
     pub(crate) fn new() -> Self {
-        Self::default().list(
-            NAMESPACES,
-            &[namespace("web", "1", "stage"), namespace("kube-system", "1", "stage"), own()],
-        )
+        let mut web = namespace("web", "1", "stage");
+        web["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = json!("baseline");
+        Self::default().list(NAMESPACES, &[web, namespace("kube-system", "1", "stage"), own()])
     }
 
     pub(crate) fn reply(mut self, path: &str, reply: Reply) -> Self {
