@@ -31,11 +31,18 @@ pub struct Config {
     pub max_age: Duration,
     /// What the sync does; the webhook reads it and does nothing with it.
     pub sync: sync::Sync,
+    /// Line and sentence of what is valid and perhaps not meant; whoever reads the file says them.
+    pub warnings: Vec<(usize, String)>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { settings: Settings::default(), max_age: MAX_AGE, sync: sync::Sync::default() }
+        Self {
+            settings: Settings::default(),
+            max_age: MAX_AGE,
+            sync: sync::Sync::default(),
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -74,7 +81,12 @@ pub fn parse(text: &str) -> Result<Config, ConfigError> {
         error
     };
     let inner = one(text).map_err(inside)?;
-    inner.map_or_else(|| Ok(Config::default()), |document| read(&document).map_err(inside))
+    let mut config = match inner {
+        Some(document) => read(&document).map_err(inside)?,
+        None => Config::default(),
+    };
+    config.warnings.iter_mut().for_each(|(inner, _)| *inner += line);
+    Ok(config)
 }
 
 /// Where the ConfigMap of `manifests/` holds the configuration.
@@ -98,15 +110,26 @@ fn one(text: &str) -> Result<Option<Document>, ConfigError> {
 }
 
 fn read(document: &Document) -> Result<Config, ConfigError> {
-    let mut reader = Reader { document, problems: Vec::new() };
-    let config = reader.config();
+    let mut reader = Reader { document, problems: Vec::new(), warnings: Vec::new() };
+    let mut config = reader.config();
+    config.warnings = std::mem::take(&mut reader.warnings);
     if reader.problems.is_empty() { Ok(config) } else { Err(ConfigError { problems: reader.problems }) }
+}
+
+impl Config {
+    /// Writes the warnings to the log.
+    pub fn log_warnings(&self) {
+        for (line, warning) in &self.warnings {
+            tracing::warn!(line, "the configuration: {warning}");
+        }
+    }
 }
 
 /// Reads keys, and keeps the problems.
 struct Reader<'a> {
     document: &'a Document,
     problems: Vec<(usize, String)>,
+    warnings: Vec<(usize, String)>,
 }
 
 impl<'a> Reader<'a> {

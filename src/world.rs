@@ -19,7 +19,9 @@ use serde_path_to_error::Segment;
 use crate::policy::carriers::held::{Carried, Held};
 use crate::policy::carriers::{self, Kind, Known};
 use crate::policy::path::SecretPath;
-use crate::policy::snapshot::{Catalogue, Entry, NamespaceLabels, NamespaceState, Settings, Snapshot};
+use crate::policy::snapshot::{
+    Catalogue, Entry, NAME_LABEL, NamespaceLabels, NamespaceState, Settings, Snapshot,
+};
 use crate::yaml;
 
 /// The namespace of RefGate where nobody says another. Only catalogues in its own namespace count: anybody may make a
@@ -27,8 +29,6 @@ use crate::yaml;
 pub const OWN_NAMESPACE: &str = "refgate-system";
 /// Namespaces that both webhooks leave out, besides RefGate's own: what runs there keeps the cluster going.
 pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
-/// Label of each Namespace: its name.
-pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Label of the ConfigMaps that are catalogues; its value is `true`.
 pub const CATALOGUE_LABEL: &str = "refgate.dev/catalogue";
 /// What the name of a catalogue starts with; the namespace that it speaks of follows.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
 
-use super::{Against, envelope};
+use super::{Against, envelope, warn};
 use crate::config;
 use crate::policy::carriers::held::Held;
 use crate::policy::carriers::{self, Known};
@@ -355,7 +355,11 @@ pub(super) fn workload_of(group: &str, kind: &str, resource: &str) -> Kind {
 pub fn settings(config: Option<&Path>) -> anyhow::Result<Settings> {
     let Some(file) = config else { return Ok(Settings::default()) };
     let parsed = config::parse(&text_of(file)?);
-    Ok(parsed.with_context(|| format!("configuration {}", file.display()))?.settings)
+    let config = parsed.with_context(|| format!("configuration {}", file.display()))?;
+    for (line, warning) in &config.warnings {
+        warn(&format!("{}:{line}: {warning}", file.display()));
+    }
+    Ok(config.settings)
 }
 
 fn text_of(file: &Path) -> anyhow::Result<String> {

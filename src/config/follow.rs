@@ -54,6 +54,7 @@ impl Follower {
             return match parsed {
                 Ok(config) => {
                     tracing::info!("the configuration was reloaded");
+                    config.log_warnings();
                     Reload::Good(Box::new(config))
                 }
                 Err(error) => {

@@ -6,8 +6,11 @@ use serde_json::{Map, Value};
 
 use super::{Reader, escape, name};
 use crate::policy::allow::{Allow, Operator, PATTERN_BYTES, Pattern, Requirement, Selector};
+use crate::policy::message::printable;
+use crate::policy::printed::is_hidden;
 use crate::policy::rules::own::{Alphabet, Own, OwnToken};
 use crate::policy::rules::{Detector, RULES};
+use crate::policy::snapshot::{NAME_LABEL, PREFIX};
 
 /// Shortest prefix of a shape, in bytes: a shorter one is part of many words.
 const SHORTEST_PREFIX: usize = 3;
@@ -98,7 +101,7 @@ impl<'a> Reader<'a> {
             let label = self.text(&format!("{pointer}/name"), &map["name"]);
             let prefix = self.text(&format!("{pointer}/prefix"), &map["prefix"]);
             let (Some(label), Some(prefix)) = (label, prefix) else { continue };
-            let is_plain = label.len() <= 64 && !label.chars().any(char::is_control);
+            let is_plain = label.len() <= 64 && !label.chars().any(is_hidden);
             if label.is_empty() || !is_plain {
                 let inner = format!("{pointer}/name");
                 self.say(&inner, format!("{} must be a short text, which messages repeat", name(&inner)));
@@ -289,6 +292,20 @@ impl<'a> Reader<'a> {
                 pointer,
                 format!("{} selects nothing; give matchLabels or matchExpressions", name(pointer)),
             );
+        }
+        for Requirement { key, .. } in &selector.requirements {
+            if !key.contains(PREFIX) && **key != *NAME_LABEL {
+                let line = self.document.line_of(pointer);
+                self.warnings.push((
+                    line,
+                    format!(
+                        "{} goes by label {}, which whoever may update a Namespace can set, so they can exempt themselves; use a label \
+                         of allow.{PREFIX}, such as allow.{PREFIX}team, which takes the verb bind, or {NAME_LABEL}",
+                        name(pointer),
+                        printable(key)
+                    ),
+                ));
+            }
         }
         Some(selector)
     }

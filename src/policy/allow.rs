@@ -184,15 +184,20 @@ pub enum Operator {
 
 impl Selector {
     fn matches(&self, labels: &LabelSet) -> bool {
-        self.requirements.iter().all(|requirement| {
-            let value = labels.get(&requirement.key);
-            match &requirement.operator {
-                Operator::In(values) => value.is_some_and(|value| values.iter().any(|one| **one == *value)),
-                Operator::NotIn(values) => value.is_none_or(|value| values.iter().all(|one| **one != *value)),
-                Operator::Exists => value.is_some(),
-                Operator::DoesNotExist => value.is_none(),
-            }
-        })
+        labels.can_be_selected()
+            && self.requirements.iter().all(|requirement| {
+                let value = labels.get(&requirement.key);
+                match &requirement.operator {
+                    Operator::In(values) => {
+                        value.is_some_and(|value| values.iter().any(|one| **one == *value))
+                    }
+                    Operator::NotIn(values) => {
+                        value.is_none_or(|value| values.iter().all(|one| **one != *value))
+                    }
+                    Operator::Exists => value.is_some(),
+                    Operator::DoesNotExist => value.is_none(),
+                }
+            })
     }
 }
 

@@ -17,6 +17,13 @@ use super::workload::{CONFIG_MAP, KINDS, Kind};
 /// Prefix of every label and annotation that is ours.
 pub const PREFIX: &str = "refgate.dev/";
 
+/// The label that the API server keeps equal to the name of a Namespace.
+pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// Labels of a Namespace that the policy on bindings looks through (`manifests/base/policies/binding.yaml`). Of more it cannot see
+/// which of ours somebody sets.
+const MOST_LABELS: usize = 512;
+
 /// All that a decision may depend on, besides the review itself.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -130,21 +137,31 @@ pub struct NamespaceLabels {
 
 /// Labels in one piece of memory: there are many namespaces, and each has a few.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LabelSet(Box<str>);
+pub struct LabelSet {
+    text: Box<str>,
+    /// Nothing is selected by labels of which anybody may have set any.
+    is_too_large: bool,
+}
 
 impl LabelSet {
     /// Keeps them. Neither keys nor values hold what separates them here (Kubernetes, label syntax).
     pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut text = String::new();
+        let (mut text, mut count) = (String::new(), 0);
         for (key, value) in labels {
             text.extend([key, "=", value, "\n"]);
+            count += 1;
         }
-        Self(text.into())
+        Self { text: text.into(), is_too_large: count > MOST_LABELS }
+    }
+
+    /// Whether a selector may go by them.
+    pub fn can_be_selected(&self) -> bool {
+        !self.is_too_large
     }
 
     /// The value of a label.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+        self.text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
     }
 }
 

@@ -422,7 +422,10 @@ async fn read_configuration(options: &Options) -> Result<(Config, String), Serve
         Err(source) => return Err(ServeError::ConfigurationFile { path, source }),
     };
     match config::parse(&text) {
-        Ok(config) => Ok((config, text)),
+        Ok(config) => {
+            config.log_warnings();
+            Ok((config, text))
+        }
         Err(source) => Err(ServeError::Configuration { path, source }),
     }
 }

@@ -348,3 +348,23 @@ sync:
     assert_eq!(region("mozmeao/snippets"), None);
     assert_eq!(parse("").unwrap().sync, Sync::default());
 }
+
+#[test]
+fn rows_of_allow_that_go_by_labels_which_a_tenant_may_set_are_warned_of() {
+    let row = |selector: &str| format!("allow:\n- reason: x\n  names: [A]\n  namespaces: {selector}\n");
+    for (selector, labels) in [
+        ("{matchLabels: {team: a}}", &["team"][..]),
+        ("{matchLabels: {refgate.dev/env: test, tier: b}}", &["tier"]),
+        ("{matchExpressions: [{key: x.example.com/y, operator: Exists}]}", &["x.example.com/y"]),
+        ("{matchLabels: {refgate.dev/env: test, allow.refgate.dev/team: a}}", &[]),
+        ("{matchLabels: {kubernetes.io/metadata.name: web}}", &[]),
+    ] {
+        let warnings = parse(&row(selector)).unwrap().warnings;
+        assert_eq!(warnings.len(), labels.len(), "{selector}: {warnings:?}");
+        for ((line, text), label) in warnings.iter().zip(labels) {
+            assert_eq!(*line, 4, "{text}");
+            assert!(text.starts_with(&format!("allow[0].namespaces goes by label {label},")), "{text}");
+            assert!(text.contains("allow.refgate.dev/team"), "{text}");
+        }
+    }
+}

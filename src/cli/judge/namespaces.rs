@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::{Judge, Judged, Unjudged, Workload, workload_of};
 use crate::policy::level::LevelLabels;
+use crate::policy::snapshot::NAME_LABEL;
 use crate::policy::snapshot::{Binding, Catalogue, LabelSet, NamespaceLabels, NamespaceState, PREFIX};
 use crate::policy::workload::SECRET;
 use crate::policy::workload::json::escape;
-use crate::world::{NAME_LABEL, OWN_NAMESPACE, SYSTEM_NAMESPACES};
+use crate::world::{OWN_NAMESPACE, SYSTEM_NAMESPACES};
 
 /// Whether both webhooks leave a namespace out.
 fn is_left_out(namespace: &str) -> bool {
