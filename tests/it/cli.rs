@@ -11,6 +11,7 @@ mod carriers;
 mod files;
 mod input;
 mod memory;
+mod names;
 mod replaced;
 mod secrets;
 mod words;

@@ -4,6 +4,7 @@
 //! under `valueFrom` is kept by name, so that it can be reported. Neighbours: `volume` for volumes, `json` for strings and
 //! lists.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -73,12 +74,17 @@ pub struct Named<'a> {
     pub name: Option<Text<'a>>,
 }
 
+/// How messages call a container without a name.
+fn unnamed<'a>() -> Text<'a> {
+    Text(Cow::Borrowed("(unnamed)"))
+}
+
 /// One container of any list.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
-    /// Unique within the pod.
-    #[serde(borrow, deserialize_with = "name")]
+    /// Unique within the pod. A template of another system may leave it out (Knative), whose controller then gives one.
+    #[serde(borrow, default = "unnamed", deserialize_with = "name")]
     pub name: Text<'a>,
     /// What it runs; the configuration may allow something to some of them.
     #[serde(default)]
