@@ -236,5 +236,6 @@ async fn attacks_from_pods_fail_no_honest_review_and_take_no_memory() {
     futures_util::future::join(honest, probes).await;
     assert!(process.child.try_wait().unwrap().is_none(), "it lives");
     let peak = process.peak();
-    assert!(peak < 128, "{peak} MiB");
+    // The limit of manifests/base/50-deployment.yaml.
+    assert!(peak < 256, "{peak} MiB");
 }
