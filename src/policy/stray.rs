@@ -185,7 +185,7 @@ const VARIABLE: &str = "DB_PASSWORD";
 
 impl Walk<'_, '_> {
     /// Says where a reference stands in a text in which nothing is resolved; `struck` is how many findings there were before the
-    /// detector looked at the text, whose advice is enough.
+    /// detector looked at the text. Where it takes the reference for the value of a password, its advice is to use a variable.
     pub(super) fn stray(
         &mut self,
         text: &str,
@@ -194,12 +194,13 @@ impl Walk<'_, '_> {
         env: &[Env<'_>],
         subject: &dyn Fn() -> String,
     ) {
-        if self.seen.struck.len() > struck {
+        let has_finding = self.seen.struck.len() > struck;
+        if has_finding && matches!(form, Form::Nowhere | Form::Data) {
             return;
         }
         let Some(Stray { prefix, reference, is_whole }) = find(text) else { return };
         let name = self.told(reference);
-        if is_whole && form == Form::Value {
+        if is_whole && form == Form::Value && !has_finding {
             self.note(subject(), around(prefix, name.unwrap_or("NAME"), &self.first()));
             return;
         }
@@ -207,8 +208,12 @@ impl Walk<'_, '_> {
         if env.iter().any(|entry| *entry.name == *variable) {
             variable.push_str("_SECRET");
         }
-        let text = inside(form, &variable, prefix, name.unwrap_or("NAME"), &self.first());
-        self.note(subject(), text);
+        let (what, advice) = inside(form, &variable, prefix, name.unwrap_or("NAME"), &self.first());
+        if !has_finding {
+            self.note(subject(), format!("{what}; {advice}"));
+        } else if let (Some(_), [one]) = (name, &mut self.seen.struck[struck..]) {
+            one.finding.instead = advice;
+        }
     }
 
     /// Refuses a reference in the place of a name. Gives whether it is one.
@@ -263,25 +268,24 @@ fn around(prefix: &str, name: &str, first: &str) -> String {
     )
 }
 
-/// A reference inside of a text in which nothing is resolved.
-fn inside(form: Form, variable: &str, prefix: &str, name: &str, first: &str) -> String {
-    let what = "a reference inside a text is not resolved";
+/// What is wrong with a reference inside of a text in which nothing is resolved, and what to do.
+fn inside(form: Form, variable: &str, prefix: &str, name: &str, first: &str) -> (&'static str, String) {
+    let what = match form {
+        Form::Value | Form::Word | Form::Shell => "a reference inside a text is not resolved",
+        Form::Nowhere => "a reference inside a text is not resolved here",
+        Form::Data => "a reference inside a text is not resolved, in a ConfigMap none at all",
+    };
     let set = format!("{variable}: {prefix}{name}");
-    match form {
+    let advice = match form {
         Form::Value => {
-            format!(
-                "{what}; {first}set an env var before this one, {set}, and write $({variable}) in its place"
-            )
+            format!("{first}set an env var before this one, {set}, and write $({variable}) in its place")
         }
-        Form::Word => format!("{what}; {first}set the env var {set}, and write $({variable}) in its place"),
-        Form::Shell => format!("{what}; {first}set the env var {set}, and let a shell read ${variable}"),
-        Form::Nowhere => {
-            format!("{what} here; {first}set the env var {set}, and let the container read that")
-        }
-        Form::Data => format!(
-            "{what}, in a ConfigMap none at all; {first}set the env var {set} of the container, and let the program read that"
-        ),
-    }
+        Form::Word => format!("{first}set the env var {set}, and write $({variable}) in its place"),
+        Form::Shell => format!("{first}set the env var {set}, and let a shell read ${variable}"),
+        Form::Nowhere => format!("{first}set the env var {set}, and let the container read that"),
+        Form::Data => format!("{first}set the env var {set} of the container, and let the program read that"),
+    };
+    (what, advice)
 }
 
 /// A reference in the place of a name; what may be told of it, and the Secret that holds what it names.

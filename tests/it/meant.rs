@@ -392,6 +392,29 @@ fn other_texts_stay_quiet() {
     assert!(allowed && !said.contains("inside a text"), "{said}");
 }
 
+/// The detector takes the reference for the value of a password, and says what helps all the same.
+#[test]
+fn a_finding_in_the_same_text_says_the_variable() {
+    for text in [
+        "host=db user=app password=secret:mailer#pass",
+        "Server=db;Pwd=secret:mailer#pass;Encrypt=true",
+        "mysql -u app --password=secret:mailer#pass",
+    ] {
+        let (is_allowed, message) = said(&env(&[("CONNECTION", text)]));
+        assert!(!is_allowed, "{text}: {message}");
+        let advice = "set an env var before this one, MAILER_PASS: secret:mailer#pass, and write $(MAILER_PASS) in its place";
+        assert!(message.contains(advice) && !message.contains("refgate put"), "{text}: {message}");
+        let composed = text.replace("secret:mailer#pass", "$(MAILER_PASS)");
+        let (is_allowed, message) =
+            said(&env(&[("MAILER_PASS", "secret:mailer#pass"), ("CONNECTION", &composed)]));
+        assert!(is_allowed, "{composed}: {message}");
+    }
+    // A value that somebody pasted names nothing that is known: it is to be stored.
+    let (is_allowed, message) =
+        said(&env(&[("CONNECTION", "host=db user=app password=secret:hunter22 port=1")]));
+    assert!(!is_allowed && message.contains("refgate put") && !message.contains("hunter22"), "{message}");
+}
+
 /// What the first page shows for a secret inside of a text.
 #[test]
 fn the_composed_form_of_the_first_page_works() {
