@@ -297,12 +297,13 @@ pub fn holds_a_page_and_no_more(world: &World) {
     let namespace = world.make("scan-many", json!({"refgate.dev/enforce": "off"}), json!({}), &[]);
     make_pods(&namespace, 0..REPORTED, BAD);
     make_pods(&namespace, REPORTED..PAGE, CLEAN);
-    let (one_page, small) = peak(world, &person);
+    let (one_page, _) = peak(world, &person);
 
     make_pods(&namespace, PAGE..PAGE + MORE, CLEAN);
     let (all_pages, large) = peak(world, &person);
-    let seen = |report: &Value| usize::try_from(report["judged"].as_u64().unwrap()).unwrap();
-    assert!(seen(&large) >= seen(&small) + MORE, "{} and then {}", small["judged"], large["judged"]);
+    // What other tests have left in the cluster comes on top, and goes while this one runs.
+    let seen = usize::try_from(large["judged"].as_u64().unwrap()).unwrap();
+    assert!(seen >= PAGE + MORE, "{seen} objects");
     // What keeps the pods, in whatever form, has kept this many bytes more.
     let added = u64::try_from(MORE * FILLER).unwrap();
     assert!(all_pages < one_page + added / 2, "{one_page} bytes, and with {added} more to read {all_pages}");
