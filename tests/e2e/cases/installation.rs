@@ -79,6 +79,7 @@ pub fn least_privilege(world: &World) {
     let roles = [
         ("", "clusterroles/refgate"),
         ("refgate-system", "namespaces/refgate-system/roles/refgate-catalogue-reader"),
+        ("default", "namespaces/default/roles/refgate-api-servers-reader"),
     ];
     let granted = given(&world.plane, &roles);
     assert!(used.is_subset(&granted), "{used:#?}");
